@@ -1,0 +1,1 @@
+"""What the book needs around `dip_blocks`: pictures, stored runs, baselines, figures, pages."""

@@ -1,0 +1,234 @@
+"""Pictures by name or by path, as arrays that `dip_blocks` takes.
+
+Three kinds of picture:
+
+* *embedded*: freely licensed pictures that ship inside scikit-image and need no network;
+* *standard*: the 11 grey test images of the paper's table.  No free licence covers them, so they
+  are never part of this project: they come from the folder that the environment variable
+  ``DIP_IMAGES`` names, else from the web (checked by SHA-256, kept in the user's cache);
+* any picture file of yours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+IMAGES_VARIABLE = "DIP_IMAGES"
+
+#: 4096 × 4096.  A network of 128 channels would need more memory than any machine here has.
+MAX_PIXELS = 4096**2
+
+
+class ImageError(ValueError):
+    """A picture that cannot be found, read or used; the message says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A picture inside scikit-image, with what its documentation says of its licence."""
+
+    title: str
+    credit: str
+
+
+EMBEDDED = {
+    "camera": Embedded("Camera", "Lav Varshney, CC0"),
+    "astronaut": Embedded("Astronaut", "NASA, public domain"),
+    "chelsea": Embedded("Chelsea", "Stéfan van der Walt, CC0"),
+    "coffee": Embedded("Coffee", "Pikolo Espresso Bar, photo by Rachel Michetti, CC0"),
+    "brick": Embedded("Brick", "CC0Textures, CC0"),
+    "grass": Embedded("Grass", "Linolafett, CC0"),
+}
+
+
+@dataclass(frozen=True)
+class Standard:
+    """A test image of the paper's table: its names at the two sources, its size and hash."""
+
+    title: str  # as in the table
+    primary: str
+    mirror: str
+    side: int
+    sha256: str  # of the file
+
+
+PRIMARY = "https://raw.githubusercontent.com/Ryanshuai/BM3D_py/9c964f63d1ab04637e9aa4fb56cdd8fed0f79ce7/test_data/original_image/"
+MIRROR = "https://raw.githubusercontent.com/yanik-porto/BMxD-Denoising/afc7c50497eb9d1d35f700cd55f20dcd5c09e540/BM3D_images/"
+
+# fmt: off
+STANDARD = {  # in the order of the paper's table
+    "barbara": Standard("Barbara", "barbara.png", "barbara.png", 512, "764b8a2748cc7ad381cccc047c5e512cb528c197ba86adb83aa339e8932e66c0"),
+    "boat": Standard("Boat", "boat.png", "boat.png", 512, "18bea4de1634456f5791d16301863fc974401d144cd6afb86f09a6be4620fe54"),
+    "house": Standard("House", "house.png", "house.png", 256, "576b2b3b6ff4d7e6c8ddccb0df645774f9b986c81219c28e16ba1935990a0b29"),
+    "lena": Standard("Lena", "Lena.png", "Lena512.png", 512, "614176830c78cf7ef2c6119f9750877abe96736358492d6d299e2589feac2524"),
+    "peppers": Standard("Peppers", "Peppers.png", "peppers256.png", 256, "92de94d7b8ef9e645546821150eff5c765d0d29666f9bc7d20b61063f35c3305"),
+    "cameraman": Standard("C.man", "Cameraman.png", "Cameraman256.png", 256, "0da05a64c5090d4f49a021e884451788a5ae0b7ecf3b565be8afd5bf1cc1c2e2"),
+    "couple": Standard("Couple", "couple.png", "couple.png", 512, "f6acd12953db8c1f5a0dda53fef4233be37a61702cd22d5be742cf7c039021f2"),
+    "fingerprint": Standard("Finger", "fingerprint.png", "fingerprint.png", 512, "da7daa343256aa187cf36161e3113b382eb7bb37f3ba23d3dfc99e15697619ab"),
+    "hill": Standard("Hill", "hill.png", "hill.png", 512, "f181874584ca31e209ee4e78ed836f742bd6692fb268fa3de1b3c861ed56c3b3"),
+    "man": Standard("Man", "Man.png", "man.png", 512, "a8791afbd2af4f977f30c3a9a72a50204264440c27b1f4bb282a085eb680abe1"),
+    "montage": Standard("Montage", "montage.png", "montage.png", 256, "9315f18ec482a6678586f795be04beda3e3680e9facbcaadd6e547d83c65218e"),
+}
+# fmt: on
+
+
+def title(name: str) -> str:
+    """How a picture is called in tables and selectors."""
+    known = {**EMBEDDED, **STANDARD}
+    return known[name].title if name in known else Path(name).stem
+
+
+def load(name: str | os.PathLike, size: int | None = None, colour: bool = False) -> np.ndarray:
+    """A picture as floats in [0, 1].
+
+    Args:
+        name: a key of `EMBEDDED` or `STANDARD`, or the path of a picture file: 8-bit grey or
+            colour, or 16-bit grey (16-bit colour PNG is read at 8 bits).
+        size: crop the middle square and resize it to size × size pixels.
+        colour: three channels; else one, by the usual luma weights.
+
+    Returns:
+        float32, shape (H, W), or (H, W, 3) with ``colour``.
+
+    Raises:
+        ImageError: one sentence on what is wrong and what to do.
+    """
+    if isinstance(name, str) and name in EMBEDDED:
+        from skimage import data
+
+        picture = Image.fromarray(getattr(data, name)())
+    else:
+        path = fetch(name) if isinstance(name, str) and name in STANDARD else Path(name)
+        picture = _open(path)
+    picture = _plain(picture, colour, name)
+    if size is not None:
+        picture = _square(picture, size)
+    scale = 65535 if picture.mode == "I;16" else 255
+    return (np.asarray(picture, dtype=np.float64) / scale).astype(np.float32)
+
+
+def digest(image: np.ndarray) -> str:
+    """SHA-256 of a loaded picture's pixels, rounded to 16 bits: what exactly was restored."""
+    return hashlib.sha256(np.round(np.asarray(image, np.float64) * 65535).astype("<u2").tobytes()).hexdigest()
+
+
+def fetch(name: str) -> Path:
+    """The file of a standard test image: from $DIP_IMAGES, else the cache, else downloaded.
+
+    Raises ImageError when there is neither folder nor network, or the file is another picture.
+    """
+    image = STANDARD[name]
+    folder = os.environ.get(IMAGES_VARIABLE)
+    if folder:
+        path = Path(folder).expanduser() / f"{name}.png"
+        if path.is_file():
+            if hashlib.sha256(path.read_bytes()).hexdigest() != image.sha256:
+                raise ImageError(f"{path} is not the standard test image '{name}': its SHA-256 differs. Remove or replace it.")
+            return path
+    import pooch
+
+    failures = []
+    for url in (PRIMARY + image.primary, MIRROR + image.mirror):
+        try:
+            downloaded = pooch.retrieve(url, f"sha256:{image.sha256}", fname=f"{name}.png", path=_cache())
+        except Exception as error:  # no network, a vanished file, a wrong hash: the mirror may do better
+            failures.append(f"{url.split('/')[2]}: {type(error).__name__}")
+        else:
+            return Path(downloaded)
+    where = f"{folder} holds no {name}.png" if folder else f"{IMAGES_VARIABLE} is not set"
+    raise ImageError(
+        f"The test image '{name}' is missing: {where}, and it could not be downloaded ({'; '.join(failures)}). "
+        f"Connect to the network, or set {IMAGES_VARIABLE} to a folder that holds {name}.png."
+    )
+
+
+def available(name: str) -> bool:
+    """Can this picture be loaded without asking the network?"""
+    if name in EMBEDDED:
+        return True
+    folder = os.environ.get(IMAGES_VARIABLE)
+    candidates = [Path(folder).expanduser()] if folder else []
+    return any((parent / f"{name}.png").is_file() for parent in (*candidates, _cache()))
+
+
+def save_png(path: str | os.PathLike, image) -> None:
+    """Write an image in [0, 1], (H, W), (H, W, 3) or (C, H, W), as 8-bit PNG."""
+    Image.fromarray(to_bytes(image)).save(path, optimize=True)
+
+
+def to_bytes(image) -> np.ndarray:
+    """An image in [0, 1] as uint8, (H, W) or (H, W, 3); takes the (C, H, W) tensors of `dip_blocks` too."""
+    array = np.asarray(image, dtype=np.float64)
+    if array.ndim == 3 and array.shape[0] in (1, 3):
+        array = array[0] if array.shape[0] == 1 else array.transpose(1, 2, 0)
+    return np.round(np.clip(array, 0, 1) * 255).astype(np.uint8)
+
+
+def _cache() -> Path:
+    import pooch
+
+    return Path(pooch.os_cache("deep-image-prior-rebuilt"))
+
+
+def _open(path: Path) -> Image.Image:
+    if not path.exists():
+        names = ", ".join([*EMBEDDED, *STANDARD])
+        raise ImageError(f"There is no picture '{path}': neither a file of that path nor one of the names {names}.")
+    if path.is_dir():
+        raise ImageError(f"'{path}' is a folder: name one picture in it.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _check_size says it better
+            picture = Image.open(path)
+        _check_size(picture.size, path)
+        picture.load()
+    except (Image.DecompressionBombError, UnidentifiedImageError, OSError, SyntaxError) as error:
+        if isinstance(error, Image.DecompressionBombError):
+            raise ImageError(f"'{path}' is too large (over {MAX_PIXELS:,} pixels): shrink it first.") from None
+        empty = "it is empty" if path.stat().st_size == 0 else str(error) or type(error).__name__
+        raise ImageError(f"'{path}' cannot be read as a picture: {empty}.") from None
+    return ImageOps.exif_transpose(picture)
+
+
+def _check_size(size: tuple[int, int], name) -> None:
+    width, height = size
+    if width * height <= 1:
+        raise ImageError(f"'{name}' has {width}×{height} pixels: there is nothing to restore.")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"'{name}' has {width}×{height} pixels, more than {MAX_PIXELS:,}: shrink it first.")
+
+
+def _plain(picture: Image.Image, colour: bool, name) -> Image.Image:
+    """8-bit L or RGB, or 16-bit grey."""
+    if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
+        warnings.warn(f"'{name}' has an alpha channel: it is dropped.", stacklevel=3)
+        picture = picture.convert("RGBA").convert("RGB") if picture.mode != "LA" else picture.convert("L")
+    if picture.mode.startswith("I"):
+        if not colour:
+            return Image.fromarray(np.asarray(picture).astype(np.uint16))
+        picture = Image.fromarray((np.asarray(picture, dtype=np.float64) / 257).round().astype(np.uint8))
+    if picture.mode == "F":
+        raise ImageError(f"'{name}' holds floating-point pixels without a known range: save it with 8 or 16 bits.")
+    return picture.convert("RGB" if colour else "L")
+
+
+def _square(picture: Image.Image, size: int) -> Image.Image:
+    if size < 2:
+        raise ImageError(f"A picture of {size}×{size} pixels holds nothing to restore: ask for a larger size.")
+    side = min(picture.size)
+    left, top = ((length - side) // 2 for length in picture.size)
+    box = (left, top, left + side, top + side)
+    if side == size:
+        return picture.crop(box)
+    if picture.mode == "I;16":  # Pillow resizes floats with all their bits, but not 16-bit integers
+        floats = Image.fromarray(np.asarray(picture).astype(np.float32))
+        resized = np.asarray(floats.resize((size, size), Image.Resampling.LANCZOS, box))
+        return Image.fromarray(np.clip(np.round(resized), 0, 65535).astype(np.uint16))
+    return picture.resize((size, size), Image.Resampling.LANCZOS, box)

@@ -1,0 +1,591 @@
+"""Deep Image Prior in one file: blocks, network, degradation, loss, loop.
+
+The task is *image reconstruction*: of an image x we are given x̂ = m ⊙ x, where the mask m keeps
+each pixel with probability p.  We look for x by fitting an untrained encoder-decoder f_θ to the
+pixels that are known,
+
+    min over θ of  ‖(f_θ(z) − x̂) ⊙ m‖²,
+
+with z fixed random input.  Nothing is learnt from other images; the structure of f_θ is the prior.
+
+Sources, named in the docstrings below:
+    *paper*       D. Ulyanov, A. Vedaldi, V. Lempitsky, "Deep Image Prior", CVPR 2018
+    *supplement*  its supplementary material, where the network is described
+    *blog*        the reproduction that this project rebuilds ("Deep Image Prior Reproducibility
+                  Project", TU Delft Deep Learning course); its names are kept
+
+Conventions.  Images are float32 tensors of shape (C, H, W) with values in [0, 1]; C is 1 (grey)
+or 3 (colour).  Masks have shape (1, H, W): 1 where the pixel is known, 0 where it is missing.
+Inside the network everything has a batch dimension of one.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+
+# --------------------------------------------------------------------------------------
+# Blocks
+# --------------------------------------------------------------------------------------
+
+UPSAMPLING_METHODS = ("bilinear", "nearest")
+
+
+def conv(channels_in: int, channels_out: int, kernel_size: int) -> nn.Conv2d:
+    """A convolution that keeps height and width (zero padding; odd kernels only)."""
+    return nn.Conv2d(channels_in, channels_out, kernel_size, padding=kernel_size // 2)
+
+
+def norm_act(channels: int) -> tuple[nn.Module, nn.Module]:
+    """Batch norm and LeakyReLU (slope 0.01), the pair that follows nearly every convolution."""
+    return nn.BatchNorm2d(channels), nn.LeakyReLU()
+
+
+class Down(nn.Sequential):
+    """d_i: one level down.  (N, channels_in, H, W) → (N, channels_out, H/2, W/2).
+
+    The supplement halves the size with a strided convolution and reports average pooling, max
+    pooling and Lanczos to be about as good; the blog chose max pooling (blog, "Structure of the
+    network").
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int):
+        super().__init__(
+            conv(channels_in, channels_out, kernel_size),
+            nn.MaxPool2d(2),
+            *norm_act(channels_out),
+            conv(channels_out, channels_out, kernel_size),
+            *norm_act(channels_out),
+        )
+
+
+class Skip(nn.Sequential):
+    """s_i: a narrow bypass.  (N, channels_in, H, W) → (N, channels_out, H, W)."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int):
+        super().__init__(conv(channels_in, channels_out, kernel_size), *norm_act(channels_out))
+
+
+class Up(nn.Sequential):
+    """u_i: one level up.  (N, channels_in, H, W) → (N, channels_out, 2H, 2W).
+
+    In the blog's reading of the supplement's figure the block *ends* with the upsampling.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, upsampling_method: str):
+        super().__init__(
+            nn.BatchNorm2d(channels_in),
+            conv(channels_in, channels_out, kernel_size),
+            *norm_act(channels_out),
+            conv(channels_out, channels_out, 1),
+            *norm_act(channels_out),
+            nn.Upsample(scale_factor=2, mode=upsampling_method),
+        )
+
+
+class Connect(nn.Sequential):
+    """The bottom of the U: down once more and back.  (N, channels_in, H, W) → (N, channels_out, H, W).
+
+    Not in the supplement's figure.  The blog takes it from the original U-Net so that encoder and
+    decoder stay joined when every skip is omitted (blog, "Resolving the peculiarities").
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, upsampling_method: str):
+        super().__init__(
+            nn.MaxPool2d(2),
+            conv(channels_in, channels_out, kernel_size),
+            *norm_act(channels_out),
+            conv(channels_out, channels_out, kernel_size),
+            *norm_act(channels_out),
+            nn.Upsample(scale_factor=2, mode=upsampling_method),
+        )
+
+
+class OutConv(nn.Sequential):
+    """From features to pixels.  (N, channels_in, H, W) → (N, channels_out, H, W), values in (0, 1)."""
+
+    def __init__(self, channels_in: int, channels_out: int = 3):
+        super().__init__(nn.Conv2d(channels_in, channels_out, 1), nn.Sigmoid())
+
+
+# --------------------------------------------------------------------------------------
+# Network
+# --------------------------------------------------------------------------------------
+
+CONFIG_LISTS = (
+    "channels_down", "channels_up", "channels_skip",  # n_d, n_u, n_s in the supplement
+    "kernels_down", "kernels_up", "kernels_skip",  # k_d, k_u, k_s
+)  # fmt: skip
+
+
+class UNet(nn.Module):
+    """The blog's encoder-decoder: f_θ of the paper.
+
+    (N, channels, H, W) → (N, out_channels, H, W), values in (0, 1), for any H and W: an input that
+    2^(depth + 1) does not divide is padded by reflection and the output is cropped.
+
+    Args:
+        channels: channels of the input z.
+        out_channels: channels of the image, 1 or 3 as a rule.
+        config: a dictionary with six lists of one length, the depth, first entry at full
+            resolution: ``channels_down``, ``channels_up``, ``channels_skip``, ``kernels_down``,
+            ``kernels_up``, ``kernels_skip``; and ``upsampling_method``, "bilinear" or "nearest".
+            A skip of 0 channels means no skip at that depth (its kernel may be None).
+
+    Raises:
+        ValueError: what is wrong with the config, or that the input is too small for the depth:
+            batch norm needs more than one value per channel at the deepest level.
+    """
+
+    def __init__(self, channels: int, out_channels: int, config: dict):
+        super().__init__()
+        check_config(config)
+        down, up, skip = config["channels_down"], config["channels_up"], config["channels_skip"]
+        method = config["upsampling_method"]
+        self.depth = len(down)
+
+        self.down = nn.ModuleList(
+            Down(down[i - 1] if i > 0 else channels, down[i], config["kernels_down"][i]) for i in range(self.depth)
+        )
+        self.skip = nn.ModuleList(
+            Skip(down[i], skip[i], config["kernels_skip"][i]) if skip[i] > 0 else None for i in range(self.depth)
+        )
+        self.connect = Connect(down[-1], up[-1], config["kernels_down"][-1], method)
+        self.up = nn.ModuleList(
+            Up(up[i] + skip[i], up[i - 1] if i > 0 else up[0], config["kernels_up"][i], method)
+            for i in range(self.depth)
+        )
+        self.out = OutConv(up[0], out_channels)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        height, width = z.shape[-2:]
+        x = self._pad(z)
+        after_down = []
+        for down in self.down:
+            x = down(x)
+            after_down.append(x)
+        x = self.connect(x)
+        for i in reversed(range(self.depth)):
+            if self.skip[i] is not None:
+                x = torch.cat([x, self.skip[i](after_down[i])], dim=1)
+            x = self.up[i](x)
+        return self.out(x)[..., :height, :width]
+
+    def _pad(self, z: torch.Tensor) -> torch.Tensor:
+        height, width = z.shape[-2:]
+        step = 2 ** (self.depth + 1)
+        down, right = -height % step, -width % step
+        if z.shape[0] * (height + down) * (width + right) <= step**2:
+            raise ValueError(
+                f"An input of {height}×{width} is too small for a network of depth {self.depth}: its deepest "
+                f"level would be a single pixel, on which batch norm has nothing to normalise. Use an image "
+                f"of more than {step} pixels on one side, or shorter lists in the config."
+            )
+        # Reflection needs a border narrower than the picture; a sliver is repeated instead.
+        mode = "reflect" if down < height and right < width else "replicate"
+        return F.pad(z, (0, right, 0, down), mode=mode) if down or right else z
+
+
+def check_config(config: dict) -> None:
+    """Raise a ValueError that says which entry of a network config is wrong, and why."""
+    expected = {*CONFIG_LISTS, "upsampling_method"}
+    if missing := sorted(expected - set(config)):
+        raise ValueError(f"The config lacks {', '.join(missing)}.")
+    if unknown := sorted(set(config) - expected):
+        raise ValueError(f"The config has unknown entries: {', '.join(unknown)}. Known are {', '.join(sorted(expected))}.")
+    lengths = {key: len(config[key]) for key in CONFIG_LISTS}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        raise ValueError(f"The config's lists must all have one length, the depth (1 or more); they have {lengths}.")
+    for i in range(lengths["channels_down"]):
+        for key in CONFIG_LISTS:
+            value, skipped = config[key][i], config["channels_skip"][i] == 0
+            if key == "kernels_skip" and skipped:
+                continue  # no skip at this depth, so whatever stands here is not used
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ValueError(f"{key}[{i}] must be a whole number, not {value!r}.")
+            if key.startswith("kernels") and (value < 1 or value % 2 == 0):
+                raise ValueError(f"{key}[{i}] must be odd and positive, not {value}: an even kernel shifts the image.")
+            if key.startswith("channels") and value < (0 if key == "channels_skip" else 1):
+                least = "0 (no skip) or more" if key == "channels_skip" else "1 or more"
+                raise ValueError(f"{key}[{i}] must be {least}, not {value}.")
+    if config["upsampling_method"] not in UPSAMPLING_METHODS:
+        raise ValueError(
+            f"upsampling_method must be one of {', '.join(UPSAMPLING_METHODS)}, not {config['upsampling_method']!r}."
+        )
+
+
+# --------------------------------------------------------------------------------------
+# Recipe
+# --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run but the image, the mask and the seed.
+
+    Raises ValueError for a value that cannot work.
+    """
+
+    config: dict  # the network, see UNet
+    z_channels: int = 32  # z ∈ R^(32×H×W) …
+    z_scale: float = 0.1  # … ~ U(0, 0.1)
+    sigma_p: float = 1 / 30  # z is perturbed by N(0, sigma_p²) in every iteration
+    iterations: int = 11_000
+    lr: float = 0.001  # Adam's learning rate
+    jump: float = 2.0  # a loss above jump × the previous loss is undone (book, "Learning process")
+    lr_decay: float = 0.9  # and the learning rate multiplied by this
+
+    def __post_init__(self):
+        check_config(self.config)
+        for name, ok, need in (
+            ("z_channels", self.z_channels >= 1, "at least 1"),
+            ("z_scale", self.z_scale > 0, "above 0"),
+            ("sigma_p", self.sigma_p >= 0, "0 or above"),
+            ("iterations", self.iterations >= 0, "0 or more"),
+            ("lr", 0 < self.lr < math.inf, "above 0"),
+            ("jump", self.jump > 1, "above 1 (math.inf turns backtracking off)"),
+            ("lr_decay", 0 < self.lr_decay <= 1, "above 0 and at most 1"),
+        ):
+            if not ok:
+                raise ValueError(f"{name} must be {need}, not {getattr(self, name)}.")
+
+    def as_dict(self) -> dict:
+        """Every value, as plain Python, ready for JSON."""
+        return asdict(self)
+
+
+#: The supplement's hyperparameters for reconstruction, as the blog lists them.
+BLOG = Recipe(
+    config={
+        "channels_down": [128] * 5,
+        "channels_up": [128] * 5,
+        "channels_skip": [4] * 5,
+        "kernels_down": [3] * 5,
+        "kernels_up": [3] * 5,
+        "kernels_skip": [1] * 5,
+        "upsampling_method": "bilinear",
+    }
+)
+
+#: The same with the other learning rate the blog gives, in its section on the learning process.
+BLOG_LOW_LR = replace(BLOG, lr=0.0001)
+
+RECIPES = {"blog": BLOG, "blog-low-lr": BLOG_LOW_LR}
+
+
+# --------------------------------------------------------------------------------------
+# Degradation
+# --------------------------------------------------------------------------------------
+
+
+def as_image(image) -> torch.Tensor:
+    """Turn a picture into the module's convention: float32, (C, H, W), values in [0, 1].
+
+    Args:
+        image: a NumPy array (H, W) or (H, W, C), or a tensor (H, W) or (C, H, W).  8- and 16-bit
+            unsigned integers are divided by 255 and 65535; floats must lie in [0, 1] already.
+
+    Raises:
+        ValueError: another number of dimensions or channels, an empty picture, NaN or infinite
+            pixels, values outside [0, 1].
+        TypeError: a type of number that has no obvious range.
+    """
+    if isinstance(image, torch.Tensor):
+        x = image.detach().cpu()
+    else:
+        array = np.asarray(image)
+        if array.dtype == np.uint16:  # torch knows few operations on uint16
+            array = array.astype(np.float64) / 65535
+        if array.dtype.kind not in "uif":
+            raise TypeError(f"An image of {array.dtype} has no known range: pass uint8, uint16 or floats in [0, 1].")
+        x = torch.from_numpy(np.ascontiguousarray(array))
+        x = x.permute(2, 0, 1) if x.ndim == 3 else x
+    x = x[None] if x.ndim == 2 else x
+    if x.ndim != 3 or x.shape[0] not in (1, 3):
+        raise ValueError(
+            f"Expected one grey or colour image: an array (H, W) or (H, W, 3), or a tensor (1, H, W) or (3, H, W). "
+            f"Got shape {tuple(image.shape)}."
+        )
+    if x.numel() == 0:
+        raise ValueError(f"The image is empty: its shape is {tuple(image.shape)}.")
+    if x.dtype == torch.uint8:
+        return x.float() / 255
+    if not x.dtype.is_floating_point:
+        raise TypeError(f"An image of {x.dtype} has no known range: pass uint8, uint16 or floats in [0, 1].")
+    if bad := int((~torch.isfinite(x)).sum()):
+        raise ValueError(f"{bad} values of the image are NaN or infinite. Mark such pixels as missing: 0 in image and mask.")
+    x = x.float()
+    low, high = float(x.min()), float(x.max())
+    if low < 0 or high > 1:
+        raise ValueError(f"Values must lie in [0, 1]; these go from {low:.4g} to {high:.4g}. Divide 8-bit values by 255.")
+    return x
+
+
+def as_mask(mask, height: int, width: int) -> torch.Tensor:
+    """Check a mask for an image of height × width and give it the shape (1, H, W), float32.
+
+    Raises ValueError for another shape, and for values other than 0 (missing) and 1 (known).
+    """
+    m = torch.as_tensor(np.asarray(mask.detach().cpu() if isinstance(mask, torch.Tensor) else mask)).float()
+    if m.numel() != height * width or tuple(m.shape[-2:]) != (height, width):
+        raise ValueError(f"The mask's shape is {tuple(m.shape)}, but the image is {height}×{width}: one value a pixel.")
+    if not ((m == 0) | (m == 1)).all():
+        raise ValueError("A mask holds 1 (or True) where the pixel is known and 0 (or False) where it is missing.")
+    return m.reshape(1, height, width)
+
+
+def bernoulli_mask(height: int, width: int, p: float = 0.5, seed: int = 0) -> torch.Tensor:
+    """m_ij ~ Bernoulli(p): a mask (1, H, W), one for all channels of a colour image.
+
+    Args:
+        p: the probability that a pixel is **known**, in [0, 1].  The paper and the blog use 0.5.
+        seed: the same seed, size and p give the same mask on every machine.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"p is the probability that a pixel is known, between 0 and 1; got {p}.")
+    # The uniform draws do not depend on p: a larger p keeps every pixel that a smaller one kept.
+    known = np.random.default_rng(seed).random((height, width)) < p
+    return torch.from_numpy(known)[None].float()
+
+
+def degrade(image, p: float = 0.5, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """The degradation x̂ = m ⊙ x (blog, "Problems tackled by the paper").
+
+    Returns x̂ (C, H, W) and m (1, H, W).  See `as_image` for what an image may be and
+    `bernoulli_mask` for p and seed.
+    """
+    x = as_image(image)
+    mask = bernoulli_mask(*x.shape[-2:], p=p, seed=seed)
+    return x * mask, mask
+
+
+# --------------------------------------------------------------------------------------
+# Loss and quality
+# --------------------------------------------------------------------------------------
+
+
+def masked_loss(output: torch.Tensor, x_hat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """‖(f_θ(z) − x̂) ⊙ m‖² divided by the number of known pixels (times channels).
+
+    The division makes it a mean squared error over what is known: one learning rate then serves
+    all image sizes and masks.  Shapes (…, C, H, W) and (…, 1, H, W); returns a scalar.
+    """
+    known_values = mask.sum() * output.shape[-3]
+    return (((output - x_hat) * mask) ** 2).sum() / known_values
+
+
+def psnr(image: torch.Tensor, truth: torch.Tensor) -> float:
+    """Peak signal-to-noise ratio in dB, peak 1, over the *whole* image; inf if they are equal."""
+    if image.shape != truth.shape:
+        raise ValueError(f"PSNR compares images of one shape; got {tuple(image.shape)} and {tuple(truth.shape)}.")
+    mse = float(((image.detach().double() - truth.double()) ** 2).mean())
+    return math.inf if mse == 0 else -10 * math.log10(mse)
+
+
+# --------------------------------------------------------------------------------------
+# Learning loop
+# --------------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """One iteration of the history."""
+
+    iteration: int
+    loss: float  # of the perturbed input, before this iteration's step
+    lr: float  # the learning rate that this iteration used, or was cut to
+    restored: bool  # True: the loss had jumped, the last good state came back
+    psnr: float | None = None  # of this iteration's output, in dB; None without the truth
+
+
+@dataclass
+class Restoration:
+    """What `restore` returns."""
+
+    image: torch.Tensor  # (C, H, W), values in (0, 1), float32, on the CPU
+    history: list[Step] = field(default_factory=list)
+    interrupted: bool = False
+
+
+class LastGood:
+    """A copy of all that a step changes: weights, batch-norm buffers, Adam's moments and counters.
+
+    The copies share no memory with the live tensors (a checkpoint that aliases them restores
+    nothing), and are written in place, because this happens in every iteration.
+    """
+
+    def __init__(self, net: nn.Module, adam: torch.optim.Adam):
+        self._net, self._adam, self._copies = net, adam, []
+        self.keep()
+
+    def _live(self) -> list[torch.Tensor]:
+        moments = [tensor for state in self._adam.state.values() for tensor in state.values()]
+        return [*self._net.parameters(), *self._net.buffers(), *moments]
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        live = self._live()
+        for copied, tensor in zip(self._copies, live):
+            copied.copy_(tensor)
+        self._copies += [tensor.clone() for tensor in live[len(self._copies) :]]
+
+    @torch.no_grad()
+    def bring_back(self) -> None:
+        live = self._live()
+        for copied, tensor in zip(self._copies, live):
+            tensor.copy_(copied)
+        for tensor in live[len(self._copies) :]:  # Adam makes its moments, zeros, in the first step
+            tensor.zero_()
+
+
+class DivergenceError(ArithmeticError):
+    """The loss is not finite, and going back with smaller and smaller steps did not help."""
+
+
+#: Restorations in a row, without one good step between them, before the loop gives up on NaNs.
+MAX_RECOVERIES = 50
+
+
+def restore(
+    x_hat,
+    mask,
+    recipe: Recipe = BLOG,
+    *,
+    seed: int = 0,
+    iterations: int | None = None,
+    device: str | torch.device | None = None,
+    truth=None,
+    progress: bool = True,
+) -> Restoration:
+    """Fit a randomly initialised network to the known pixels and return what it draws.
+
+    The loop of the blog's "Learning process": Adam on `masked_loss`, z perturbed afresh in every
+    iteration, and backtracking.  When a step has made the loss jump to more than ``recipe.jump``
+    times its previous value (or to NaN), weights, batch-norm buffers and Adam's moments return to
+    the last good state, and the learning rate is multiplied by ``recipe.lr_decay``.
+
+    The image returned is f_θ(z) for the unperturbed z, with batch norm as in training: running
+    averages over thousands of different networks would be those of none of them.
+
+    Args:
+        x_hat: the degraded image, see `as_image`; what it holds at missing pixels is not used.
+        mask: see `as_mask`; at least one pixel must be known.
+        seed: of the weights, z and the perturbations.  Same seed, device, thread count and
+            versions give the same numbers.
+        iterations: instead of the recipe's; 0 gives what the untrained network draws.
+        device: "cuda", "mps" or "cpu"; the first of these that is there if None.
+        truth: the true image, only ever used to write PSNR into the history.
+        progress: show a bar.
+
+    An interrupt (Ctrl-C, a notebook's stop button) returns the last good state.
+
+    Raises:
+        ValueError, TypeError: bad input, see `as_image`, `as_mask`, `UNet`.
+        DivergenceError: non-finite losses from which the loop cannot recover; names the iteration.
+    """
+    x_hat = as_image(x_hat)
+    channels, height, width = x_hat.shape
+    mask = as_mask(mask, height, width)
+    if mask.sum() == 0:
+        raise ValueError("The mask marks no pixel as known (p = 0?): there is nothing to fit.")
+    if truth is not None:
+        truth = as_image(truth)
+        if truth.shape != x_hat.shape:
+            raise ValueError(f"truth has shape {tuple(truth.shape)}, the degraded image {tuple(x_hat.shape)}.")
+    if iterations is not None:
+        recipe = replace(recipe, iterations=iterations)
+    device = torch.device(device or best_device())
+
+    # Weights and z are drawn on the CPU, so that every device starts from the same ones.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = UNet(recipe.z_channels, channels, recipe.config)
+        z = recipe.z_scale * torch.rand(1, recipe.z_channels, height, width)
+    noise = torch.Generator(device).manual_seed(seed)
+    net, z, x_hat, mask = net.to(device), z.to(device), x_hat.to(device), mask.to(device)
+    truth = None if truth is None else truth.to(device)
+    adam = torch.optim.Adam(net.parameters(), lr=recipe.lr)
+
+    result = Restoration(image=torch.empty_like(x_hat))
+    good, good_loss = LastGood(net, adam), math.inf
+    learning_rate = adam.param_groups[0]  # its entry "lr" is the one that Adam uses
+    recoveries = 0  # restorations since the last good step
+    with reproducible(device):
+        net(z)  # refuses a picture too small for the network before a bar is shown
+        bar = tqdm(range(1, recipe.iterations + 1), desc="restoring", unit="it", disable=None if progress else True)
+        try:
+            for iteration in bar:
+                perturbation = torch.randn(z.shape, generator=noise, device=device)
+                output = net(z + recipe.sigma_p * perturbation)
+                loss = masked_loss(output, x_hat, mask)
+
+                value = loss.item()
+                # Just after a restoration the state is the last good one by definition: its loss
+                # becomes the reference again, or an unlucky perturbation would stall the run.
+                just_restored = bool(result.history) and result.history[-1].restored
+                jumped = not math.isfinite(value) or (value > recipe.jump * good_loss and not just_restored)
+                if jumped:
+                    recoveries += 1
+                    if recoveries > MAX_RECOVERIES:
+                        raise DivergenceError(
+                            f"The loss was {value} in iteration {iteration}, and {MAX_RECOVERIES} restorations with "
+                            f"the learning rate cut to {learning_rate['lr']:.2g} did not help. Start with a smaller "
+                            f"one than {recipe.lr:g}."
+                        )
+                    good.bring_back()
+                    learning_rate["lr"] *= recipe.lr_decay
+                else:
+                    if not just_restored:
+                        recoveries = 0
+                    good.keep()
+                    good_loss = value
+                    adam.zero_grad()
+                    loss.backward()
+                    adam.step()
+
+                quality = None if truth is None else psnr(output[0], truth)
+                result.history.append(Step(iteration, value, learning_rate["lr"], jumped, quality))
+                if not iteration % 10:
+                    bar.set_postfix(loss=f"{value:.2e}", lr=f"{learning_rate['lr']:.2g}", refresh=False)
+        except KeyboardInterrupt:
+            result.interrupted = True
+            good.bring_back()  # the interrupt may have come in the middle of a step
+        finally:
+            bar.close()
+
+        with torch.no_grad():
+            output = net(z)
+            last = float(masked_loss(output, x_hat, mask))
+            if not math.isfinite(last) or last > recipe.jump * good_loss:  # the very last step went wrong
+                good.bring_back()
+                output = net(z)
+        result.image = output[0].cpu()
+    return result
+
+
+def best_device() -> str:
+    """The fastest device that PyTorch finds here: "cuda", else "mps", else "cpu"."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def reproducible(device: torch.device):
+    """Deterministic kernels on a GPU while the loop runs; a CPU needs nothing for it."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
