@@ -7,7 +7,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from dip_book import images, runs
+from dip_book import images, runs, tables
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--again", action="store_true", help="run also what is stored already")
 
     show = commands.add_parser("list", help="list the stored runs")
-    for command in (run, show):
+    classical = commands.add_parser("baselines", help="run linear and biharmonic interpolation on the 11 test images and store the figures")
+    for command in (run, show, classical):
         command.add_argument("--store", type=Path, default=runs.ROOT, help="folder of the stored runs (default: the book's)")
     return main
 
@@ -43,6 +44,9 @@ def main(words: list[str] | None = None) -> int:
     if asked.command == "list":
         for run in runs.find(asked.store):
             print(f"{run.psnr:6.2f} dB  {run.facts['iterations_per_s']:6.2f} it/s  {run.folder.relative_to(asked.store)}")
+        return 0
+    if asked.command == "baselines":
+        print(f"Stored in {tables.store_baselines(asked.store)}")
         return 0
     try:
         changes = tuple((key, float(value)) for key, value in (word.split("=", 1) for word in asked.set))

@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -75,28 +76,29 @@ class Spec:
 
 @dataclass
 class Run:
-    """A stored run."""
+    """What a run was, and what came out: as measured now, or as stored."""
 
-    folder: Path
     facts: dict  # run.json
-    history: list[dip_blocks.Step] = field(repr=False, default_factory=list)
-
-    @property
-    def restored(self) -> np.ndarray:
-        """The restored picture, (H, W) or (H, W, 3), float32 in [0, 1]."""
-        return np.asarray(Image.open(self.folder / "restored.png"), dtype=np.float32) / 255
+    history: list[dip_blocks.Step] = field(repr=False)
+    restored: np.ndarray = field(repr=False)  # (H, W), float32 in [0, 1]; from 8 bits if it was stored
+    folder: Path | None = None
 
     @property
     def psnr(self) -> float:
         """PSNR in dB of the raw output."""
         return self.facts["psnr_db"]["raw"]
 
+    @property
+    def complete(self) -> bool:
+        """Did it run for as many iterations as its recipe asks?"""
+        return self.facts["iterations"] >= self.facts["recipe_iterations"]
+
     def truth(self) -> np.ndarray:
         """The true picture, checked against the run's record of it."""
         image = self.facts["image"]
         x = images.load(image["name"], size=image["size"])
         if images.digest(x) != image["sha256"]:
-            raise RunError(f"{self.folder} was run on another picture than the '{image['name']}' found here.")
+            raise RunError(f"The run {self.folder} was made on another picture than the '{image['name']}' found here.")
         return x
 
     def degraded(self) -> tuple[np.ndarray, np.ndarray]:
@@ -114,57 +116,72 @@ def perform(spec: Spec, store: Path = ROOT, *, device: str | None = None, every:
 
     An interrupt stores nothing: KeyboardInterrupt is raised again.
     """
-    recipe = spec.resolved()
     x = images.load(spec.image, size=spec.size)
     x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.seed)
-    before = provenance()  # the code that runs is the code as imported, not as committed meanwhile
+    with recording(spec, x, device) as record:
+        result = dip_blocks.restore(
+            x_hat, mask, spec.resolved(), seed=spec.seed, device=device, truth=x, progress=progress
+        )
+        if result.interrupted:
+            raise KeyboardInterrupt
+        run = record(result)
+    kept = [s for s in run.history if s.iteration % every == 0 or s.restored or s.iteration in (1, len(run.history))]
+    return write(store / spec.path, replace(run, history=kept))
+
+
+@contextmanager
+def recording(spec: Spec, x: np.ndarray, device: str | None = None):
+    """Time what happens inside; gives a function that turns a `dip_blocks.Restoration` into a `Run`.
+
+    Versions and commit are read at the beginning: they are those of the code that runs.
+    """
     device = device or dip_blocks.best_device()
-    started = time.perf_counter()
-    result = dip_blocks.restore(x_hat, mask, recipe, seed=spec.seed, device=device, truth=x, progress=progress)
-    seconds = time.perf_counter() - started
-    if result.interrupted:
-        raise KeyboardInterrupt
-    restored = result.image[0].numpy()
-    known = mask[0].numpy().astype(bool)
-    facts = {
-        "format": FORMAT,
-        "recipe": {"name": spec.recipe, "changes": dict(spec.changes), **recipe.as_dict()},
-        "image": {"name": Path(spec.image).stem, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
-        "p": spec.p,
-        "seed": spec.seed,
-        "iterations": recipe.iterations,
-        "recipe_iterations": dip_blocks.RECIPES[spec.recipe].iterations,
-        "psnr_db": {},
-        "ssim": {},
-        "restorations": sum(step.restored for step in result.history),
-        "wall_time_s": round(seconds, 2),
-        "iterations_per_s": round(recipe.iterations / seconds, 3),
-        "peak_memory_mib": peak_memory(device),
-        "device": describe_device(device),
-        **before,
-    }
-    for kind, image in {"raw": restored, "pasted": np.where(known, x, restored)}.items():
-        facts["psnr_db"][kind] = round(dip_blocks.psnr(torch.from_numpy(image), torch.from_numpy(x)), 4)
-        facts["ssim"][kind] = round(float(structural_similarity(image, x, data_range=1.0)), 5)
-    last = result.history[-1:]
-    kept = [s for s in result.history if s.iteration % every == 0 or s.restored or s.iteration == 1 or s in last]
-    return write(store / spec.path, facts, kept, restored)
+    before, started = provenance(), time.perf_counter()
+
+    def record(result: dip_blocks.Restoration) -> Run:
+        seconds = time.perf_counter() - started
+        recipe, done = spec.resolved(), len(result.history)
+        restored = result.image[0].numpy()
+        facts = {
+            "format": FORMAT,
+            "recipe": {"name": spec.recipe, "changes": dict(spec.changes), **recipe.as_dict()},
+            "image": {"name": Path(spec.image).stem, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
+            "p": spec.p,
+            "seed": spec.seed,
+            "iterations": done,
+            "recipe_iterations": dip_blocks.RECIPES[spec.recipe].iterations,
+            "psnr_db": {},
+            "ssim": {},
+            "restorations": sum(step.restored for step in result.history),
+            "wall_time_s": round(seconds, 2),
+            "iterations_per_s": round(done / seconds, 3),
+            "peak_memory_mib": peak_memory(device),
+            "device": describe_device(device),
+            **before,
+        }
+        known = dip_blocks.bernoulli_mask(*x.shape, p=spec.p, seed=spec.seed)[0].numpy() == 1
+        for kind, image in {"raw": restored, "pasted": np.where(known, x, restored)}.items():
+            facts["psnr_db"][kind] = round(dip_blocks.psnr(torch.from_numpy(image), torch.from_numpy(x)), 4)
+            facts["ssim"][kind] = round(float(structural_similarity(image, x, data_range=1.0)), 5)
+        return Run(facts, result.history, restored)
+
+    yield record
 
 
-def write(folder: Path, facts: dict, history: list[dip_blocks.Step], restored: np.ndarray) -> Run:
+def write(folder: Path, run: Run) -> Run:
     """Store a run, whole or not at all; one of the same name is replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / f".{folder.name}.{os.getpid()}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
-    (draft / "run.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (draft / "run.json").write_text(json.dumps(run.facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     with open(draft / "history.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(dip_blocks.Step._fields)
-        for step in history:
+        for step in run.history:
             quality = "" if step.psnr is None else f"{step.psnr:.3f}"
             table.writerow([step.iteration, f"{step.loss:.6g}", f"{step.lr:.6g}", int(step.restored), quality])
-    images.save_png(draft / "restored.png", restored)
+    images.save_png(draft / "restored.png", run.restored)
     if folder.exists():
         shutil.rmtree(folder)
     draft.rename(folder)
@@ -186,11 +203,13 @@ def read(folder: Path) -> Run:
                 )
                 for row in csv.DictReader(file)
             ]
-    except (OSError, ValueError, KeyError) as error:
+        with Image.open(folder / "restored.png") as picture:
+            restored = np.asarray(picture, dtype=np.float32) / 255
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder} does not hold a whole stored run: {error}") from error
     if facts.get("format") != FORMAT:
         raise RunError(f"{folder} has format {facts.get('format')}; this version reads {FORMAT}.")
-    return Run(folder, facts, history)
+    return Run(facts, history, restored, folder)
 
 
 def find(store: Path = ROOT, *, recipe: str | None = None, image: str | None = None, size: int | None = None) -> list[Run]:

@@ -1,0 +1,177 @@
+"""Pictures and plots of the book, one style for all.
+
+Every function returns a closed matplotlib figure: as the last value of a cell it is shown, once.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import FancyBboxPatch
+
+from dip_book import images
+
+INK, MUTED, ACCENT, WARM, LIGHT = "#1f2937", "#6b7280", "#0a7d91", "#c2410c", "#e5e7eb"
+SERIES = (ACCENT, WARM, "#6d28d9", "#4d7c0f", "#9ca3af")
+
+STYLE = {
+    "figure.dpi": 100,
+    "figure.facecolor": "white",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": LIGHT,
+    "axes.prop_cycle": plt.cycler(color=SERIES),
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "legend.frameon": False,
+}
+
+
+def row(pictures: dict, width: float = 8.0, columns: int | None = None, crop: tuple | None = None):
+    """Pictures side by side under their titles.
+
+    Args:
+        pictures: title → image in [0, 1]: (H, W), (H, W, 3), or a (C, H, W) tensor of `dip_blocks`.
+        width: of the figure, inches.
+        columns: pictures in one row; all if None.
+        crop: (top, left, height, width) to look at closely, in pixels.
+    """
+    columns = columns or len(pictures)
+    rows = -(-len(pictures) // columns)
+    cut = slice(None), slice(None)
+    if crop is not None:
+        top, left, high, wide = crop
+        cut = slice(top, top + high), slice(left, left + wide)
+    shown = {title: images.to_bytes(picture)[cut] for title, picture in pictures.items()}
+    shape = next(iter(shown.values())).shape
+    lines = max(title.count("\n") + 1 for title in shown)
+    cell = width / columns
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(width, rows * (cell * shape[0] / shape[1] + 0.22 * lines)), layout="constrained", squeeze=False
+        )
+        for axis, (title, picture) in zip(axes.flat, shown.items()):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axis.set_title(title)
+        for axis in axes.flat:
+            axis.set_axis_off()
+    return _closed(figure)
+
+
+def curves(histories: dict, what: str = "loss", label: str | None = None):
+    """One quantity of several histories over the iterations.
+
+    Args:
+        histories: legend → list of `dip_blocks.Step`.
+        what: "loss", "psnr" or "lr".
+        label: of the vertical axis.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
+        for (name, history), colour in zip(histories.items(), SERIES * 3):
+            axis.plot([s.iteration for s in history], [getattr(s, what) for s in history], label=name, lw=1, color=colour)
+            struck = [s for s in history if s.restored]
+            axis.plot([s.iteration for s in struck], [getattr(s, what) for s in struck], "v", ms=4, color=colour)
+        axis.set_yscale("log" if what == "loss" else "linear")
+        axis.set_xlabel("iteration")
+        axis.set_ylabel(label or {"loss": "loss", "psnr": "PSNR, dB", "lr": "learning rate"}[what])
+        axis.legend()
+    return _closed(figure)
+
+
+def run_summary(run):
+    """A stored run at a glance: given, restored, truth, and three curves."""
+    x_hat, _ = run.degraded()
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(2, 3, figsize=(8, 4.8), height_ratios=(2.6, 2), layout="constrained")
+        pictures = {"given": x_hat, f"restored, {run.psnr:.2f} dB": run.restored, "truth": run.truth()}
+        for axis, (title, picture) in zip(axes[0], pictures.items()):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axis.set_title(title)
+            axis.set_axis_off()
+        for axis, what in zip(axes[1], ("loss", "psnr", "lr")):
+            axis.plot([s.iteration for s in run.history], [getattr(s, what) for s in run.history], lw=1)
+            axis.set_title({"loss": "loss", "psnr": "PSNR, dB", "lr": "learning rate"}[what])
+            axis.set_xlabel("iteration")
+        axes[1, 0].set_yscale("log")
+    return _closed(figure)
+
+
+def ranges(samples: dict, label: str, limits: tuple[float, float] | None = None):
+    """Histograms of several sets of values under one another; ``limits`` marks the wanted range."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(len(samples), 1, figsize=(7, 1.3 * len(samples) + 0.4), sharex=True, layout="constrained", squeeze=False)
+        for axis, (name, values) in zip(axes[:, 0], samples.items()):
+            axis.hist(np.asarray(values).ravel(), bins=120, color=ACCENT)
+            axis.set_yticks([])
+            axis.set_title(name, loc="left")
+            if limits:
+                axis.axvspan(*limits, color=WARM, alpha=0.12, lw=0)
+        axes[-1, 0].set_xlabel(label)
+    return _closed(figure)
+
+
+def network(config: dict, height: int, width: int, z_channels: int = 32, out_channels: int = 1):
+    """The blog's network drawn from its config: blocks, skips, and the shape that leaves each block."""
+    down, up, skip = config["channels_down"], config["channels_up"], config["channels_skip"]
+    depth = len(down)
+
+    def size(level):
+        return f"{-(-height // 2**level)}×{-(-width // 2**level)}"
+
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(8, 0.82 * (depth + 2) + 0.3), layout="constrained")
+        axis.set_axis_off()
+        axis.set_xlim(-0.1, 10.1)
+        axis.set_ylim(-(depth + 1.55), 0.5)
+
+        def box(x, y, words, colour, wide=2.3):
+            axis.add_patch(
+                FancyBboxPatch((x, y - 0.24), wide, 0.48, boxstyle="round,pad=0,rounding_size=0.1", fc=colour, ec="none")
+            )
+            axis.text(x + wide / 2, y, words, ha="center", va="center", color="white", fontsize=9.5)
+
+        def arrow(start, end, colour=MUTED):
+            axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.2, "shrinkA": 0, "shrinkB": 0})
+
+        left, middle, right = 0.3, 4.0, 7.4
+        box(left, 0, f"z    {z_channels} × {size(0)}", MUTED)
+        box(right, 0, f"out    {out_channels} × {size(0)}", MUTED)
+        for i in range(depth):
+            y = -(i + 1)
+            box(left, y, rf"$d_{i + 1}$    {down[i]} × {size(i + 1)}", ACCENT)
+            box(right, y, rf"$u_{i + 1}$    {up[max(i - 1, 0)]} × {size(i)}", WARM)
+            arrow((left + 1.15, y + 0.76), (left + 1.15, y + 0.26))
+            arrow((right + 1.15, y + 0.26), (right + 1.15, y + 0.76))
+            if skip[i]:
+                box(middle, y, rf"$s_{i + 1}$    {skip[i]} × {size(i + 1)}", "#6d28d9", wide=2.0)
+                arrow((left + 2.3, y), (middle, y))
+                arrow((middle + 2.0, y), (right, y))
+        y = -(depth + 1)
+        box(middle - 0.35, y, f"connect    {up[-1]} × {size(depth)}", INK, wide=2.7)
+        axis.plot([left + 1.15, left + 1.15], [y + 0.76, y], color=MUTED, lw=1.2)
+        arrow((left + 1.15, y), (middle - 0.35, y))
+        axis.plot([middle + 2.35, right + 1.15], [y, y], color=MUTED, lw=1.2)
+        arrow((right + 1.15, y), (right + 1.15, y + 0.76))
+    return _closed(figure)
+
+
+def source(thing):
+    """The code of a function or class of the project, highlighted, as it stands in its module."""
+    from IPython.display import Code
+
+    return Code(textwrap.dedent(inspect.getsource(thing)), language="python")
+
+
+def _closed(figure):
+    plt.close(figure)
+    return figure

@@ -1,0 +1,203 @@
+"""The pairs: chapters as MyST text (what people edit) and as .ipynb with light outputs (what GitHub and
+Colab show and nbval compares).
+
+``make notebooks`` brings both sides together; see `sync`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import yaml
+from jupytext.compare import NotebookDifference, compare_notebooks
+
+from dip_book.setup import ROOT
+
+FOLDER = ROOT / "notebooks"
+TEXT = "md:myst"
+COLAB = "https://colab.research.google.com/github"
+
+#: The cell tagged "setup" in every chapter.  It cannot be imported: it is what makes imports work.
+SETUP = '''\
+# Finds the book's code: installed, in a folder above this one, or in the public repository (Colab).
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = {url!r}  # written by `make notebooks`, from _config.yml
+if importlib.util.find_spec("dip_book") is None:
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / "dip_blocks.py").exists()), None)
+    if root is None:
+        source = os.environ.get("DIP_REPOSITORY") or REPOSITORY
+        if not source:
+            raise ModuleNotFoundError(
+                "The book's code is not here. Open this notebook inside a clone of the book's repository, "
+                "or set the environment variable DIP_REPOSITORY to the repository's address."
+            )
+        root = here / "deep-image-prior-rebuilt"
+        if not root.exists():
+            subprocess.run(["git", "clone", "--quiet", "--depth", "1", source, str(root)], check=True)
+    sys.path[:0] = [str(root), str(root / "book")]
+
+from dip_book import setup
+
+setup.notebook()'''
+
+
+class PairError(RuntimeError):
+    """The two sides of a pair cannot be brought together by a program; the message says what to do."""
+
+
+def repository_url() -> str:
+    """The public repository's address, from the one place where it is configured; "" while it is not."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    return (config.get("repository", {}).get("url") or "").rstrip("/")
+
+
+def texts() -> list[Path]:
+    """The chapters' text sides, in the book's order."""
+    return sorted(FOLDER.glob("*.md"))
+
+
+def with_setup(notebook, name: str, url: str):
+    """Write the setup cell, and the link to Colab above it, as the configured repository wants them."""
+    tagged = [i for i, cell in enumerate(notebook.cells) if "setup" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise PairError(f"{name} must have one code cell tagged 'setup'; it has {len(tagged)}.")
+    setup = notebook.cells[tagged[0]]
+    setup.source = SETUP.format(url=url)
+    notebook.cells = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", [])]
+    if url:
+        link = f"[Open this chapter in Colab]({colab_url(url, name)})"
+        # The site has a button of its own, so there this cell is left out.
+        cell = nbformat.v4.new_markdown_cell(link, metadata={"tags": ["colab", "remove-cell"]})
+        notebook.cells.insert(notebook.cells.index(setup), cell)
+    return notebook
+
+
+def colab_url(url: str, name: str) -> str:
+    """Where Colab opens a chapter of a GitHub repository."""
+    return f"{COLAB}/{url.split('github.com/', 1)[-1]}/blob/main/notebooks/{name}.ipynb"
+
+
+def differences(text, stored) -> str | None:
+    """What differs between the inputs of the two sides, or None."""
+    try:
+        compare_notebooks(stored, text, fmt=TEXT, compare_outputs=False, raise_on_first_difference=False)
+    except NotebookDifference as error:
+        return str(error)
+    return None
+
+
+def sync(path: Path, url: str, execute: bool = False) -> str:
+    """Bring one pair together and say what was done.
+
+    The side that was edited wins: the .ipynb if git sees changes in it alone, else the text.  Then
+    the .ipynb is executed anew if its code changed, or if ``execute``.
+
+    Raises PairError if both sides were edited apart, and if the executed notebook failed.
+    """
+    pair = path.with_suffix(".ipynb")
+    text = jupytext.read(path, fmt=TEXT)
+    stored = nbformat.read(pair, as_version=4) if pair.exists() else None
+    if stored is not None and differences(text, stored) and _edited(pair):
+        if _edited(path):
+            raise PairError(
+                f"{path.name} and {pair.name} were both edited and disagree. Keep one: `git checkout` the other, then "
+                "run this again."
+            )
+        text = jupytext.reads(jupytext.writes(stored, fmt=TEXT), fmt=TEXT)
+    text = with_setup(text, path.stem, url)
+    written = jupytext.writes(text, fmt=TEXT)
+    if written != path.read_text(encoding="utf-8"):
+        path.write_text(written, encoding="utf-8")
+    text = jupytext.reads(written, fmt=TEXT)
+
+    same_code = stored is not None and _code(stored) == _code(text)
+    if same_code and not execute:
+        if not differences(text, stored):
+            return "in step"
+        outputs = iter([cell for cell in stored.cells if cell.cell_type == "code"])
+        for cell in text.cells:
+            if cell.cell_type == "code":
+                run = next(outputs)
+                cell.outputs, cell.execution_count = run.outputs, run.execution_count
+        done = "prose written to the .ipynb"
+    else:
+        run_cells(text)
+        done = "executed"
+    nbformat.write(_light(text), pair)
+    return done
+
+
+def run_cells(notebook) -> None:
+    """Execute a notebook in place, in the chapters' folder; PairError with the cell's error if it fails."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    os.environ["TQDM_DISABLE"] = "1"
+    try:
+        NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}).execute()
+    except CellExecutionError as error:
+        raise PairError(f"A cell failed:\n{error}") from None
+
+
+def _light(notebook):
+    """Only what readers of an .ipynb need: no timings, no machine's kernel, no notes on stderr."""
+    notebook.metadata = nbformat.from_dict(
+        {
+            "jupytext": {"formats": f"ipynb,{TEXT}"},
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02}"  # random ones would change with every execution
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return notebook
+
+
+def _code(notebook) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _edited(path: Path) -> bool:
+    """Does git see changes in this file since the last commit?  False without git."""
+    try:
+        done = subprocess.run(["git", "-C", str(path.parent), "status", "--porcelain", "--", path.name], capture_output=True, text=True)
+    except OSError:
+        return False
+    return bool(done.stdout.strip())
+
+
+def main(words: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="dip_book.notebooks", description="Bring the chapters' two sides together.")
+    parser.add_argument("names", nargs="*", help="chapters, e.g. 02-problems (default: all)")
+    parser.add_argument("--execute", action="store_true", help="execute also what did not change")
+    asked = parser.parse_args(words)
+    chosen = [path for path in texts() if not asked.names or path.stem in asked.names]
+    status = 0
+    for path in chosen:
+        print(f"{path.stem}: ", end="", flush=True)
+        try:
+            print(sync(path, repository_url(), asked.execute), flush=True)
+        except PairError as error:
+            print(error)
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

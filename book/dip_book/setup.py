@@ -1,0 +1,66 @@
+"""What the first cell of every notebook calls.  Needs the standard library only: it may have to install the rest."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Packages whose installed versions are left as they are: Colab's are built for its GPUs.
+KEPT = ("torch", "numpy")
+
+
+def notebook() -> None:
+    """Make a notebook ready: install what is missing, say what it runs on.
+
+    The book's live figures are plain HTML, so Colab's custom widget manager is not needed.
+    """
+    install(missing())
+    import torch
+
+    import dip_blocks
+
+    device = dip_blocks.best_device()
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"Runs on {device} ({name}), PyTorch {torch.__version__}, Python {sys.version.split()[0]}.")
+
+
+def requirements() -> list[str]:
+    """What the project's metadata asks for, as requirement lines; empty when there is no checkout."""
+    metadata = ROOT / "pyproject.toml"
+    if not metadata.exists():  # installed as a package: its installer has seen to the requirements
+        return []
+    return tomllib.loads(metadata.read_text(encoding="utf-8"))["project"]["dependencies"]
+
+
+def missing() -> list[str]:
+    """The requirements of which no version is installed."""
+    return [line for line in requirements() if _installed(re.match(r"[\w.-]+", line)[0]) is None]
+
+
+def install(lines: list[str]) -> None:
+    """Install with pip, without touching the packages in `KEPT`; RuntimeError with pip's words if it fails."""
+    if not lines:
+        return
+    print(f"Installing {', '.join(lines)} …")
+    pins = [f"{name}=={found}" for name in KEPT if (found := _installed(name))]
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("\n".join(pins))
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(constraints), *lines]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"pip could not install {', '.join(lines)}:\n{done.stderr.strip()}")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
