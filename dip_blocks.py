@@ -324,9 +324,9 @@ def as_image(image) -> torch.Tensor:
         raise ValueError(f"{bad} values of the image are NaN or infinite. Mark such pixels as missing: 0 in image and mask.")
     x = x.float()
     low, high = float(x.min()), float(x.max())
-    if low < 0 or high > 1:
+    if low < -1e-6 or high > 1 + 1e-6:  # a rounding error is not a mistake
         raise ValueError(f"Values must lie in [0, 1]; these go from {low:.4g} to {high:.4g}. Divide 8-bit values by 255.")
-    return x
+    return x.clamp(0, 1)
 
 
 def as_mask(mask, height: int, width: int) -> torch.Tensor:

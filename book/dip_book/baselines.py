@@ -23,7 +23,7 @@ def linear(x_hat: np.ndarray, mask: np.ndarray) -> np.ndarray:
         values = griddata(points, result[known], wanted, method="linear") if len(points) > 3 else np.nan
         nearest = griddata(points, result[known], wanted, method="nearest")
         result[~known] = np.where(np.isnan(values), nearest, values)
-    return result.astype(np.float32)
+    return np.clip(result, 0, 1).astype(np.float32)  # barycentric weights sum to 1 only nearly
 
 
 def biharmonic(x_hat: np.ndarray, mask: np.ndarray) -> np.ndarray:
