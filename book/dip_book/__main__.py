@@ -33,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
 
     show = commands.add_parser("list", help="list the stored runs")
     classical = commands.add_parser("baselines", help="run linear and biharmonic interpolation on the 11 test images and store the figures")
-    for command in (run, show, classical):
+    picture = commands.add_parser("picture", help="draw the front page's picture from the stored run of the camera")
+    for command in (run, show, classical, picture):
         command.add_argument("--store", type=Path, default=runs.ROOT, help="folder of the stored runs (default: the book's)")
     return main
 
@@ -47,6 +48,9 @@ def main(words: list[str] | None = None) -> int:
         return 0
     if asked.command == "baselines":
         print(f"Stored in {tables.store_baselines(asked.store)}")
+        return 0
+    if asked.command == "picture":
+        print(f"Drawn: {tables.front_picture(asked.store)}")
         return 0
     try:
         changes = tuple((key, float(value)) for key, value in (word.split("=", 1) for word in asked.set))

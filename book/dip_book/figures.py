@@ -1,11 +1,13 @@
 """Pictures and plots of the book, one style for all.
 
-Every function returns a closed matplotlib figure: as the last value of a cell it is shown, once.
+Every function returns something that, as the last value of a cell, is shown once: plots are closed
+matplotlib figures, pictures are `Photo`s.
 """
 
 from __future__ import annotations
 
 import inspect
+import io
 import textwrap
 
 import matplotlib.pyplot as plt
@@ -36,6 +38,21 @@ STYLE = {
 }
 
 
+class Photo:
+    """A figure that holds photographs: shown as JPEG, which keeps the notebooks light."""
+
+    def __init__(self, figure):
+        self.figure = figure
+
+    def _repr_jpeg_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="jpeg", dpi=96, pil_kwargs={"quality": 75, "optimize": True})
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        return "<pictures>"
+
+
 def row(pictures: dict, width: float = 8.0, columns: int | None = None, crop: tuple | None = None):
     """Pictures side by side under their titles.
 
@@ -64,7 +81,7 @@ def row(pictures: dict, width: float = 8.0, columns: int | None = None, crop: tu
             axis.set_title(title)
         for axis in axes.flat:
             axis.set_axis_off()
-    return _closed(figure)
+    return Photo(_closed(figure))
 
 
 def curves(histories: dict, what: str = "loss", label: str | None = None):
@@ -166,10 +183,10 @@ def network(config: dict, height: int, width: int, z_channels: int = 32, out_cha
 
 
 def source(thing):
-    """The code of a function or class of the project, highlighted, as it stands in its module."""
-    from IPython.display import Code
+    """The code of a function or class of the project, as it stands in its module."""
+    from IPython.display import Markdown
 
-    return Code(textwrap.dedent(inspect.getsource(thing)), language="python")
+    return Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```")
 
 
 def _closed(figure):

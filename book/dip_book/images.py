@@ -42,7 +42,7 @@ EMBEDDED = {
     "camera": Embedded("Camera", "Lav Varshney, CC0"),
     "astronaut": Embedded("Astronaut", "NASA, public domain"),
     "chelsea": Embedded("Chelsea", "Stéfan van der Walt, CC0"),
-    "coffee": Embedded("Coffee", "Pikolo Espresso Bar, photo by Rachel Michetti, CC0"),
+    "coffee": Embedded("Coffee", "Rachel Michetti, courtesy of Pikolo Espresso Bar, CC0"),
     "brick": Embedded("Brick", "CC0Textures, CC0"),
     "grass": Embedded("Grass", "Linolafett, CC0"),
 }

@@ -7,8 +7,9 @@ Colab show and nbval compares).
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -101,19 +102,19 @@ def differences(text, stored) -> str | None:
 def sync(path: Path, url: str, execute: bool = False) -> str:
     """Bring one pair together and say what was done.
 
-    The side that was edited wins: the .ipynb if git sees changes in it alone, else the text.  Then
-    the .ipynb is executed anew if its code changed, or if ``execute``.
+    The side that was edited wins; the .ipynb remembers what both were when they last agreed.  Then it
+    is executed anew if its code changed, or if ``execute``.
 
     Raises PairError if both sides were edited apart, and if the executed notebook failed.
     """
     pair = path.with_suffix(".ipynb")
     text = jupytext.read(path, fmt=TEXT)
     stored = nbformat.read(pair, as_version=4) if pair.exists() else None
-    if stored is not None and differences(text, stored) and _edited(pair):
-        if _edited(path):
+    if stored is not None and differences(text, stored) and _edited(stored, stored):
+        if _edited(text, stored):
             raise PairError(
-                f"{path.name} and {pair.name} were both edited and disagree. Keep one: `git checkout` the other, then "
-                "run this again."
+                f"{path.name} and {pair.name} were both edited and disagree. Keep one, restore the other (with git, say), "
+                "and run this again."
             )
         text = jupytext.reads(jupytext.writes(stored, fmt=TEXT), fmt=TEXT)
     text = with_setup(text, path.stem, url)
@@ -146,7 +147,14 @@ def run_cells(notebook) -> None:
 
     os.environ["TQDM_DISABLE"] = "1"
     try:
-        NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}).execute()
+        NotebookClient(
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            coalesce_streams=True,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # errors; not each kernel's words on its transport
+            resources={"metadata": {"path": str(FOLDER)}},
+        ).execute()
     except CellExecutionError as error:
         raise PairError(f"A cell failed:\n{error}") from None
 
@@ -158,6 +166,7 @@ def _light(notebook):
             "jupytext": {"formats": f"ipynb,{TEXT}"},
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
+            "dip": {"in_step": _digest(notebook)},
         }
     )
     for number, cell in enumerate(notebook.cells):
@@ -172,13 +181,14 @@ def _code(notebook) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def _edited(path: Path) -> bool:
-    """Does git see changes in this file since the last commit?  False without git."""
-    try:
-        done = subprocess.run(["git", "-C", str(path.parent), "status", "--porcelain", "--", path.name], capture_output=True, text=True)
-    except OSError:
-        return False
-    return bool(done.stdout.strip())
+def _digest(notebook) -> str:
+    cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
+
+
+def _edited(side, stored) -> bool:
+    """Is this side another than when the pair last agreed?"""
+    return _digest(side) != stored.metadata.get("dip", {}).get("in_step")
 
 
 def main(words: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from skimage.metrics import structural_similarity
 
 import dip_blocks
-from dip_book import images, runs
+from dip_book import figures, images, runs
 from dip_book.baselines import BASELINES
 
 #: PSNR in dB for 50 % missing pixels, as printed in the source; images in the order of `images.STANDARD`.
@@ -123,3 +123,13 @@ def standard(recipe: str = "blog") -> Table:
         values = list(column.values())
         means.append(mean(values) if all(isinstance(value, float) for value in values) else "")
     return Table(["image", *columns], [*rows, ["**mean**", *means]])
+
+
+def front_picture(store: Path = runs.ROOT) -> Path:
+    """Draw the front page's and the README's picture: given, restored, truth."""
+    run = best_run("blog", "camera", 128, store)
+    titles = ["given: half of the pixels", f"restored, {run.facts['iterations']:,} iterations", "the truth"]
+    pictures = [run.degraded()[0], run.restored, run.truth()]
+    path = Path(__file__).parents[1] / "theme" / "restoration.png"
+    figures.row(dict(zip(titles, pictures)), width=9).figure.savefig(path, dpi=100)
+    return path

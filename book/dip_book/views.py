@@ -56,7 +56,7 @@ class View:
 def mask_view(image: np.ndarray) -> View:
     """What a Bernoulli mask leaves of a grey picture (H, H), with a slider for p."""
     x_hat, mask = dip_blocks.degrade(image)
-    fallback = figures.row({"x": image, "m, p = 0.5": mask, "x̂ = m ⊙ x": x_hat})
+    fallback = figures.row({"x": image, "m, p = 0.5": mask, "x̂ = m ⊙ x": x_hat}).figure
     data = {"side": image.shape[0], "picture": _image_url(image)}
     return View("mask", data, fallback, "A picture, a random mask with p = 0.5, and their product")
 
@@ -64,7 +64,6 @@ def mask_view(image: np.ndarray) -> View:
 def explorer(runs: list[Run]) -> View:
     """Stored runs to choose from: before/after comparison, and curves of loss, PSNR and learning rate."""
     first = runs[0]
-    x_hat, _ = first.degraded()
     fallback = figures.run_summary(first)
     entries = []
     for run in runs:
@@ -115,11 +114,8 @@ def _image_url(image, lossless: bool = False) -> str:
 
 
 def _figure_url(figure) -> str:
-    import matplotlib.pyplot as plt
-
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80)
-    plt.close(figure)
     small = io.BytesIO()
     Image.open(buffer).convert("RGB").save(small, "WEBP", quality=80, method=6)
     return "data:image/webp;base64," + base64.b64encode(small.getvalue()).decode()

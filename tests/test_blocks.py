@@ -1,0 +1,181 @@
+"""Blocks and network: layers, order, shapes, and what a config may be."""
+
+import pytest
+import torch
+from conftest import small_config
+from torch import nn
+
+import dip_blocks
+from dip_blocks import BLOG, BLOG_LOW_LR, Connect, Down, OutConv, Recipe, Skip, UNet, Up
+
+
+def kinds(block):
+    return [type(layer).__name__ for layer in block]
+
+
+def test_layers_stand_in_the_blogs_order():
+    tail = ["BatchNorm2d", "LeakyReLU"]
+    assert kinds(Down(3, 5, 3)) == ["Conv2d", "MaxPool2d", *tail, "Conv2d", *tail]
+    assert kinds(Skip(3, 5, 1)) == ["Conv2d", *tail]
+    assert kinds(Up(3, 5, 3, "bilinear")) == ["BatchNorm2d", "Conv2d", *tail, "Conv2d", *tail, "Upsample"]
+    assert kinds(Connect(3, 5, 3, "nearest")) == ["MaxPool2d", "Conv2d", *tail, "Conv2d", *tail, "Upsample"]
+    assert kinds(OutConv(3, 1)) == ["Conv2d", "Sigmoid"]
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_kernels_padding_and_slope(kernel):
+    up = Up(6, 4, kernel, "nearest")
+    assert [layer.kernel_size for layer in up if isinstance(layer, nn.Conv2d)] == [(kernel, kernel), (1, 1)]
+    for block in (Down(3, 4, kernel), Skip(3, 4, kernel), Connect(3, 4, kernel, "nearest"), up):
+        for layer in block:
+            if isinstance(layer, nn.Conv2d):
+                assert layer.padding == (layer.kernel_size[0] // 2,) * 2 and layer.padding_mode == "zeros"
+            if isinstance(layer, nn.LeakyReLU):
+                assert layer.negative_slope == 0.01
+
+
+def test_shapes():
+    x = torch.rand(1, 3, 16, 24)
+    assert Down(3, 5, 3)(x).shape == (1, 5, 8, 12)
+    assert Skip(3, 5, 1)(x).shape == (1, 5, 16, 24)
+    assert Up(3, 5, 3, "bilinear")(x).shape == (1, 5, 32, 48)
+    assert Connect(3, 5, 3, "bilinear")(x).shape == (1, 5, 16, 24)
+    assert OutConv(3, 1)(x).shape == (1, 1, 16, 24)
+
+
+def test_the_blogs_network():
+    net = UNet(32, 1, BLOG.config)
+    # Counted by hand from the layer list: conv c·o·k² + o, batch norm 2c.
+    conv = lambda c, o, k: c * o * k * k + o  # noqa: E731
+    down = [conv(c, 128, 3) + conv(128, 128, 3) + 4 * 128 for c in (32, 128, 128, 128, 128)]
+    skip, connect = conv(128, 4, 1) + 2 * 4, 2 * conv(128, 128, 3) + 4 * 128
+    up = 2 * 132 + conv(132, 128, 3) + conv(128, 128, 1) + 4 * 128
+    expected = sum(down) + 5 * skip + connect + 5 * up + conv(128, 1, 1)
+    assert sum(weight.numel() for weight in net.parameters()) == expected
+    with torch.no_grad():
+        out = net(torch.rand(1, 32, 128, 128))
+    assert out.shape == (1, 1, 128, 128) and 0 < out.min() and out.max() < 1
+
+
+def test_each_skip_leaves_after_the_down_block():
+    net = UNet(4, 1, small_config())
+    seen = {}
+    for i in range(2):
+        net.down[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"down{i}", out))
+        net.skip[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"skip{i}", (x[0], out)))
+        net.up[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"up{i}", x[0]))
+    net.connect.register_forward_hook(lambda block, x, out: seen.__setitem__("connect", out))
+    net(torch.rand(1, 4, 32, 32))
+    for i in range(2):
+        assert seen[f"skip{i}"][0] is seen[f"down{i}"]
+        assert torch.equal(seen[f"up{i}"][:, -4:], seen[f"skip{i}"][1])
+    assert torch.equal(seen["up1"][:, :8], seen["connect"])
+
+
+@pytest.mark.parametrize("skips", [[0, 4], [4, 0], [0, 0]])
+def test_zero_channels_mean_no_skip(skips):
+    net = UNet(4, 3, {**small_config(), "channels_skip": skips, "kernels_skip": [1 if n else None for n in skips]})
+    assert [block is None for block in net.skip] == [n == 0 for n in skips]
+    out = net(torch.rand(1, 4, 32, 32))
+    assert out.shape == (1, 3, 32, 32)
+    out.mean().backward()
+    assert all(weight.grad is not None for weight in net.parameters())
+
+
+def test_levels_of_different_widths():
+    config = small_config(depth=3) | {"channels_down": [4, 6, 8], "channels_up": [5, 7, 9], "channels_skip": [1, 0, 2]}
+    assert UNet(3, 1, config)(torch.rand(1, 3, 32, 32)).shape == (1, 1, 32, 32)
+
+
+@pytest.mark.parametrize("depth", range(1, 7))
+def test_depth(depth):
+    side = 2 ** (depth + 2)
+    assert UNet(2, 1, small_config(depth, 4, 2))(torch.rand(1, 2, side, side)).shape == (1, 1, side, side)
+
+
+@pytest.mark.parametrize("size", [(33, 47), (32, 31), (9, 100), (100, 3), (64, 64)])
+def test_sizes_that_do_not_divide_are_padded_and_cropped(size):
+    assert UNet(4, 1, small_config())(torch.rand(1, 4, *size)).shape == (1, 1, *size)
+
+
+def test_padding_leaves_sizes_that_divide_alone():
+    net = UNet(4, 1, small_config())
+    z = torch.rand(1, 4, 32, 40)
+    assert net._pad(z) is z
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 7), (1, 1)])
+def test_a_picture_too_small_for_its_depth_is_refused(size):
+    with pytest.raises(ValueError, match=rf"{size[0]}×{size[1]} is too small for a network of depth 2.*more than 8"):
+        UNet(4, 1, small_config())(torch.rand(1, 4, *size))
+
+
+def test_the_blogs_network_refuses_64_and_takes_65():
+    net = UNet(32, 1, BLOG.config)
+    with pytest.raises(ValueError, match="64×64 is too small"):
+        net(torch.rand(1, 32, 64, 64))
+    with torch.no_grad():
+        assert net(torch.rand(1, 32, 65, 64)).shape == (1, 1, 65, 64)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"channels_up": [8]}, "one length"),
+        ({key: [] for key in dip_blocks.CONFIG_LISTS}, "one length"),
+        ({"channels_down": [8, -8]}, r"channels_down\[1\] must be 1 or more, not -8"),
+        ({"channels_up": [0, 8]}, r"channels_up\[0\] must be 1 or more"),
+        ({"channels_skip": [4, -1]}, r"channels_skip\[1\] must be 0"),
+        ({"channels_down": [8.0, 8]}, "whole number"),
+        ({"kernels_down": [3, 4]}, r"kernels_down\[1\] must be odd"),
+        ({"kernels_up": [2, 3]}, "even kernel"),
+        ({"kernels_skip": [1, 0]}, "odd and positive"),
+        ({"kernels_skip": [1, None]}, "whole number"),
+        ({"upsampling_method": "bicubic"}, "bilinear, nearest, not 'bicubic'"),
+        ({"upsampling": "nearest"}, "unknown entries: upsampling"),
+    ],
+)
+def test_a_wrong_config_is_named(change, words):
+    with pytest.raises(ValueError, match=words):
+        UNet(4, 1, {**small_config(), **change})
+
+
+def test_a_config_that_lacks_something():
+    config = small_config()
+    del config["kernels_up"], config["upsampling_method"]
+    with pytest.raises(ValueError, match="lacks kernels_up, upsampling_method"):
+        UNet(4, 1, config)
+
+
+def test_the_blogs_recipe_is_the_blogs():
+    assert BLOG.config == {
+        "channels_down": [128] * 5,
+        "channels_up": [128] * 5,
+        "channels_skip": [4] * 5,
+        "kernels_down": [3] * 5,
+        "kernels_up": [3] * 5,
+        "kernels_skip": [1] * 5,
+        "upsampling_method": "bilinear",
+    }
+    assert (BLOG.z_channels, BLOG.z_scale, BLOG.sigma_p) == (32, 0.1, 1 / 30)
+    assert (BLOG.iterations, BLOG.lr, BLOG.lr_decay) == (11_000, 0.001, 0.9)
+    assert BLOG_LOW_LR == Recipe(config=BLOG.config, lr=0.0001)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"lr": 0}, "lr must be above 0"),
+        ({"lr": -1e-3}, "lr must be above 0"),
+        ({"lr": float("nan")}, "lr must be above 0"),
+        ({"iterations": -1}, "iterations must be 0 or more"),
+        ({"sigma_p": -0.1}, "sigma_p"),
+        ({"z_channels": 0}, "z_channels"),
+        ({"z_scale": 0}, "z_scale"),
+        ({"jump": 1}, "jump must be above 1"),
+        ({"lr_decay": 1.1}, "lr_decay"),
+    ],
+)
+def test_a_wrong_recipe_is_named(change, words):
+    with pytest.raises(ValueError, match=words):
+        Recipe(config=small_config(), **change)

@@ -1,0 +1,228 @@
+"""Pictures by name and by path."""
+
+import hashlib
+import http.server
+import shutil
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dip_book import images
+from dip_book.images import ImageError, load
+
+
+@pytest.fixture(autouse=True)
+def no_folder_no_cache(monkeypatch, tmp_path):
+    """Neither the developer's folder nor his cache decides a test."""
+    monkeypatch.delenv(images.IMAGES_VARIABLE, raising=False)
+    monkeypatch.setattr(images, "_cache", lambda: tmp_path / "cache")
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Write a picture file."""
+
+    def write(array, name="picture.png", mode=None, **options):
+        path = tmp_path / name
+        Image.fromarray(array, mode).save(path, **options) if mode else Image.fromarray(array).save(path, **options)
+        return path
+
+    return write
+
+
+GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)
+COLOUR = np.stack([GREY, GREY + 50, GREY + 100], axis=-1)
+
+
+@pytest.mark.parametrize("name", images.EMBEDDED)
+def test_embedded_pictures(name):
+    grey, colour = load(name, size=64), load(name, colour=True)
+    assert grey.shape == (64, 64) and grey.dtype == np.float32 and grey.min() >= 0 and grey.max() <= 1 and grey.std() > 0.02
+    assert colour.ndim == 3 and colour.shape[2] == 3
+    assert "CC0" in images.EMBEDDED[name].credit or "public domain" in images.EMBEDDED[name].credit
+
+
+def test_pixels_of_the_embedded_pictures_are_those_of_the_stored_runs():
+    assert images.digest(load("camera", size=128)) == "990eae597b635c5e22371aa7271f29c3931dadf449e7aead1a8142d55ebc4018"
+
+
+@pytest.mark.parametrize("name", ["picture.png", "picture.bmp", "picture.tif"])
+def test_eight_bits(make, name):
+    assert np.array_equal(load(make(GREY, name)), GREY.astype(np.float32) / 255)
+    assert np.array_equal(load(make(COLOUR, name), colour=True), COLOUR.astype(np.float32) / 255)
+
+
+def test_grey_and_colour_into_each_other(make):
+    grey = load(make(GREY), colour=True)
+    assert grey.shape == (6, 8, 3) and np.array_equal(grey[..., 0], grey[..., 2])
+    assert load(make(COLOUR)).shape == (6, 8)
+
+
+def test_sixteen_bits(make):
+    wide = (np.arange(48, dtype=np.uint16) * 1000).reshape(6, 8)
+    path = make(wide)
+    assert np.allclose(load(path), wide / 65535, atol=1e-7)
+    assert np.allclose(load(path, colour=True)[..., 1], wide / 65535, atol=1 / 255)
+    assert load(path, size=4).shape == (4, 4)
+    assert np.allclose(load(path, size=6), wide[:, 1:7] / 65535, atol=1e-7)
+
+
+def test_alpha_is_dropped_with_a_word(make):
+    alpha = np.full((6, 8, 1), 128, np.uint8)
+    with pytest.warns(UserWarning, match="alpha channel: it is dropped"):
+        assert np.array_equal(load(make(np.concatenate([COLOUR, alpha], -1)), colour=True), COLOUR.astype(np.float32) / 255)
+    with pytest.warns(UserWarning, match="alpha"):
+        assert load(make(np.stack([GREY, alpha[..., 0]], -1), mode="LA")).shape == (6, 8)
+
+
+def test_the_middle_square_is_resized(make):
+    wide = np.zeros((10, 30), np.uint8)
+    wide[:, 10:20] = 255
+    assert (load(make(wide), size=10) == 1).all()
+    assert load(make(wide), size=25).shape == (25, 25)
+
+
+def test_a_photos_orientation_is_respected(make):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    assert load(make(COLOUR, "photo.jpg", exif=exif)).shape == (8, 6)
+
+
+def test_to_bytes_takes_every_shape():
+    assert images.to_bytes(np.ones((4, 5))).shape == (4, 5)
+    assert images.to_bytes(np.ones((1, 4, 5))).shape == (4, 5)
+    assert images.to_bytes(np.ones((3, 4, 5))).shape == (4, 5, 3)
+    assert images.to_bytes(np.full((4, 5, 3), 2.0)).max() == 255
+
+
+# What is wrong, in one clear sentence each ------------------------------------------------
+
+
+def one_sentence(error):
+    return "\n" not in str(error.value) and str(error.value).endswith(".")
+
+
+def test_a_wrong_path(tmp_path):
+    with pytest.raises(ImageError, match="There is no picture .*nowhere.png.*camera, astronaut.*barbara") as error:
+        load(tmp_path / "nowhere.png")
+    assert one_sentence(error)
+    with pytest.raises(ImageError, match="is a folder") as error:
+        load(tmp_path)
+    assert one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "it is empty"), (b"not a picture", "cannot identify"), (None, "cannot be read")]
+)
+def test_a_broken_file(make, tmp_path, content, words):
+    path = tmp_path / "broken.png"
+    if content is None:  # cut in the middle
+        content = make(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8), "whole.png").read_bytes()[:900]
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=words) as error:
+        load(path)
+    assert one_sentence(error)
+
+
+def test_one_pixel(make):
+    with pytest.raises(ImageError, match="1×1 pixels: there is nothing to restore") as error:
+        load(make(GREY[:1, :1]))
+    assert one_sentence(error)
+    with pytest.raises(ImageError, match="larger size"):
+        load(make(GREY), size=1)
+
+
+def test_absurd_sizes(make, monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 40)
+    with pytest.raises(ImageError, match="8×6 pixels, more than 40: shrink it first") as error:
+        load(make(GREY))
+    assert one_sentence(error)
+
+
+def test_a_decompression_bomb(make, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ImageError, match="shrink it first"):
+        load(make(GREY))
+
+
+def test_floating_point_files(make):
+    with pytest.raises(ImageError, match="save it with 8 or 16 bits"):
+        load(make(np.random.rand(6, 8).astype(np.float32), "float.tif"))
+
+
+# The 11 standard images -------------------------------------------------------------------
+
+
+@pytest.fixture
+def web(tmp_path, make, monkeypatch):
+    """Two servers' worth of standard images on this machine: primary/ and mirror/; "house" exists."""
+    served = tmp_path / "web"
+    for folder in ("primary", "mirror"):
+        (served / folder).mkdir(parents=True)
+        shutil.copy(make(GREY), served / folder / "house.png")
+    asked = []
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(served))
+
+        def log_message(self, form, *values):
+            asked.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(images, "PRIMARY", f"{base}/primary/")
+    monkeypatch.setattr(images, "MIRROR", f"{base}/mirror/")
+    sha256 = hashlib.sha256((served / "primary" / "house.png").read_bytes()).hexdigest()
+    monkeypatch.setitem(images.STANDARD, "house", replace(images.STANDARD["house"], sha256=sha256))
+    yield served, asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_folder_comes_first(web, monkeypatch):
+    served, asked = web
+    monkeypatch.setenv(images.IMAGES_VARIABLE, str(served / "primary"))
+    assert np.array_equal(load("house"), GREY.astype(np.float32) / 255)
+    assert images.available("house") and asked == []
+
+
+def test_another_picture_under_that_name_is_refused(web, make, monkeypatch, tmp_path):
+    make(GREY + 1, "house.png")
+    monkeypatch.setenv(images.IMAGES_VARIABLE, str(tmp_path))
+    with pytest.raises(ImageError, match="is not the standard test image 'house'"):
+        load("house")
+
+
+def test_downloaded_once(web):
+    _, asked = web
+    assert not images.available("house")
+    for _ in range(2):
+        assert load("house").shape == (6, 8)
+    assert asked == ["/primary/house.png"] and images.available("house")
+
+
+@pytest.mark.parametrize("trouble", ["missing", "another picture"])
+def test_the_mirror_is_the_second_try(web, make, trouble):
+    served, asked = web
+    primary = served / "primary" / "house.png"
+    primary.unlink() if trouble == "missing" else shutil.copy(make(GREY + 1), primary)
+    assert np.array_equal(load("house"), GREY.astype(np.float32) / 255)
+    assert asked[-1] == "/mirror/house.png"
+
+
+def test_neither_folder_nor_network(web):
+    served, _ = web
+    shutil.rmtree(served)
+    with pytest.raises(ImageError, match="'house' is missing: DIP_IMAGES is not set, .*could not be downloaded") as error:
+        load("house")
+    assert "set DIP_IMAGES to a folder that holds house.png" in str(error.value) and one_sentence(error) is True
+
+
+def test_the_eleven():
+    assert len(images.STANDARD) == 11
+    assert all(len(image.sha256) == 64 for image in images.STANDARD.values())

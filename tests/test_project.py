@@ -1,0 +1,109 @@
+"""What holds the project's files together."""
+
+import ast
+import re
+import tomllib
+from importlib.metadata import version
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from dip_book import site, tables
+from dip_book.setup import ROOT
+
+METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
+WANTED = [Requirement(line) for line in sum(METADATA["optional-dependencies"].values(), METADATA["dependencies"])]
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_conda_and_the_virtual_environment_install_one_list():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip = next(entry["pip"] for entry in conda if isinstance(entry, dict))
+    assert pip == ["-r requirements.lock", "-e ."]
+    others = {re.split("[=<> ]", entry)[0] for entry in conda if isinstance(entry, str)}
+    assert others == {"python", "pip", "make"}, "packages belong into requirements.lock"
+    makefile = (ROOT / "Makefile").read_text()
+    installs = re.findall(r"pip install (.*)", makefile.split("lock:")[0])
+    assert [re.sub(r"--quiet |--disable-pip-version-check ", "", line) for line in installs] == ["-r requirements.lock", "--no-deps -e ."]
+
+
+@pytest.mark.parametrize("requirement", WANTED, ids=str)
+def test_the_lock_pins_every_requirement_within_its_range(requirement):
+    assert requirement.specifier.contains(LOCK[normal(requirement.name)])
+
+
+def test_the_environment_is_the_locked_one():
+    different = {name: (pin, version(name)) for name, pin in LOCK.items() if version(name).split("+")[0] != pin}
+    assert not different, "install with `make`, or renew the lock with `make lock`"
+
+
+def test_metadata_leaves_colabs_torch_and_numpy_alone():
+    for requirement in map(Requirement, METADATA["dependencies"]):
+        assert {spec.operator for spec in requirement.specifier} == {">="}, requirement
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.split(".")[0]
+
+
+def test_imports_run_one_way():
+    assert "dip_book" not in set(imports(ROOT / "dip_blocks.py"))
+    for path in (ROOT / "book" / "dip_book").glob("*.py"):
+        assert not {"tests", "notebooks", "conftest"} & set(imports(path)), path
+
+
+def test_public_names_are_documented():
+    for path in [ROOT / "dip_blocks.py", *(ROOT / "book" / "dip_book").glob("*.py")]:
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        assert ast.get_docstring(module), path
+        for node in module.body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def test_every_page_of_the_contents_exists():
+    contents = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    pages = [contents["root"], *(chapter["file"] for part in contents["parts"] for chapter in part["chapters"])]
+    assert all((ROOT / f"{page}.md").exists() for page in pages)
+    chapters = sorted(path.stem for path in (ROOT / "notebooks").glob("*.md"))
+    assert [page.split("/")[1] for page in pages if page.startswith("notebooks/")] == chapters
+
+
+def test_the_execution_cache_is_keyed_on_the_code(monkeypatch, tmp_path):
+    for name in ("dip_blocks.py", "requirements.lock", "book/dip_book/figures.py", "book/runs/a/b/c/run.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    seen = {site.code_digest()}
+    assert site.code_digest() in seen
+    for name in ("dip_blocks.py", "requirements.lock", "book/dip_book/figures.py", "book/runs/a/b/c/run.json"):
+        (tmp_path / name).write_text("after")
+        assert site.code_digest() not in seen
+        seen.add(site.code_digest())
+
+
+@pytest.mark.parametrize("url", ["", "https://github.com/someone/book"])
+def test_no_dead_buttons(url, tmp_path):
+    class App:
+        outdir = tmp_path / "html"
+
+    config = {"html_theme_options": {"repository_url": url, "launch_buttons": {"colab_url": "x"}, "use_issues_button": True}}
+    site.configure(App, config)
+    assert config["html_theme_options"]["launch_buttons"] == ({"colab_url": "x"} if url else {})
+    assert config["html_theme_options"]["use_issues_button"] is bool(url)
+
+
+def test_no_number_of_the_paper_is_typed_into_a_chapter():
+    """Tables come from `tables.REPORTED` and from stored runs."""
+    printed = {f"{value:.2f}" for numbers in tables.REPORTED.values() for value in numbers.values()}
+    for path in (ROOT / "notebooks").glob("*.md"):
+        assert not printed & set(re.findall(r"\d\d\.\d\d", path.read_text(encoding="utf-8"))), path

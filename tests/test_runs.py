@@ -1,0 +1,250 @@
+"""Stored runs, the command line, baselines and tables."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_config
+from PIL import Image
+
+import dip_blocks
+from dip_book import baselines, images, runs, tables, views
+from dip_book.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """A recipe that takes a second stands beside the named ones."""
+    recipe = dip_blocks.Recipe(config=small_config(), z_channels=4, iterations=25, lr=0.003)
+    monkeypatch.setitem(dip_blocks.RECIPES, "tiny", recipe)
+
+
+SPEC = runs.Spec("camera", 32, "tiny")
+
+
+def test_a_run_is_stored_whole_and_readable_without_our_code(tmp_path):
+    run = runs.perform(SPEC, tmp_path, device="cpu", every=10, progress=False)
+    folder = tmp_path / "tiny" / "camera-32" / "seed0-25it"
+    assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "restored.png", "run.json"]
+    facts = json.loads((folder / "run.json").read_text())
+    assert facts["recipe"]["lr"] == 0.003 and facts["recipe"]["config"] == small_config()
+    assert facts["image"] == {"name": "camera", "size": 32, "shape": [32, 32], "sha256": images.digest(images.load("camera", 32))}
+    assert facts["seed"] == 0 and facts["p"] == 0.5 and facts["iterations"] == facts["recipe_iterations"] == 25
+    for key in ("device", "threads", "commit", "dirty", "wall_time_s", "iterations_per_s", "peak_memory_mib", "started"):
+        assert key in facts
+    assert facts["versions"]["torch"] == torch.__version__
+    lines = (folder / "history.csv").read_text().splitlines()
+    assert lines[0] == "iteration,loss,lr,restored,psnr"
+    assert [int(line.split(",")[0]) for line in lines[1:]] == [1, 10, 20, 25]
+    assert Image.open(folder / "restored.png").size == (32, 32)
+    assert run.complete and run.folder == folder
+
+
+def test_what_is_stored_is_what_was_measured(tmp_path):
+    run = runs.perform(SPEC, tmp_path, device="cpu", progress=False)
+    x, known = run.truth(), run.degraded()[1]
+    result = dip_blocks.restore(*dip_blocks.degrade(x), dip_blocks.RECIPES["tiny"], device="cpu", progress=False)
+    exact = result.image[0].numpy()
+    psnr = lambda image: -10 * math.log10(np.mean((np.float64(image) - np.float64(x)) ** 2))  # noqa: E731
+    assert run.psnr == pytest.approx(psnr(exact), abs=1e-3)
+    assert run.facts["psnr_db"]["pasted"] == pytest.approx(psnr(np.where(known, x, exact)), abs=1e-3)
+    assert np.abs(run.restored - exact).max() <= 0.5 / 255 + 1e-6
+    assert run.history[-1].loss == pytest.approx(result.history[-1].loss, rel=1e-5)
+
+
+def test_changes_and_iterations_are_part_of_the_name():
+    spec = replace(SPEC, changes=(("lr", 0.01), ("jump", 3.0)), iterations=7, seed=2, p=0.25)
+    assert str(spec.path) == "tiny+lr=0.01+jump=3/camera-32/seed2-p0.25-7it"
+    assert (spec.resolved().lr, spec.resolved().jump, spec.resolved().iterations) == (0.01, 3.0, 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"recipe": "best"}, "No recipe is called 'best'; there are blog"),
+        ({"changes": (("learning_rate", 1.0),)}, "no value 'learning_rate'.*lr"),
+        ({"changes": (("config", 1.0),)}, "no value 'config'"),
+        ({"changes": (("lr", -1.0),)}, "lr must be above 0"),
+    ],
+)
+def test_a_wrong_spec(change, words):
+    with pytest.raises(ValueError, match=words):
+        replace(SPEC, **change).resolved()
+
+
+def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
+    interrupted = dip_blocks.Restoration(torch.zeros(1, 32, 32), interrupted=True)
+    monkeypatch.setattr(dip_blocks, "restore", lambda *a, **k: interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.perform(SPEC, tmp_path, device="cpu")
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_run_that_dies_while_it_is_written_is_not_found(tmp_path, monkeypatch):
+    run = runs.perform(SPEC, tmp_path / "whole", device="cpu", progress=False)
+    monkeypatch.setattr(images, "save_png", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError):
+        runs.write(tmp_path / "store" / SPEC.path, run)
+    assert runs.find(tmp_path / "store") == []
+
+
+def test_find(tmp_path):
+    for spec in (SPEC, replace(SPEC, image="brick"), replace(SPEC, changes=(("lr", 0.01),)), replace(SPEC, size=48)):
+        runs.perform(replace(spec, iterations=3), tmp_path, device="cpu", progress=False)
+    assert len(runs.find(tmp_path)) == 4
+    assert [run.facts["image"]["name"] for run in runs.find(tmp_path, recipe="tiny", size=32)] == ["brick", "camera"]
+    assert len(runs.find(tmp_path, image="camera", size=48)) == 1
+    assert tables.best_run("tiny", "grass", 32, tmp_path) is None
+
+
+def test_the_longest_run_represents_an_image(tmp_path):
+    for iterations in (4, 12, 8):
+        runs.perform(replace(SPEC, iterations=iterations), tmp_path, device="cpu", progress=False)
+    run = tables.best_run("tiny", "camera", 32, tmp_path)
+    assert run.facts["iterations"] == 12 and not run.complete
+
+
+@pytest.mark.parametrize("damage", ["no history", "not json", "other format", "no picture"])
+def test_a_damaged_store_is_named(tmp_path, damage):
+    folder = runs.perform(replace(SPEC, iterations=2), tmp_path, device="cpu", progress=False).folder
+    if damage == "no history":
+        (folder / "history.csv").unlink()
+    elif damage == "no picture":
+        (folder / "restored.png").write_bytes(b"")
+    else:
+        (folder / "run.json").write_text("{" if damage == "not json" else '{"format": 99}')
+    with pytest.raises(runs.RunError, match="seed0-2it"):
+        runs.read(folder)
+
+
+def test_another_picture_is_noticed(tmp_path):
+    run = runs.perform(replace(SPEC, iterations=2), tmp_path, device="cpu", progress=False)
+    run.facts["image"]["name"] = "brick"
+    with pytest.raises(runs.RunError, match="another picture"):
+        run.truth()
+
+
+# The committed store ----------------------------------------------------------------------
+
+
+def test_the_books_runs_are_what_they_say():
+    stored = runs.find()
+    assert len({run.facts["image"]["name"] for run in stored if run.folder.parts[-3] == "blog"}) >= 4
+    for run in stored:
+        facts = run.facts
+        assert facts["commit"] and facts["dirty"] is False, run.folder
+        assert facts["image"]["name"] in {**images.EMBEDDED, **images.STANDARD}
+        assert run.folder.name.endswith(f"-{facts['iterations']}it") and run.history[-1].iteration == facts["iterations"]
+        assert facts["restorations"] == sum(step.restored for step in run.history)
+        assert list(run.restored.shape) == facts["image"]["shape"]
+        if images.available(facts["image"]["name"]):
+            measured = dip_blocks.psnr(dip_blocks.as_image(run.restored), dip_blocks.as_image(run.truth()))
+            assert measured == pytest.approx(run.psnr, abs=0.02), "8 bits cost a little"
+
+
+def test_stored_baselines_are_what_the_methods_give():
+    stored = tables.stored_baselines()
+    assert list(stored["images"]) == list(images.STANDARD) and stored["dirty"] is False
+    checked = [name for name in ("house", "montage") if images.available(name)]
+    if not checked:
+        pytest.skip(f"the test images are not here: set {images.IMAGES_VARIABLE}")
+    for name in checked:
+        for method in baselines.BASELINES:
+            measured = tables.baseline(name, method)
+            assert measured["psnr_db"] == pytest.approx(stored["images"][name][method]["psnr_db"], abs=0.05)
+
+
+# Baselines --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", baselines.BASELINES.values(), ids=baselines.BASELINES)
+def test_baselines(method, picture):
+    x_hat, mask = (tensor[0].numpy() for tensor in dip_blocks.degrade(picture))
+    filled = method(x_hat, mask)
+    assert filled.shape == picture.shape and filled.dtype == np.float32
+    assert np.array_equal(filled[mask == 1], picture[mask == 1])
+    assert np.abs(filled - picture).mean() < 0.02
+    colour = np.stack([picture] * 3, axis=-1)
+    assert method(colour * mask[..., None], mask).shape == colour.shape
+    assert np.array_equal(method(picture, np.ones_like(picture)), picture)
+    with pytest.raises(ValueError, match="no pixel as known"):
+        method(x_hat, np.zeros_like(mask))
+    with pytest.raises(ValueError, match="must agree"):
+        method(x_hat, mask[:-1])
+
+
+def test_linear_interpolation_is_exact_on_a_plane():
+    y, x = np.mgrid[:16, :16] / 40
+    plane = (0.1 + x + y).astype(np.float32)
+    mask = np.random.default_rng(0).random(plane.shape) < 0.5
+    mask[[0, 0, -1, -1], [0, -1, 0, -1]] = True
+    assert np.allclose(baselines.linear(plane * mask, mask), plane, atol=1e-6)
+
+
+# Tables -----------------------------------------------------------------------------------
+
+
+def test_reported_numbers_have_the_known_means():
+    means = {who: round(tables.mean(numbers.values()), 2) for who, numbers in tables.REPORTED.items()}
+    assert means == {"blog": 28.53, "paper": 33.48, "convolutional sparse coding": 31.19}
+
+
+def test_a_table_says_what_was_not_run():
+    table = tables.Table(["a", "b"], [["x", 1.005], ["y", None]])
+    assert table._repr_markdown_() == "| a | b |\n| --- | ---: |\n| x | 1.00 |\n| y | not run yet |"
+    assert tables.mean([1.0, None]) is None and tables.mean([1.0, 2.0]) == 1.5
+
+
+# Live figures -----------------------------------------------------------------------------
+
+
+def test_views_are_one_piece_of_html_without_outside_addresses(tmp_path):
+    run = runs.perform(SPEC, tmp_path, device="cpu", progress=False)
+    run.facts["image"]["name"] = "camera"
+    for view in (views.mask_view(images.load("camera", 32)), views.explorer([run])):
+        html = view._repr_html_()
+        assert "https://" not in html and html.count("<script>") == html.count("</script>") == 1
+        assert 'alt="' in html and "data:image/webp" in html
+        assert html == view._repr_html_(), "the same every time: notebooks are compared"
+
+
+def test_data_cannot_end_the_script():
+    view = views.View("mask", {"words": "</script><b>"}, views.figures.row({"x": np.zeros((4, 4))}).figure, "a <b>")
+    assert view._repr_html_().count("</script>") == 1 and "<b>" not in view._repr_html_()
+
+
+# Command line -----------------------------------------------------------------------------
+
+
+def test_run_list_and_skip(tmp_path, capsys):
+    words = ["run", "camera", "brick", "--recipe", "tiny", "--size", "32", "--iterations", "3", "--store", str(tmp_path)]
+    assert main([*words, "--set", "lr=0.02", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.count("dB in") == 2
+    assert main([*words, "--set", "lr=0.02"]) == 0
+    assert capsys.readouterr().out.count("stored already") == 2
+    assert main(["list", "--store", str(tmp_path)]) == 0
+    assert "tiny+lr=0.02/camera-32/seed0-3it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.png"], "There is no picture"),
+        (["camera", "--recipe", "best"], "No recipe is called"),
+        (["camera", "--set", "lr"], "KEY=NUMBER"),
+        (["camera", "--size", "32", "--recipe", "blog", "--iterations", "1"], "too small"),
+    ],
+)
+def test_mistakes_on_the_command_line(tmp_path, capsys, words, message):
+    assert main(["run", *words, "--store", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.rglob("*.json")) == []
+
+
+def test_an_interrupt_on_the_command_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(runs, "perform", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main(["run", "camera", "--recipe", "tiny", "--size", "32", "--store", str(tmp_path)]) == 130
+    assert "goes on from there" in capsys.readouterr().out
