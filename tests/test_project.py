@@ -96,7 +96,7 @@ def test_no_dead_buttons(url, tmp_path):
     class App:
         outdir = tmp_path / "html"
 
-    config = {"html_theme_options": {"repository_url": url, "launch_buttons": {"colab_url": "x"}, "use_issues_button": True}}
+    config = {"html_theme_options": {"repository_url": url, "launch_buttons": {"colab_url": "x"}}}
     site.configure(App, config)
     assert config["html_theme_options"]["launch_buttons"] == ({"colab_url": "x"} if url else {})
     assert config["html_theme_options"]["use_issues_button"] is bool(url)

@@ -149,7 +149,7 @@ def run_cells(notebook) -> None:
     try:
         NotebookClient(
             notebook,
-            timeout=600,
+            timeout=1800,
             kernel_name="python3",
             coalesce_streams=True,
             extra_arguments=["--IPKernelApp.log_level=40"],  # errors; not each kernel's words on its transport

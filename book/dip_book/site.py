@@ -19,7 +19,7 @@ def setup(app):
 
 
 def configure(app, config) -> None:
-    """Key the execution cache on the code, and drop buttons that would lead nowhere."""
+    """Key the execution cache on the code, and show only buttons that lead somewhere."""
     # The cache compares the cells only; a change in the modules they import must empty it too.
     caches = Path(app.outdir).parent / ".jupyter_cache"
     cache = caches / code_digest()
@@ -29,10 +29,10 @@ def configure(app, config) -> None:
     config["nb_execution_cache_path"] = str(cache)
 
     options = config["html_theme_options"]
-    if not options.get("repository_url"):
+    published = bool(options.get("repository_url"))
+    options["use_repository_button"] = options["use_issues_button"] = published
+    if not published:
         options["launch_buttons"] = {}
-        for button in ("use_repository_button", "use_issues_button", "use_edit_page_button", "use_source_button"):
-            options[button] = False
 
 
 def code_digest() -> str:
@@ -48,5 +48,10 @@ def code_digest() -> str:
 
 def leave_out_thebe(app, pagename, templatename, context, doctree) -> None:
     """Live-kernel scripts that the book does not use: they ask for files of other hosts."""
+
+    def wanted(file) -> bool:
+        inline = getattr(file, "attributes", {}).get("body") or ""
+        return "thebe" not in f"{getattr(file, 'filename', file)} {inline}".lower()
+
     for kind in ("script_files", "css_files"):
-        context[kind] = [file for file in context.get(kind, []) if "thebe" not in str(getattr(file, "filename", file))]
+        context[kind] = [file for file in context.get(kind, []) if wanted(file)]
