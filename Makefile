@@ -40,4 +40,4 @@ lock: $(READY) ## Write requirements.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet pip-tools
 	@$(BIN)/pip-compile --quiet --upgrade --upgrade-package torch==2.13.0 --extra book --extra test --strip-extras --allow-unsafe \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
-	@sed -i.old -e 's/+cpu$$//' -e '/^#/d' requirements.lock && rm requirements.lock.old  # +cpu: a build's label, which no index has
+	@sed -i.old -e 's/+cpu$$//' -e '/^#/d' -e '/^$$/d' requirements.lock && rm requirements.lock.old  # +cpu: a build's label, which no index has
