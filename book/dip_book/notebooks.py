@@ -110,6 +110,7 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
     pair = path.with_suffix(".ipynb")
     text = jupytext.read(path, fmt=TEXT)
     stored = nbformat.read(pair, as_version=4) if pair.exists() else None
+    same_code = stored is not None and _code(stored) == _code(text)
     if stored is not None and differences(text, stored) and _edited(stored, stored):
         if _edited(text, stored):
             raise PairError(
@@ -123,7 +124,7 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
         path.write_text(written, encoding="utf-8")
     text = jupytext.reads(written, fmt=TEXT)
 
-    same_code = stored is not None and _code(stored) == _code(text)
+    same_code = same_code and _code(stored) == _code(text)  # the setup cell may have been written anew
     if same_code and not execute:
         if not differences(text, stored):
             return "in step"
@@ -165,7 +166,7 @@ def _light(notebook):
         {
             "jupytext": {"formats": f"ipynb,{TEXT}"},
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
+            "language_info": {"name": "python", "pygments_lexer": "ipython3"},
             "dip": {"in_step": _digest(notebook)},
         }
     )

@@ -93,7 +93,7 @@ def describe(run: Run) -> str:
     )
 
 
-def _columns(run: Run, points: int = 200) -> dict:
+def _columns(run: Run, points: int = 120) -> dict:
     """A history thinned for drawing; restorations are kept as marks."""
     every = max(1, len(run.history) // points)
     kept = [step for i, step in enumerate(run.history) if i % every == 0 or step is run.history[-1]]
@@ -109,13 +109,13 @@ def _columns(run: Run, points: int = 200) -> dict:
 def _image_url(image, lossless: bool = False) -> str:
     """A data URL small enough for a page: WebP, exact where single pixels matter."""
     buffer = io.BytesIO()
-    Image.fromarray(images.to_bytes(image)).save(buffer, "WEBP", quality=92, lossless=lossless, method=6)
+    Image.fromarray(images.to_bytes(image)).save(buffer, "WEBP", quality=72, lossless=lossless, method=6)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _figure_url(figure) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
+    figure.savefig(buffer, format="png", dpi=68)
     small = io.BytesIO()
     Image.open(buffer).convert("RGB").save(small, "WEBP", quality=80, method=6)
     return "data:image/webp;base64," + base64.b64encode(small.getvalue()).decode()
