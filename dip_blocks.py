@@ -22,8 +22,11 @@ Inside the network everything has a batch dimension of one.
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +49,16 @@ def conv(channels_in: int, channels_out: int, kernel_size: int) -> nn.Conv2d:
 
 def norm_act(channels: int) -> tuple[nn.Module, nn.Module]:
     """Batch norm and LeakyReLU (slope 0.01), the pair that follows nearly every convolution."""
-    return nn.BatchNorm2d(channels), nn.LeakyReLU()
+    return batch_norm(channels), nn.LeakyReLU()
+
+
+def batch_norm(channels: int) -> nn.Module:
+    """Batch norm by the statistics of the one picture at hand, always.
+
+    Running averages over thousands of different networks would be those of none of them, so none
+    are kept: `eval` changes nothing.
+    """
+    return nn.BatchNorm2d(channels, track_running_stats=False)
 
 
 class Down(nn.Sequential):
@@ -82,7 +94,7 @@ class Up(nn.Sequential):
 
     def __init__(self, channels_in: int, channels_out: int, kernel_size: int, upsampling_method: str):
         super().__init__(
-            nn.BatchNorm2d(channels_in),
+            batch_norm(channels_in),
             conv(channels_in, channels_out, kernel_size),
             *norm_act(channels_out),
             conv(channels_out, channels_out, 1),
@@ -177,7 +189,8 @@ class UNet(nn.Module):
             if self.skip[i] is not None:
                 x = torch.cat([x, self.skip[i](after_down[i])], dim=1)
             x = self.up[i](x)
-        return self.out(x)[..., :height, :width]
+        with torch.autocast(x.device.type, enabled=False):  # the pixels themselves in full precision
+            return self.out(x.float())[..., :height, :width]
 
     def _pad(self, z: torch.Tensor) -> torch.Tensor:
         height, width = z.shape[-2:]
@@ -242,6 +255,7 @@ class Recipe:
     lr: float = 0.001  # Adam's learning rate
     jump: float = 2.0  # a loss above jump × the previous loss is undone (book, "Learning process")
     lr_decay: float = 0.9  # and the learning rate multiplied by this
+    averaging: float = 0.99  # decay of the moving average of the outputs, a picture of its own
 
     def __post_init__(self):
         check_config(self.config)
@@ -253,6 +267,7 @@ class Recipe:
             ("lr", 0 < self.lr < math.inf, "above 0"),
             ("jump", self.jump > 1, "above 1 (math.inf turns backtracking off)"),
             ("lr_decay", 0 < self.lr_decay <= 1, "above 0 and at most 1"),
+            ("averaging", 0 <= self.averaging < 1, "0 (no averaging) or above, and below 1"),
         ):
             if not ok:
                 raise ValueError(f"{name} must be {need}, not {getattr(self, name)}.")
@@ -386,13 +401,18 @@ def psnr(image: torch.Tensor, truth: torch.Tensor) -> float:
     """Peak signal-to-noise ratio in dB, peak 1, over the *whole* image; inf if they are equal."""
     if image.shape != truth.shape:
         raise ValueError(f"PSNR compares images of one shape; got {tuple(image.shape)} and {tuple(truth.shape)}.")
-    mse = float(((image.detach().double() - truth.double()) ** 2).mean())
+    return _decibel(float(((image.detach().double() - truth.double()) ** 2).mean()))
+
+
+def _decibel(mse: float) -> float:
     return math.inf if mse == 0 else -10 * math.log10(mse)
 
 
 # --------------------------------------------------------------------------------------
 # Learning loop
 # --------------------------------------------------------------------------------------
+
+PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 class Step(NamedTuple):
@@ -403,46 +423,18 @@ class Step(NamedTuple):
     lr: float  # the learning rate that this iteration used, or was cut to
     restored: bool  # True: the loss had jumped, the last good state came back
     psnr: float | None = None  # of this iteration's output, in dB; None without the truth
+    psnr_averaged: float | None = None  # of the moving average of the outputs, in dB
 
 
 @dataclass
 class Restoration:
-    """What `restore` returns."""
+    """What `restore` returns.  Images are (C, H, W), values in (0, 1), float32, on the CPU."""
 
-    image: torch.Tensor  # (C, H, W), values in (0, 1), float32, on the CPU
+    image: torch.Tensor  # f_θ(z), the network's raw output
+    averaged: torch.Tensor  # the moving average of all iterations' outputs
     history: list[Step] = field(default_factory=list)
+    frames: dict[int, torch.Tensor] = field(default_factory=dict)  # iteration → its output
     interrupted: bool = False
-
-
-class LastGood:
-    """A copy of all that a step changes: weights, batch-norm buffers, Adam's moments and counters.
-
-    The copies share no memory with the live tensors (a checkpoint that aliases them restores
-    nothing), and are written in place, because this happens in every iteration.
-    """
-
-    def __init__(self, net: nn.Module, adam: torch.optim.Adam):
-        self._net, self._adam, self._copies = net, adam, []
-        self.keep()
-
-    def _live(self) -> list[torch.Tensor]:
-        moments = [tensor for state in self._adam.state.values() for tensor in state.values()]
-        return [*self._net.parameters(), *self._net.buffers(), *moments]
-
-    @torch.no_grad()
-    def keep(self) -> None:
-        live = self._live()
-        for copied, tensor in zip(self._copies, live):
-            copied.copy_(tensor)
-        self._copies += [tensor.clone() for tensor in live[len(self._copies) :]]
-
-    @torch.no_grad()
-    def bring_back(self) -> None:
-        live = self._live()
-        for copied, tensor in zip(self._copies, live):
-            tensor.copy_(copied)
-        for tensor in live[len(self._copies) :]:  # Adam makes its moments, zeros, in the first step
-            tensor.zero_()
 
 
 class DivergenceError(ArithmeticError):
@@ -453,6 +445,197 @@ class DivergenceError(ArithmeticError):
 MAX_RECOVERIES = 50
 
 
+class Fit:
+    """A network being fitted to one picture: the state of the loop, and one iteration of it.
+
+    All that an iteration decides, it decides on the device: nothing is asked back until `read`,
+    so that a GPU never waits for Python, and a whole iteration can be recorded once and replayed
+    (`record`).  Arguments and errors are those of `restore`.
+    """
+
+    def __init__(self, x_hat, mask, recipe: Recipe = BLOG, *, seed=0, device=None, precision=None, truth=None):
+        x_hat = as_image(x_hat)
+        channels, height, width = x_hat.shape
+        mask = as_mask(mask, height, width)
+        if mask.sum() == 0:
+            raise ValueError("The mask marks no pixel as known (p = 0?): there is nothing to fit.")
+        truth = None if truth is None else as_image(truth)
+        if truth is not None and truth.shape != x_hat.shape:
+            raise ValueError(f"truth has shape {tuple(truth.shape)}, the degraded image {tuple(x_hat.shape)}.")
+        self.recipe, self.device = recipe, torch.device(device or best_device())
+        self.precision = precision or best_precision(self.device)
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}.")
+
+        # Weights and z are drawn on the CPU, so that every device starts from the same ones.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            net = UNet(recipe.z_channels, channels, recipe.config)
+            z = recipe.z_scale * torch.rand(1, recipe.z_channels, height, width)
+        # Tensor cores, and bf16 on a CPU, want the channels innermost; fp32 on a CPU does not.
+        layout = torch.contiguous_format if self.precision == "fp32" else torch.channels_last
+        self.z = z.to(self.device).contiguous(memory_format=layout)
+        self.noise = torch.Generator(self.device).manual_seed(seed)
+        self.x_hat, self.mask = x_hat.to(self.device), mask.to(self.device)
+        self.truth = None if truth is None else truth.to(self.device)
+
+        # All weights lie in one vector, on which the network's are windows; so do the gradients.
+        # Adam, a copy, a choice between two states: each is then one operation, not a hundred.
+        self.net = net.to(self.device)
+        self.weights = nn.utils.parameters_to_vector(self.net.parameters()).detach()
+        self.weights.grad = torch.zeros_like(self.weights)
+        nn.utils.vector_to_parameters(self.weights, self.net.parameters())
+        for weight, part in zip(self.net.parameters(), self.weights.grad.split([w.numel() for w in self.net.parameters()])):
+            weight.grad = part.view_as(weight)
+        cuda, scalar = self.device.type == "cuda", partial(torch.tensor, device=self.device)
+        self.lr = scalar(recipe.lr, dtype=torch.float32)
+        self.adam = torch.optim.Adam([self.weights], self.lr, fused=cuda or None, foreach=False if not cuda else None, capturable=cuda)
+        self.adam.step()  # with a gradient of zero: makes the moments and moves nothing
+        moments = self.adam.state[self.weights]
+        moments["step"].zero_()
+        #: What a step changes; each beside its copy from the last good iteration.
+        self.live = [self.weights, moments["exp_avg"], moments["exp_avg_sq"], moments["step"]]
+        self.good = [tensor.clone() for tensor in self.live]
+        self.good_loss = scalar(math.inf)
+        self.jumped = scalar(False)
+        self.recoveries = scalar(0)  # restorations since the last good step
+        self.output, self.averaged = torch.zeros_like(self.x_hat), torch.zeros_like(self.x_hat)
+
+        self.iteration, self.history = 0, []
+        # Notes of the iterations since the last reading.  A GPU is read rarely: reading makes it wait.
+        self.notes = torch.zeros(1 if self.device.type == "cpu" else 50, 6, device=self.device)
+        self.row = scalar([0])
+        self._replay = None
+        with torch.no_grad():
+            self.draw(self.z)  # refuses a picture too small for the network
+
+    def draw(self, z: torch.Tensor) -> torch.Tensor:
+        """f_θ(z) with the present weights: (1, 32, H, W) → (C, H, W)."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.net(z)[0]
+
+    def step(self) -> None:
+        """One iteration of the blog's "Learning process"."""
+        perturbation = torch.randn(self.z.shape, generator=self.noise, device=self.device)
+        output = self.draw(self.z + self.recipe.sigma_p * perturbation)
+        loss = masked_loss(output, self.x_hat, self.mask)
+        self.weights.grad.zero_()
+        loss.backward()
+        with torch.no_grad():
+            loss, output = loss.detach(), output.detach()
+            # Just after a restoration the state is the last good one by definition: its loss
+            # becomes the reference again, or an unlucky perturbation would stall the run.
+            jumped = (loss > self.recipe.jump * self.good_loss) & ~self.jumped | ~torch.isfinite(loss)
+            self.recoveries.copy_(torch.where(jumped, self.recoveries + 1, self.recoveries * self.jumped))
+            for live, good in zip(self.live, self.good):
+                torch.where(jumped, good, live, out=good)  # keep this state, unless it is the bad one
+            self.adam.step()
+            for live, good in zip(self.live, self.good):
+                torch.where(jumped, good, live, out=live)  # go back: weights, moments, counter
+            self.lr.copy_(torch.where(jumped, self.lr * self.recipe.lr_decay, self.lr))
+
+            share = torch.where(self.good_loss.isinf(), 1.0, 1 - self.recipe.averaging)  # the first one counts in full
+            self.averaged.copy_(torch.where(jumped, self.averaged, torch.lerp(self.averaged, output, share)))
+            self.output.copy_(output)
+            self.good_loss.copy_(torch.where(jumped, self.good_loss, loss))
+            self.jumped.copy_(jumped)
+            note = [loss, self.lr, jumped, self.recoveries, self._mse(output), self._mse(self.averaged)]
+            self.notes.index_copy_(0, self.row, torch.stack([value.float() for value in note])[None])
+            self.row += 1
+
+    def _mse(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(self.good_loss) if self.truth is None else (image - self.truth).square().mean()
+
+    def run(self, iterations: int) -> None:
+        """So many iterations; the history has them when this returns."""
+        while iterations > 0:
+            some = min(iterations, len(self.notes))
+            for _ in range(some):
+                (self._replay or self.step)()
+                self.iteration += 1
+            iterations -= some
+            self.read()
+
+    def read(self) -> None:
+        """Bring the notes of the last iterations from the device into the history."""
+        count = self.iteration - len(self.history)
+        for loss, lr, jumped, recoveries, *errors in self.notes[:count].tolist():
+            iteration = len(self.history) + 1
+            if recoveries > MAX_RECOVERIES:
+                raise DivergenceError(
+                    f"The loss was {loss} in iteration {iteration}, and {MAX_RECOVERIES} restorations with the "
+                    f"learning rate cut to {lr:.2g} did not help. Start with a smaller one than {self.recipe.lr:g}."
+                )
+            quality = (None, None) if self.truth is None else [_decibel(error) for error in errors]
+            self.history.append(Step(iteration, loss, float(f"{lr:.7g}"), bool(jumped), *quality))
+        self.row.zero_()
+
+    def bring_back(self) -> None:
+        """Return to the last good state, as after a jump; also right after a step cut in two."""
+        for live, good in zip(self.live, self.good):
+            live.copy_(good)
+
+    @torch.no_grad()
+    def image(self) -> torch.Tensor:
+        """f_θ(z) for the unperturbed z, (C, H, W) on the CPU; of the last good state if the last step failed."""
+        output = self.draw(self.z)
+        loss, limit = float(masked_loss(output, self.x_hat, self.mask)), self.recipe.jump * float(self.good_loss)
+        if self.iteration and (not math.isfinite(loss) or loss > limit):
+            self.bring_back()
+            output = self.draw(self.z)
+        return output.cpu()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Copies of all that the next iteration depends on, and the history: what a checkpoint holds."""
+        parts = {f"live.{i}": tensor for i, tensor in enumerate(self.live)}
+        parts |= {f"good.{i}": tensor for i, tensor in enumerate(self.good)}
+        parts |= {name: getattr(self, name) for name in ("lr", "good_loss", "jumped", "recoveries", "output", "averaged")}
+        history = [[math.nan if value is None else float(value) for value in step] for step in self.history]
+        parts["history"] = torch.tensor(history, dtype=torch.float64).reshape(-1, len(Step._fields))
+        return {name: tensor.detach().cpu().clone() for name, tensor in {**parts, "noise": self.noise.get_state()}.items()}
+
+    @torch.no_grad()
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on where `state` was taken: with the same picture, mask, recipe and seed, bitwise on one machine."""
+        for name, tensor in state.items():
+            if name == "noise":
+                self.noise.set_state(tensor)
+            elif name == "history":
+                self.history = [
+                    Step(int(i), loss, lr, bool(back), *(None if self.truth is None else value for value in quality))
+                    for i, loss, lr, back, *quality in tensor.tolist()
+                ]
+            else:
+                group, _, index = name.partition(".")
+                (getattr(self, group)[int(index)] if index else getattr(self, group)).copy_(tensor)
+        self.iteration = len(self.history)
+        self.row.zero_()
+
+    def record(self) -> bool:
+        """Record one iteration as a CUDA graph, to be replayed from now on; False where that cannot be.
+
+        A replay starts all of an iteration's kernels at once, without Python in between.
+        """
+        if self.device.type != "cuda":
+            return False
+        before = self.state()
+        aside = torch.cuda.Stream(self.device)
+        try:
+            with torch.cuda.stream(aside):
+                for _ in range(3):  # libraries choose and allocate in their first calls
+                    self.step()
+            torch.cuda.current_stream(self.device).wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            graph.register_generator_state(self.noise)
+            with torch.cuda.graph(graph):
+                self.step()
+            self._replay = graph.replay
+        except RuntimeError as error:
+            warnings.warn(f"No CUDA graph here, the plain step is used, which is slower: {error}", stacklevel=2)
+        self.load(before)
+        return self._replay is not None
+
+
 def restore(
     x_hat,
     mask,
@@ -461,28 +644,35 @@ def restore(
     seed: int = 0,
     iterations: int | None = None,
     device: str | torch.device | None = None,
+    precision: str | None = None,
     truth=None,
+    frames: Iterable[int] = (),
     progress: bool = True,
+    resume: dict | None = None,
+    watch: Callable[[Fit], None] | None = None,
 ) -> Restoration:
     """Fit a randomly initialised network to the known pixels and return what it draws.
 
     The loop of the blog's "Learning process": Adam on `masked_loss`, z perturbed afresh in every
     iteration, and backtracking.  When a step has made the loss jump to more than ``recipe.jump``
-    times its previous value (or to NaN), weights, batch-norm buffers and Adam's moments return to
-    the last good state, and the learning rate is multiplied by ``recipe.lr_decay``.
-
-    The image returned is f_θ(z) for the unperturbed z, with batch norm as in training: running
-    averages over thousands of different networks would be those of none of them.
+    times its previous value (or to NaN), weights and Adam's moments return to the last good state,
+    and the learning rate is multiplied by ``recipe.lr_decay``.
 
     Args:
         x_hat: the degraded image, see `as_image`; what it holds at missing pixels is not used.
         mask: see `as_mask`; at least one pixel must be known.
-        seed: of the weights, z and the perturbations.  Same seed, device, thread count and
-            versions give the same numbers.
+        seed: of the weights, z and the perturbations.  Same seed, device, precision, thread count
+            and versions give the same numbers.
         iterations: instead of the recipe's; 0 gives what the untrained network draws.
         device: "cuda", "mps" or "cpu"; the first of these that is there if None.
+        precision: of the convolutions: "fp32"; "tf32" (the same on hardware without it); "bf16"
+            (autocast; last layer and loss stay in fp32).  `best_precision` if None.
         truth: the true image, only ever used to write PSNR into the history.
+        frames: iterations whose output is kept in the result.
         progress: show a bar.
+        resume: a `Fit.state` of an earlier call with the same arguments; goes on from there.
+        watch: called with the `Fit` after every reading of the device: each iteration on a CPU,
+            every 50 on a GPU.
 
     An interrupt (Ctrl-C, a notebook's stop button) returns the last good state.
 
@@ -490,84 +680,42 @@ def restore(
         ValueError, TypeError: bad input, see `as_image`, `as_mask`, `UNet`.
         DivergenceError: non-finite losses from which the loop cannot recover; names the iteration.
     """
-    x_hat = as_image(x_hat)
-    channels, height, width = x_hat.shape
-    mask = as_mask(mask, height, width)
-    if mask.sum() == 0:
-        raise ValueError("The mask marks no pixel as known (p = 0?): there is nothing to fit.")
-    if truth is not None:
-        truth = as_image(truth)
-        if truth.shape != x_hat.shape:
-            raise ValueError(f"truth has shape {tuple(truth.shape)}, the degraded image {tuple(x_hat.shape)}.")
     if iterations is not None:
         recipe = replace(recipe, iterations=iterations)
-    device = torch.device(device or best_device())
-
-    # Weights and z are drawn on the CPU, so that every device starts from the same ones.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = UNet(recipe.z_channels, channels, recipe.config)
-        z = recipe.z_scale * torch.rand(1, recipe.z_channels, height, width)
-    noise = torch.Generator(device).manual_seed(seed)
-    net, z, x_hat, mask = net.to(device), z.to(device), x_hat.to(device), mask.to(device)
-    truth = None if truth is None else truth.to(device)
-    adam = torch.optim.Adam(net.parameters(), lr=recipe.lr)
-
-    result = Restoration(image=torch.empty_like(x_hat))
-    good, good_loss = LastGood(net, adam), math.inf
-    learning_rate = adam.param_groups[0]  # its entry "lr" is the one that Adam uses
-    recoveries = 0  # restorations since the last good step
-    with reproducible(device):
-        net(z)  # refuses a picture too small for the network before a bar is shown
-        bar = tqdm(range(1, recipe.iterations + 1), desc="restoring", unit="it", disable=None if progress else True)
+    fit = Fit(x_hat, mask, recipe, seed=seed, device=device, precision=precision, truth=truth)
+    if resume is not None:
+        fit.load(resume)
+    result, wanted = Restoration(fit.output, fit.averaged, fit.history), set(frames)
+    with numerics(fit.device, fit.precision):
+        if recipe.iterations - fit.iteration > 100:  # recording takes as long as a few dozen iterations
+            fit.record()
+        bar = tqdm(
+            initial=fit.iteration, total=recipe.iterations, desc="restoring", unit="it", disable=None if progress else True
+        )
         try:
-            for iteration in bar:
-                perturbation = torch.randn(z.shape, generator=noise, device=device)
-                output = net(z + recipe.sigma_p * perturbation)
-                loss = masked_loss(output, x_hat, mask)
-
-                value = loss.item()
-                # Just after a restoration the state is the last good one by definition: its loss
-                # becomes the reference again, or an unlucky perturbation would stall the run.
-                just_restored = bool(result.history) and result.history[-1].restored
-                jumped = not math.isfinite(value) or (value > recipe.jump * good_loss and not just_restored)
-                if jumped:
-                    recoveries += 1
-                    if recoveries > MAX_RECOVERIES:
-                        raise DivergenceError(
-                            f"The loss was {value} in iteration {iteration}, and {MAX_RECOVERIES} restorations with "
-                            f"the learning rate cut to {learning_rate['lr']:.2g} did not help. Start with a smaller "
-                            f"one than {recipe.lr:g}."
-                        )
-                    good.bring_back()
-                    learning_rate["lr"] *= recipe.lr_decay
-                else:
-                    if not just_restored:
-                        recoveries = 0
-                    good.keep()
-                    good_loss = value
-                    adam.zero_grad()
-                    loss.backward()
-                    adam.step()
-
-                quality = None if truth is None else psnr(output[0], truth)
-                result.history.append(Step(iteration, value, learning_rate["lr"], jumped, quality))
-                if not iteration % 10:
-                    bar.set_postfix(loss=f"{value:.2e}", lr=f"{learning_rate['lr']:.2g}", refresh=False)
+            while fit.iteration < recipe.iterations:
+                end = min((i for i in (*wanted, recipe.iterations) if i > fit.iteration), default=0)
+                fit.run(min(end - fit.iteration, len(fit.notes)))
+                if fit.iteration in wanted:
+                    result.frames[fit.iteration] = fit.output.cpu().clone()
+                last = fit.history[-1]
+                bar.set_postfix(loss=f"{last.loss:.2e}", lr=f"{last.lr:.2g}", refresh=False)
+                bar.update(fit.iteration - bar.n)
+                if watch is not None:
+                    watch(fit)
         except KeyboardInterrupt:
             result.interrupted = True
-            good.bring_back()  # the interrupt may have come in the middle of a step
+            fit.bring_back()  # the interrupt may have come in the middle of a step
         finally:
             bar.close()
-
-        with torch.no_grad():
-            output = net(z)
-            last = float(masked_loss(output, x_hat, mask))
-            if not math.isfinite(last) or last > recipe.jump * good_loss:  # the very last step went wrong
-                good.bring_back()
-                output = net(z)
-        result.image = output[0].cpu()
+        result.image, result.averaged = fit.image(), fit.averaged.cpu().clone()
+    result.history = fit.history
     return result
+
+
+def paste(image: torch.Tensor, x_hat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The image with the known pixels put back: m ⊙ x̂ + (1 − m) ⊙ image."""
+    return torch.where(mask == 1, x_hat, image)
 
 
 def best_device() -> str:
@@ -577,15 +725,28 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def best_precision(device: str | torch.device) -> str:
+    """The default: "tf32" on CUDA (as PyTorch has it); "bf16" on a CPU built for it; else "fp32".
+
+    A CPU without bf16 instructions emulates them, many times slower (book, "How fast").
+    """
+    if torch.device(device).type == "cuda":
+        return "tf32"
+    able = getattr(torch.cpu, "get_capabilities", dict)() if torch.device(device).type == "cpu" else {}
+    return "bf16" if any(able.get(name) for name in ("avx512_bf16", "amx_bf16")) else "fp32"
+
+
 @contextmanager
-def reproducible(device: torch.device):
-    """Deterministic kernels on a GPU while the loop runs; a CPU needs nothing for it."""
+def numerics(device: torch.device, precision: str):
+    """On a GPU, while the loop runs: deterministic kernels, TF32 if asked for.  A CPU needs nothing."""
     if device.type != "cuda":
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        yield
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=precision != "fp32"):
+            yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from dip_book import images
 from dip_book.images import ImageError, load
+from PIL import Image
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
-
 from dip_book import notebooks, setup
 
 CHAPTERS = notebooks.texts()

@@ -7,10 +7,9 @@ from importlib.metadata import version
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
-
 from dip_book import site, tables
 from dip_book.setup import ROOT
+from packaging.requirements import Requirement
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())

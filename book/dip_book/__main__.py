@@ -7,7 +7,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from dip_book import images, runs, tables
+from dip_book import images, runs, sweeps, tables
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,7 +68,7 @@ def main(words: list[str] | None = None) -> int:
                 print(f"{label}: stored already")
                 continue
             print(f"{label}: running", flush=True)
-            run = runs.perform(spec, asked.store, device=asked.device, every=asked.every)
+            run = sweeps.perform(spec, asked.store, device=asked.device, every=asked.every)
             print(f"{label}: {run.psnr:.2f} dB in {run.facts['wall_time_s']:.0f} s", flush=True)
     except ValueError as error:
         print(error, file=sys.stderr)

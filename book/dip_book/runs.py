@@ -2,40 +2,44 @@
 
     book/runs/<recipe>/<image>-<size>/seed<seed>-<iterations>it/
         run.json       what was run, on what, and what came out
-        history.csv    iteration, loss, lr, restored, psnr
-        restored.png   the restored image (8 bits a channel)
+        history.csv    iteration, loss, lr, restored, psnr, psnr_averaged
+        restored.png   the network's raw output (8 bits a channel)
+        averaged.png   the moving average of its outputs
+        frames/        outputs on the way, <iteration>.webp
 
-A run is written into a hidden folder beside its place and moved there when it is complete: a
-folder with that name is a whole run.
+A run is written into the store's hidden working folder and moved to its place when it is complete:
+a folder with that name is a whole run.  How runs are made is in `dip_book.sweeps`.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
-import platform
+import re
 import shutil
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
+import zipfile
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
-import torch
 from PIL import Image
-from skimage.metrics import structural_similarity
 
 import dip_blocks
 from dip_book import images
 
-FORMAT = 1
+FORMAT = 2
 ROOT = Path(__file__).resolve().parents[1] / "runs"
-PACKAGES = ("torch", "numpy", "scikit-image", "pillow")
+WORK = ".work"  # of a store: drafts, locks, checkpoints
+
+#: The images a run ends with, and their names for readers.  Each is measured, and never mixed with another.
+KINDS = {
+    "raw": "raw output",
+    "raw_pasted": "raw output, known pixels pasted back",
+    "averaged": "averaged output",
+    "averaged_pasted": "averaged output, known pixels pasted back",
+}
 
 
 class RunError(ValueError):
@@ -44,14 +48,15 @@ class RunError(ValueError):
 
 @dataclass(frozen=True)
 class Spec:
-    """What decides a run's numbers, but for the machine."""
+    """What decides a run's numbers, but for the machine.  RunError for what cannot be run."""
 
     image: str
     size: int | None = 128  # None: as the picture comes
     recipe: str = "blog"
     changes: tuple[tuple[str, float], ...] = ()  # values of the recipe that differ from its name's
     iterations: int | None = None  # None: the recipe's
-    seed: int = 0  # of mask, weights and noise
+    seed: int = 0  # of weights, z and noise
+    mask_seed: int | None = None  # None: the same
     p: float = 0.5
 
     def resolved(self) -> dip_blocks.Recipe:
@@ -66,21 +71,29 @@ class Spec:
         return recipe if self.iterations is None else replace(recipe, iterations=self.iterations)
 
     @property
+    def mask(self) -> int:
+        """The seed of the mask."""
+        return self.seed if self.mask_seed is None else self.mask_seed
+
+    @property
     def path(self) -> Path:
         """Where the run lies, relative to the store."""
         recipe = "+".join([self.recipe, *(f"{key}={value:g}" for key, value in self.changes)])
         size = "" if self.size is None else f"-{self.size}"
+        mask = "" if self.mask == self.seed else f"-mask{self.mask}"
         p = "" if self.p == 0.5 else f"-p{self.p:g}"
-        return Path(recipe) / f"{Path(self.image).stem}{size}" / f"seed{self.seed}{p}-{self.resolved().iterations}it"
+        return Path(recipe) / f"{Path(self.image).stem}{size}" / f"seed{self.seed}{mask}{p}-{self.resolved().iterations}it"
 
 
 @dataclass
 class Run:
-    """What a run was, and what came out: as measured now, or as stored."""
+    """What a run was, and what came out: as measured now, or as stored.  Images are (H, W), in [0, 1]."""
 
     facts: dict  # run.json
     history: list[dip_blocks.Step] = field(repr=False)
-    restored: np.ndarray = field(repr=False)  # (H, W), float32 in [0, 1]; from 8 bits if it was stored
+    restored: np.ndarray = field(repr=False)  # the raw output; from 8 bits if it was stored
+    averaged: np.ndarray | None = field(default=None, repr=False)
+    frames: dict[int, np.ndarray] = field(default_factory=dict, repr=False)  # iteration → output
     folder: Path | None = None
 
     @property
@@ -103,184 +116,169 @@ class Run:
 
     def degraded(self) -> tuple[np.ndarray, np.ndarray]:
         """x̂ (H, W) and the mask (H, W), made again from the picture and the seed."""
-        x_hat, mask = dip_blocks.degrade(self.truth(), p=self.facts["p"], seed=self.facts["seed"])
+        x_hat, mask = dip_blocks.degrade(self.truth(), p=self.facts["p"], seed=self.facts["seeds"]["mask"])
         return x_hat[0].numpy(), mask[0].numpy().astype(bool)
 
 
-def perform(spec: Spec, store: Path = ROOT, *, device: str | None = None, every: int = 10, progress: bool = True) -> Run:
-    """Run what a spec says and store it.
-
-    Args:
-        every: write every so many iterations to the history; restorations and the last are
-            always written.
-
-    An interrupt stores nothing: KeyboardInterrupt is raised again.
-    """
-    x = images.load(spec.image, size=spec.size)
-    x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.seed)
-    with recording(spec, x, device) as record:
-        result = dip_blocks.restore(
-            x_hat, mask, spec.resolved(), seed=spec.seed, device=device, truth=x, progress=progress
-        )
-        if result.interrupted:
-            raise KeyboardInterrupt
-        run = record(result)
-    kept = [s for s in run.history if s.iteration % every == 0 or s.restored or s.iteration in (1, len(run.history))]
-    return write(store / spec.path, replace(run, history=kept))
-
-
-@contextmanager
-def recording(spec: Spec, x: np.ndarray, device: str | None = None):
-    """Time what happens inside; gives a function that turns a `dip_blocks.Restoration` into a `Run`.
-
-    Versions and commit are read at the beginning: they are those of the code that runs.
-    """
-    device = device or dip_blocks.best_device()
-    before, started = provenance(), time.perf_counter()
-
-    def record(result: dip_blocks.Restoration) -> Run:
-        seconds = time.perf_counter() - started
-        recipe, done = spec.resolved(), len(result.history)
-        restored = result.image[0].numpy()
-        facts = {
-            "format": FORMAT,
-            "recipe": {"name": spec.recipe, "changes": dict(spec.changes), **recipe.as_dict()},
-            "image": {"name": Path(spec.image).stem, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
-            "p": spec.p,
-            "seed": spec.seed,
-            "iterations": done,
-            "recipe_iterations": dip_blocks.RECIPES[spec.recipe].iterations,
-            "psnr_db": {},
-            "ssim": {},
-            "restorations": sum(step.restored for step in result.history),
-            "wall_time_s": round(seconds, 2),
-            "iterations_per_s": round(done / seconds, 3),
-            "peak_memory_mib": peak_memory(device),
-            "device": describe_device(device),
-            **before,
-        }
-        known = dip_blocks.bernoulli_mask(*x.shape, p=spec.p, seed=spec.seed)[0].numpy() == 1
-        for kind, image in {"raw": restored, "pasted": np.where(known, x, restored)}.items():
-            facts["psnr_db"][kind] = round(dip_blocks.psnr(torch.from_numpy(image), torch.from_numpy(x)), 4)
-            facts["ssim"][kind] = round(float(structural_similarity(image, x, data_range=1.0)), 5)
-        return Run(facts, result.history, restored)
-
-    yield record
-
-
-def write(folder: Path, run: Run) -> Run:
-    """Store a run, whole or not at all; one of the same name is replaced."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.parent / f".{folder.name}.{os.getpid()}"
+def write(store: Path, path: Path, run: Run) -> Run:
+    """Store a run at `Spec.path`, whole or not at all; one of the same name is replaced."""
+    draft = store / WORK / f"{work_name(path)}.{os.getpid()}"
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    (draft / "run.json").write_text(json.dumps(run.facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    draft.mkdir(parents=True)
+    (draft / "run.json").write_text(_json(run.facts), encoding="utf-8")
     with open(draft / "history.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(dip_blocks.Step._fields)
         for step in run.history:
-            quality = "" if step.psnr is None else f"{step.psnr:.3f}"
-            table.writerow([step.iteration, f"{step.loss:.6g}", f"{step.lr:.6g}", int(step.restored), quality])
+            quality = ["" if value is None else f"{value:.3f}" for value in (step.psnr, step.psnr_averaged)]
+            table.writerow([step.iteration, f"{step.loss:.6g}", f"{step.lr:.6g}", int(step.restored), *quality])
     images.save_png(draft / "restored.png", run.restored)
+    if run.averaged is not None:
+        images.save_png(draft / "averaged.png", run.averaged)
+    if run.frames:
+        (draft / "frames").mkdir()
+        for iteration, frame in run.frames.items():
+            Image.fromarray(images.to_bytes(frame)).save(draft / "frames" / f"{iteration:05d}.webp", quality=80, method=6)
+    return read(_move(draft, store / path))
+
+
+def _move(draft: Path, folder: Path) -> Path:
+    folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists():
         shutil.rmtree(folder)
-    draft.rename(folder)
-    return read(folder)
+    return draft.rename(folder)
 
 
 def read(folder: Path) -> Run:
     """A stored run; RunError when files are missing or of another format."""
     try:
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT:
+            raise RunError(f"{folder} has format {facts['format']}; this version reads {FORMAT}.")
         with open(folder / "history.csv", newline="", encoding="utf-8") as file:
-            history = [
-                dip_blocks.Step(
-                    int(row["iteration"]),
-                    float(row["loss"]),
-                    float(row["lr"]),
-                    row["restored"] == "1",
-                    float(row["psnr"]) if row["psnr"] else None,
-                )
-                for row in csv.DictReader(file)
-            ]
-        with Image.open(folder / "restored.png") as picture:
-            restored = np.asarray(picture, dtype=np.float32) / 255
+            history = [_step(row) for row in csv.DictReader(file)]
+        pictures = {path.stem: _picture(path) for path in folder.glob("*.png")}
+        frames = {int(path.stem): _picture(path) for path in sorted(folder.glob("frames/*.webp"))}
+        return Run(facts, history, pictures["restored"], pictures.get("averaged"), frames, folder)
+    except RunError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder} does not hold a whole stored run: {error}") from error
-    if facts.get("format") != FORMAT:
-        raise RunError(f"{folder} has format {facts.get('format')}; this version reads {FORMAT}.")
-    return Run(facts, history, restored, folder)
 
 
 def find(store: Path = ROOT, *, recipe: str | None = None, image: str | None = None, size: int | None = None) -> list[Run]:
     """Stored runs, sorted by path; of one recipe as named (its folder), image and size if given."""
-    runs = [read(path.parent) for path in sorted(store.glob("*/*/*/run.json")) if not path.parent.name.startswith(".")]
     return [
         run
-        for run in runs
+        for run in map(read, folders(store))
         if (recipe is None or run.folder.parts[-3] == recipe)
         and (image is None or run.facts["image"]["name"] == image)
         and (size is None or run.facts["image"]["size"] == size)
     ]
 
 
-def provenance() -> dict:
-    """Who made a number: versions, commit, time, machine."""
-    return {
-        "threads": torch.get_num_threads(),
-        "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        **commit(),
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
+def folders(store: Path = ROOT) -> list[Path]:
+    """The folders of all stored runs, sorted."""
+    return sorted(path.parent for path in store.glob("*/*/*/run.json") if WORK not in path.parts)
 
 
-def commit() -> dict:
-    """The commit of the code in use, and whether the code differs from it; None outside git."""
-    here = Path(__file__).resolve().parent
+def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> list[Path]:
+    """Copy stored runs into zip archives of at most ``limit_mb`` (10⁶ bytes) each, to be moved and unpacked elsewhere.
 
-    def git(*words):
-        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+    Args:
+        paths: of the runs, relative to the store, see `Spec.path`.
+        target: the archives are called ``<target>-1.zip``, ``<target>-2.zip``, …
 
+    Raises RunError when there is nothing to pack, or one run alone is over the limit.
+    """
+    if not paths:
+        raise RunError(f"There is no stored run to pack in {store}.")
+    limit, archives, parts = limit_mb * 1e6, [], []
+    for path in paths:
+        read(store / path)  # only whole runs travel
+        names = sorted(file for file in (store / path).rglob("*") if file.is_file())
+        part = [(file.relative_to(store).as_posix(), file.read_bytes()) for file in names]
+        if _zipped(part) > limit:
+            raise RunError(f"{path} alone is over {limit_mb:g} MB: allow larger archives.")
+        if parts and _zipped([*parts[-1], *part]) <= limit:
+            parts[-1] += part
+        else:
+            parts.append(part)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for number, part in enumerate(parts, 1):
+        archives.append(target.parent / f"{target.name}-{number}.zip")
+        archives[-1].write_bytes(_zip(part))
+    return archives
+
+
+def unpack(archive: Path, store: Path = ROOT) -> list[tuple[Path, str]]:
+    """Bring the runs of an archive into a store; gives each run's path and "new", "there already" or "kept ours".
+
+    A run that is stored already is never replaced: "kept ours" says that the archive's differs from it.
+
+    Raises RunError for a file that is no archive of runs, or holds a damaged one; nothing is stored then.
+    """
+    draft = store / WORK / f"unpack.{os.getpid()}"
+    shutil.rmtree(draft, ignore_errors=True)
     try:
-        code = git("status", "--porcelain", "--", ":/dip_blocks.py", ":/book/dip_book")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(code)}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
+        with zipfile.ZipFile(archive) as file:
+            for name in file.namelist():
+                place = PurePosixPath(name)
+                if place.is_absolute() or ".." in place.parts or len(place.parts) not in (4, 5) or "\\" in name:
+                    raise RunError(f"{archive} holds '{name}', which is no part of a stored run.")
+            file.extractall(draft)
+        found = [(path, path.relative_to(draft)) for path in folders(draft / ".")]
+        if not found:
+            raise RunError(f"{archive} holds no stored run.")
+        for path, _ in found:
+            read(path)
+        report = []
+        for path, place in found:
+            if (store / place).exists():
+                same = _contents(path) == _contents(store / place)
+                report.append((place, "there already" if same else "kept ours"))
+            else:
+                _move(path, store / place)
+                report.append((place, "new"))
+        return report
+    except (zipfile.BadZipFile, OSError) as error:
+        raise RunError(f"{archive} is not an archive of runs: {error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
-def describe_device(device: str) -> str:
-    """A device in words, such as "cuda (Tesla T4)"."""
-    if torch.device(device).type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({_processor()})"
+def work_name(path: Path) -> str:
+    """A run's name in the working folder, where all lie side by side."""
+    return "__".join(path.parts)
 
 
-def peak_memory(device: str) -> int | None:
-    """Largest memory use so far, MiB: of the GPU where one was used, else of this process."""
-    if torch.device(device).type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / 2**20)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)
+def _step(row: dict) -> dip_blocks.Step:
+    quality = [float(row[key]) if row.get(key) else None for key in ("psnr", "psnr_averaged")]
+    return dip_blocks.Step(int(row["iteration"]), float(row["loss"]), float(row["lr"]), row["restored"] == "1", *quality)
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _picture(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("L"), dtype=np.float32) / 255
 
 
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+def _json(facts: dict) -> str:
+    """Indented, with lists of numbers on one line."""
+    text = json.dumps(facts, indent=2, ensure_ascii=False)
+    return re.sub(r"\[[\s\d.,]*\]", lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
+
+
+def _zip(part: list[tuple[str, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in part:
+            file.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _zipped(part: list[tuple[str, bytes]]) -> int:
+    return len(_zip(part))
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}

@@ -10,6 +10,7 @@ from skimage.metrics import structural_similarity
 import dip_blocks
 from dip_book import figures, images, runs
 from dip_book.baselines import BASELINES
+from dip_book.provenance import provenance
 
 #: PSNR in dB for 50 % missing pixels, as printed in the source; images in the order of `images.STANDARD`.
 REPORTED = {
@@ -66,7 +67,7 @@ def baseline(image: str, method: str, size: int | None = None, p: float = 0.5, s
 
 def store_baselines(store: Path = runs.ROOT) -> Path:
     """Run both baselines on the 11 test images (mask seed 0) and store the figures, with where they come from."""
-    facts = runs.provenance()
+    facts = provenance()
     facts["what"] = "linear and biharmonic interpolation, 50 % of the pixels known, mask seed 0, grey, full size"
     facts["images"] = {
         name: {"sha256": images.digest(images.load(name)), **{method: baseline(name, method) for method in BASELINES}}
@@ -84,7 +85,7 @@ def stored_baselines(store: Path = runs.ROOT) -> dict:
 
 def best_run(recipe: str, image: str, size: int | None, store: Path = runs.ROOT) -> runs.Run | None:
     """The stored run with the most iterations (never the one with the best PSNR), seed 0."""
-    found = [run for run in runs.find(store, recipe=recipe, image=image, size=size) if run.facts["seed"] == 0]
+    found = [run for run in runs.find(store, recipe=recipe, image=image, size=size) if run.facts["seeds"]["mask"] == 0]
     return max(found, key=lambda run: run.facts["iterations"], default=None)
 
 

@@ -1,0 +1,85 @@
+"""Who made a number: code, versions, machine, time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+import dip_blocks
+
+PACKAGES = ("torch", "numpy", "scikit-image", "pillow")
+
+
+def provenance() -> dict:
+    """Versions, commit, time, machine: what every stored result carries."""
+    return {
+        "threads": torch.get_num_threads(),
+        "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        **commit(),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def commit() -> dict:
+    """The commit of the code in use, and whether the code differs from it; None outside git."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words):
+        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        code = git("status", "--porcelain", "--", ":/dip_blocks.py", ":/book/dip_book")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(code)}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def code_digest() -> str:
+    """SHA-256 of ``dip_blocks.py``: a run begun with one version of it is not continued with another."""
+    return hashlib.sha256(Path(dip_blocks.__file__).read_bytes()).hexdigest()
+
+
+def describe_device(device: str | torch.device) -> str:
+    """A device in words, such as "cuda (Tesla T4)"."""
+    if torch.device(device).type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({_processor()})"
+
+
+def peak_memory(device: str | torch.device) -> int | None:
+    """Largest memory use so far, MiB: of the GPU where one was used, else of this process."""
+    if torch.device(device).type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,251 @@
+"""Making stored runs: one, or many on every machine at hand; interrupted, killed, resumed.
+
+A run in progress holds a lock and leaves a checkpoint every minute, both in the store's working
+folder.  Whoever asks for the same run meanwhile passes it by; whoever asks for it after a crash goes
+on from the checkpoint.  So several sweeps may share a store, and a sweep may be killed at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, as_completed
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import filelock
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from skimage.metrics import structural_similarity
+
+import dip_blocks
+from dip_book import images, runs
+from dip_book.provenance import code_digest, describe_device, peak_memory, provenance
+from dip_book.runs import ROOT, WORK, Run, Spec
+
+CHECKPOINT_S = 60.0  # seconds between checkpoints
+ABOUT = (
+    "One restoration by Deep Image Prior of a picture of which only a share p of the pixels was given. "
+    "PSNR in dB (peak 1) and SSIM are over the whole picture. raw: the network's output after the last iteration; "
+    "averaged: exponential moving average of the outputs of all iterations; pasted: known pixels put back. "
+    "history.csv: loss, learning rate, whether the last good state was restored, PSNR of that iteration's output "
+    "and of the average so far."
+)
+
+
+class Busy(RuntimeError):
+    """Another process is making this run."""
+
+
+def perform(
+    spec: Spec,
+    store: Path = ROOT,
+    *,
+    device: str | None = None,
+    precision: str | None = None,
+    every: int = 10,
+    progress: bool = True,
+    again: bool = False,
+    checkpoint_s: float = CHECKPOINT_S,
+) -> Run:
+    """Make the run that a spec describes and store it; one that is stored already is only read.
+
+    A run that was cut off goes on from its last checkpoint, with the same result to the last bit as
+    an uninterrupted one on the same CPU.  A checkpoint made by other code, versions or another kind
+    of device is not used.
+
+    Args:
+        every: write every so many iterations to the history; restorations and the last are always
+            written.
+        again: make it anew even if it is stored.
+        checkpoint_s: seconds between checkpoints.
+
+    Raises:
+        Busy: another process is making the same run.
+        KeyboardInterrupt: after an interrupt; at most ``checkpoint_s`` of work is lost.
+    """
+    recipe, place = spec.resolved(), store / spec.path
+    work = store / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    saved = work / f"{runs.work_name(spec.path)}.safetensors"
+    lock = filelock.FileLock(work / f"{runs.work_name(spec.path)}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise Busy(f"Another process is making {spec.path}.") from None
+    try:
+        if place.exists() and not again:
+            return runs.read(place)
+        x = images.load(spec.image, size=spec.size)
+        x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.mask)
+        device = str(device or dip_blocks.best_device())
+        precision = precision or dip_blocks.best_precision(device)
+        key = _key(spec, x, device, precision)
+        state, frames, spent = _load(saved, key)
+        wanted = frame_iterations(recipe.iterations)
+        with recording(spec, x, device, precision, spent=spent) as record:
+            clock, begun = time.perf_counter(), time.perf_counter()
+
+            def watch(fit: dip_blocks.Fit):
+                nonlocal clock
+                if fit.iteration in wanted:
+                    frames[fit.iteration] = fit.output.cpu().clone()
+                if time.perf_counter() - clock >= checkpoint_s and fit.iteration < recipe.iterations:
+                    _save(saved, key, fit, frames, spent + time.perf_counter() - begun)
+                    clock = time.perf_counter()
+
+            result = dip_blocks.restore(
+                x_hat, mask, recipe, seed=spec.seed, device=device, precision=precision, truth=x,
+                frames=wanted, progress=progress, resume=state, watch=watch,
+            )  # fmt: skip
+            if result.interrupted:
+                raise KeyboardInterrupt
+            result.frames = frames
+            run = record(result)
+        kept = [s for s in run.history if s.iteration % every == 0 or s.restored or s.iteration in (1, len(run.history))]
+        stored = runs.write(store, spec.path, replace(run, history=kept))
+        saved.unlink(missing_ok=True)
+        return stored
+    finally:
+        lock.release()
+
+
+@contextmanager
+def recording(spec: Spec, x: np.ndarray, device: str | None = None, precision: str | None = None, spent: float = 0.0):
+    """Time what happens inside; gives a function that turns a `dip_blocks.Restoration` into a `Run`.
+
+    Versions and commit are read at the beginning: they are those of the code that runs.
+
+    Args:
+        spent: seconds that went into the run before.
+    """
+    device = device or dip_blocks.best_device()
+    before, started = provenance(), time.perf_counter()
+
+    def record(result: dip_blocks.Restoration) -> Run:
+        seconds = spent + time.perf_counter() - started
+        recipe, done = spec.resolved(), len(result.history)
+        known = dip_blocks.bernoulli_mask(*x.shape, p=spec.p, seed=spec.mask)
+        truth, kinds = torch.from_numpy(x)[None], {"raw": result.image, "averaged": result.averaged}
+        kinds |= {f"{kind}_pasted": dip_blocks.paste(image, truth, known) for kind, image in kinds.items()}
+        facts = {
+            "format": runs.FORMAT,
+            "about": ABOUT,
+            "recipe": {"name": spec.recipe, "changes": dict(spec.changes), **recipe.as_dict()},
+            "image": {"name": Path(spec.image).stem, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
+            "p": spec.p,
+            "seeds": {"mask": spec.mask, "weights, z and noise": spec.seed},
+            "iterations": done,
+            "recipe_iterations": dip_blocks.RECIPES[spec.recipe].iterations,
+            "psnr_db": {kind: round(dip_blocks.psnr(kinds[kind], truth), 4) for kind in runs.KINDS},
+            "ssim": {kind: round(_ssim(kinds[kind], truth), 5) for kind in runs.KINDS},
+            "restorations": sum(step.restored for step in result.history),
+            "wall_time_s": round(seconds, 2),
+            "iterations_per_s": round(done / seconds, 3),
+            "peak_memory_mib": peak_memory(device),
+            "device": describe_device(device),
+            "precision": precision or dip_blocks.best_precision(device),
+            **before,
+        }
+        pictures = {iteration: frame[0].numpy() for iteration, frame in sorted(result.frames.items())}
+        return Run(facts, result.history, result.image[0].numpy(), result.averaged[0].numpy(), pictures)
+
+    yield record
+
+
+def frame_iterations(iterations: int, count: int = 12) -> set[int]:
+    """A dozen iterations, evenly spaced on a logarithmic scale, the first and the last among them."""
+    return set() if iterations < 1 else {int(round(i)) for i in np.geomspace(1, iterations, count)}
+
+
+def sweep(
+    specs: list[Spec], store: Path = ROOT, *, executor: Executor | None = None, threads: int | None = None, **options
+) -> Iterator[tuple[Spec, Run | None, str]]:
+    """Make many runs; yields each spec with its run and one of "stored already", "done", or what went wrong.
+
+    Args:
+        executor: any `concurrent.futures.Executor`; a run is then one task, and the store must be a
+            folder that its workers see.  None: one after the other, here.
+        threads: CPU threads of each run.
+        options: see `perform`.
+
+    A run that fails does not stop the others.  KeyboardInterrupt leaves what is complete stored.
+    """
+    todo = []
+    for spec in specs:
+        if (store / spec.path).exists() and not options.get("again"):
+            yield spec, runs.read(store / spec.path), "stored already"
+        else:
+            todo.append(spec)
+    if executor is None:
+        for spec in todo:
+            yield spec, *_outcome(lambda spec=spec: _perform_task(spec, str(store), threads, options), store, spec)
+        return
+    futures = {executor.submit(_perform_task, spec, str(store), threads, {**options, "progress": False}): spec for spec in todo}
+    try:
+        for future in as_completed(futures):
+            spec = futures[future]
+            yield spec, *_outcome(future.result, store, spec)
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) -> None:
+    """One run, in whichever process; what comes back is in the store."""
+    if threads:
+        torch.set_num_threads(threads)
+    perform(spec, Path(store), **options)
+
+
+def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
+    try:
+        work()
+    except Busy:
+        return None, "another process is making it"
+    except Exception as error:  # whatever it is, the other runs go on
+        return None, f"failed: {error}" if str(error) else f"failed: {type(error).__name__}"
+    return runs.read(store / spec.path), "done"
+
+
+# Checkpoints ------------------------------------------------------------------------------
+
+
+def _key(spec: Spec, x: np.ndarray, device: str, precision: str) -> str:
+    """What must be equal for a run to go on from a checkpoint."""
+    same = {
+        "recipe": spec.resolved().as_dict(), "image": images.digest(x), "p": spec.p, "seeds": [spec.seed, spec.mask],
+        "device": torch.device(device).type, "precision": precision, "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "code": code_digest(),
+    }  # fmt: skip
+    return json.dumps(same, sort_keys=True)
+
+
+def _save(path: Path, key: str, fit: dip_blocks.Fit, frames: dict[int, torch.Tensor], spent: float) -> None:
+    tensors = fit.state() | {f"frame.{iteration}": frame for iteration, frame in frames.items()}
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    save_file(tensors, draft, metadata={"key": key, "seconds": f"{spent:.3f}"})
+    os.replace(draft, path)
+
+
+def _load(path: Path, key: str) -> tuple[dict | None, dict[int, torch.Tensor], float]:
+    """State, frames and seconds spent; (None, {}, 0) where there is nothing that can be continued."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            if file.metadata()["key"] != key:
+                return None, {}, 0.0
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+            spent = float(file.metadata()["seconds"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None, {}, 0.0
+    frames = {int(name.removeprefix("frame.")): tensor for name, tensor in tensors.items() if name.startswith("frame.")}
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith("frame.")}, frames, spent
+
+
+def _ssim(image: torch.Tensor, truth: torch.Tensor) -> float:
+    return float(structural_similarity(image[0].numpy(), truth[0].numpy(), data_range=1.0))
