@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 FRONT := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks serve clean lock
+.PHONY: help book test bench notebooks serve clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ book: $(READY) ## Execute the chapters and build the site
 
 test: $(READY) ## Run every test, and every cell of every chapter
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest --nbval
+
+bench: $(READY) ## Time the loops side by side on this machine (ten minutes; deepinv too, if it is installed)
+	@$(BIN)/python -m dip_book bench
 
 notebooks: $(READY) ## Bring the chapters' text and .ipynb together, executing what changed
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m dip_book.notebooks $(if $(ALL),--execute)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from conftest import small_config
 from dip_book import baselines, images, runs, sweeps, tables, views
-from dip_book.__main__ import main
 from PIL import Image
 
 import dip_blocks
@@ -28,7 +27,7 @@ SPEC = runs.Spec("camera", 32, "tiny")
 def test_a_run_is_stored_whole_and_readable_without_our_code(tmp_path):
     run = sweeps.perform(SPEC, tmp_path, device="cpu", every=10, progress=False)
     folder = tmp_path / "tiny" / "camera-32" / "seed0-25it"
-    assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "restored.png", "run.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["averaged.png", "frames", "history.csv", "restored.png", "run.json"]
     facts = json.loads((folder / "run.json").read_text())
     assert facts["recipe"]["lr"] == 0.003 and facts["recipe"]["config"] == small_config()
     assert facts["image"] == {"name": "camera", "size": 32, "shape": [32, 32], "sha256": images.digest(images.load("camera", 32))}
@@ -37,9 +36,12 @@ def test_a_run_is_stored_whole_and_readable_without_our_code(tmp_path):
         assert key in facts
     assert facts["versions"]["torch"] == torch.__version__
     lines = (folder / "history.csv").read_text().splitlines()
-    assert lines[0] == "iteration,loss,lr,restored,psnr"
+    assert lines[0] == "iteration,loss,lr,restored,psnr,psnr_averaged"
     assert [int(line.split(",")[0]) for line in lines[1:]] == [1, 10, 20, 25]
-    assert Image.open(folder / "restored.png").size == (32, 32)
+    assert Image.open(folder / "restored.png").size == Image.open(folder / "averaged.png").size == (32, 32)
+    frames = sorted(path.name for path in (folder / "frames").iterdir())
+    assert frames[0] == "00001.webp" and frames[-1] == "00025.webp" and 8 <= len(frames) <= 12
+    assert "known pixels put back" in facts["about"] and facts["precision"] in dip_blocks.PRECISIONS
     assert run.complete and run.folder == folder
 
 
@@ -51,13 +53,19 @@ def test_what_is_stored_is_what_was_measured(tmp_path):
     psnr = lambda image: -10 * math.log10(np.mean((np.float64(image) - np.float64(x)) ** 2))  # noqa: E731
     assert run.psnr == pytest.approx(psnr(exact), abs=1e-3)
     assert run.facts["psnr_db"]["raw_pasted"] == pytest.approx(psnr(np.where(known, x, exact)), abs=1e-3)
+    averaged = result.averaged[0].numpy()
+    assert run.facts["psnr_db"]["averaged"] == pytest.approx(psnr(averaged), abs=1e-3)
+    assert run.facts["psnr_db"]["averaged_pasted"] == pytest.approx(psnr(np.where(known, x, averaged)), abs=1e-3)
+    assert set(run.facts["ssim"]) == set(run.facts["psnr_db"]) == set(runs.KINDS)
     assert np.abs(run.restored - exact).max() <= 0.5 / 255 + 1e-6
+    assert np.abs(run.averaged - averaged).max() <= 0.5 / 255 + 1e-6
     assert run.history[-1].loss == pytest.approx(result.history[-1].loss, rel=1e-5)
 
 
 def test_changes_and_iterations_are_part_of_the_name():
     spec = replace(SPEC, changes=(("lr", 0.01), ("jump", 3.0)), iterations=7, seed=2, p=0.25)
     assert str(spec.path) == "tiny+lr=0.01+jump=3/camera-32/seed2-p0.25-7it"
+    assert str(replace(spec, mask_seed=0).path) == "tiny+lr=0.01+jump=3/camera-32/seed2-mask0-p0.25-7it"
     assert (spec.resolved().lr, spec.resolved().jump, spec.resolved().iterations) == (0.01, 3.0, 7)
 
 
@@ -75,19 +83,11 @@ def test_a_wrong_spec(change, words):
         replace(SPEC, **change).resolved()
 
 
-def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
-    interrupted = dip_blocks.Restoration(torch.zeros(1, 32, 32), interrupted=True)
-    monkeypatch.setattr(dip_blocks, "restore", lambda *a, **k: interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        sweeps.perform(SPEC, tmp_path, device="cpu")
-    assert list(tmp_path.rglob("*")) == []
-
-
 def test_a_run_that_dies_while_it_is_written_is_not_found(tmp_path, monkeypatch):
     run = sweeps.perform(SPEC, tmp_path / "whole", device="cpu", progress=False)
     monkeypatch.setattr(images, "save_png", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError):
-        runs.write(tmp_path / "store" / SPEC.path, run)
+        runs.write(tmp_path / "store", SPEC.path, run)
     assert runs.find(tmp_path / "store") == []
 
 
@@ -214,37 +214,3 @@ def test_views_are_one_piece_of_html_without_outside_addresses(tmp_path):
 def test_data_cannot_end_the_script():
     view = views.View("mask", {"words": "</script><b>"}, views.figures.row({"x": np.zeros((4, 4))}).figure, "a <b>")
     assert view._repr_html_().count("</script>") == 1 and "<b>" not in view._repr_html_()
-
-
-# Command line -----------------------------------------------------------------------------
-
-
-def test_run_list_and_skip(tmp_path, capsys):
-    words = ["run", "camera", "brick", "--recipe", "tiny", "--size", "32", "--iterations", "3", "--store", str(tmp_path)]
-    assert main([*words, "--set", "lr=0.02", "--device", "cpu"]) == 0
-    assert capsys.readouterr().out.count("dB in") == 2
-    assert main([*words, "--set", "lr=0.02"]) == 0
-    assert capsys.readouterr().out.count("stored already") == 2
-    assert main(["list", "--store", str(tmp_path)]) == 0
-    assert "tiny+lr=0.02/camera-32/seed0-3it" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["nowhere.png"], "There is no picture"),
-        (["camera", "--recipe", "best"], "No recipe is called"),
-        (["camera", "--set", "lr"], "KEY=NUMBER"),
-        (["camera", "--size", "32", "--recipe", "blog", "--iterations", "1"], "too small"),
-    ],
-)
-def test_mistakes_on_the_command_line(tmp_path, capsys, words, message):
-    assert main(["run", *words, "--store", str(tmp_path)]) == 2
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.rglob("*.json")) == []
-
-
-def test_an_interrupt_on_the_command_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sweeps, "perform", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert main(["run", "camera", "--recipe", "tiny", "--size", "32", "--store", str(tmp_path)]) == 130
-    assert "goes on from there" in capsys.readouterr().out

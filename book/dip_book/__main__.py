@@ -7,77 +7,216 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from dip_book import images, runs, sweeps, tables
+from dip_book import bench, images, plan, runs, sweeps, tables
+
+EPILOG = """\
+A first session, from a clone of the repository:
+
+  python -m dip_book run camera --size 128 --iterations 300    make a run; about two minutes on two cores
+  python -m dip_book show blog/camera-128/seed0-300it          look at it
+  python -m dip_book status                                    what the book wants, and what of it is missing
+  python -m dip_book run --missing table                       make that; interrupt it, start it again: it goes on
+  python -m dip_book pack --to runs                            archives to carry elsewhere
+  python -m dip_book unpack runs-1.zip                         bring them into another clone
+
+Runs are folders under book/runs with run.json, history.csv and pictures. Pictures: {embedded} (ship
+with scikit-image); {standard} (the paper's; found through the environment variable DIP_IMAGES, or
+downloaded); or a file of yours.
+"""
 
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    main = argparse.ArgumentParser(prog="dip_book", description="Make and look at the stored runs that the book shows.")
-    commands = main.add_subparsers(dest="command", required=True)
-
-    run = commands.add_parser(
-        "run",
-        help="restore pictures and store the runs",
-        description="Restore pictures and store the runs; runs that are stored already are skipped.",
-        epilog="Example: python -m dip_book run camera chelsea --size 128 --iterations 1500",
+    main = argparse.ArgumentParser(
+        prog="dip_book",
+        description="Make stored runs, look at them, and move them between machines.",
+        epilog=EPILOG.format(embedded=", ".join(images.EMBEDDED), standard=", ".join(images.STANDARD)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("image", nargs="+", help=f"{', '.join(images.EMBEDDED)}; {', '.join(images.STANDARD)}")
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, what: str, more: str = "") -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}. {more}")
+        sub.add_argument("--store", type=Path, default=runs.ROOT, help="folder of the stored runs (default: the book's)")
+        return sub
+
+    run = command(
+        "run",
+        "restore pictures and store the runs",
+        "Runs that are stored already are skipped, and those that another process is making are left to it: the same "
+        "command can be started once for each GPU of a machine. After an interrupt or a crash the same command goes "
+        "on from the last checkpoint, at most a minute back.",
+    )
+    run.add_argument("image", nargs="*", help="names of pictures, or files")
+    run.add_argument("--missing", nargs="*", metavar="GROUP", choices=list(plan.WANTED), help=f"what the book lacks, of {', '.join(plan.WANTED)}; of all if none is named")
     run.add_argument("--recipe", default="blog", help="a named recipe of dip_blocks (default: blog)")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the recipe, e.g. lr=0.01")
     run.add_argument("--size", type=int, help="shrink the middle square to this many pixels a side (default: as it is)")
     run.add_argument("--iterations", type=int, help="fewer (or more) than the recipe's")
-    run.add_argument("--seed", type=int, nargs="+", default=[0], help="of mask, weights and noise (default: 0)")
+    run.add_argument("--seed", type=int, nargs="+", default=[0], help="of mask, weights, z and noise (default: 0)")
+    run.add_argument("--mask-seed", type=int, help="of the mask alone (default: the same as --seed)")
     run.add_argument("--every", type=int, default=10, help="write every so many iterations to the history (default: 10)")
-    run.add_argument("--device", help="cuda, mps or cpu (default: the first that is there)")
-    run.add_argument("--again", action="store_true", help="run also what is stored already")
+    run.add_argument("--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)")
+    run.add_argument("--precision", choices=("fp32", "tf32", "bf16"), help="of the convolutions (default: by the device)")
+    run.add_argument("--threads", type=int, help="CPU threads of a run (default: all cores)")
+    run.add_argument("--scheduler", metavar="ADDRESS", help="hand the runs to a Dask cluster, e.g. tcp://10.0.0.1:8786; its workers must see the store")
+    run.add_argument("--again", action="store_true", help="make also what is stored already")
 
-    show = commands.add_parser("list", help="list the stored runs")
-    classical = commands.add_parser("baselines", help="run linear and biharmonic interpolation on the 11 test images and store the figures")
-    picture = commands.add_parser("picture", help="draw the front page's picture from the stored run of the camera")
-    for command in (run, show, classical, picture):
-        command.add_argument("--store", type=Path, default=runs.ROOT, help="folder of the stored runs (default: the book's)")
+    status = command("status", "list what the book wants and which of it is missing")
+    status.add_argument("--missing", action="store_true", help="only what is missing, one path a line")
+
+    show = command("show", "show one stored run")
+    show.add_argument("run", help="its path, as `status` prints it")
+
+    table = command("table", "print a table of the book")
+    table.add_argument("name", choices=list(tables.TABLES), help="; ".join(f"{name}: {make.__doc__.splitlines()[0]}" for name, make in tables.TABLES.items()))
+    table.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown")
+
+    pack = command("pack", "copy stored runs into archives of at most 15 MB each")
+    pack.add_argument("run", nargs="*", help="paths as `status` prints them (default: all stored runs)")
+    pack.add_argument("--to", type=Path, default=Path("runs"), help="beginning of the archives' names (default: runs)")
+
+    unpack = command("unpack", "bring the runs of archives into the store", "A run that is stored already is kept as it is.")
+    unpack.add_argument("archive", type=Path, nargs="+")
+
+    benchmark = command("bench", "time the loops side by side on this machine and store the result")
+    benchmark.add_argument("--size", type=int, nargs="+", help="pixels a side (default: 128 256, and 512 on a GPU)")
+    benchmark.add_argument("--rounds", type=int, default=5, help="rounds taken in turn, of which medians are shown (default: 5)")
+    benchmark.add_argument("--seconds", type=float, default=60, help="for the time to a given PSNR, of each loop (default: 60; 0: leave it out)")
+    benchmark.add_argument("--device", help="cuda, mps or cpu (default: the first that is there)")
+    benchmark.add_argument("--name", help="of the stored result (default: the device's)")
+
+    command("baselines", "run linear and biharmonic interpolation on the 11 test images and store the figures")
+    command("picture", "draw the front page's picture from the stored run of the camera")
     return main
 
 
 def main(words: list[str] | None = None) -> int:
     """Do what the words say; returns the exit status."""
     asked = parser().parse_args(words)
-    if asked.command == "list":
-        for run in runs.find(asked.store):
-            print(f"{run.psnr:6.2f} dB  {run.facts['iterations_per_s']:6.2f} it/s  {run.folder.relative_to(asked.store)}")
-        return 0
-    if asked.command == "baselines":
-        print(f"Stored in {tables.store_baselines(asked.store)}")
-        return 0
-    if asked.command == "picture":
-        print(f"Drawn: {tables.front_picture(asked.store)}")
-        return 0
     try:
-        changes = tuple((key, float(value)) for key, value in (word.split("=", 1) for word in asked.set))
-    except ValueError:
-        print(f"--set takes KEY=NUMBER, not {' '.join(asked.set)}", file=sys.stderr)
-        return 2
-    try:
-        specs = [
-            runs.Spec(image, asked.size, asked.recipe, changes, asked.iterations, seed)
-            for image, seed in product(asked.image, asked.seed)
-        ]
-        for number, spec in enumerate(specs, 1):
-            label = f"[{number}/{len(specs)}] {spec.path}"
-            if (asked.store / spec.path).exists() and not asked.again:
-                print(f"{label}: stored already")
-                continue
-            print(f"{label}: running", flush=True)
-            run = sweeps.perform(spec, asked.store, device=asked.device, every=asked.every)
-            print(f"{label}: {run.psnr:.2f} dB in {run.facts['wall_time_s']:.0f} s", flush=True)
-    except ValueError as error:
+        return COMMANDS[asked.command](asked)
+    except (ValueError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Interrupted: what was complete is stored, the run in progress is not. The same command goes on from there.")
+        print("Interrupted. What was complete is stored; the same command goes on from the last checkpoint.")
         return 130
+
+
+def _run(asked: argparse.Namespace) -> int:
+    specs = _specs(asked)
+    for spec in specs:  # a mistake in the fifth should not wait for the first four
+        spec.resolved()
+        images.load(spec.image, size=spec.size)
+    options = {key: getattr(asked, key) for key in ("device", "precision", "every", "again")}
+    failed, done = 0, 0
+    with _executor(asked.scheduler) as executor:
+        for spec, run, what in sweeps.sweep(specs, asked.store, executor=executor, threads=asked.threads, **options):
+            done += 1
+            figures = f": {run.psnr:.2f} dB, {run.facts['wall_time_s']:.0f} s" if run else ""
+            failed += what.startswith("failed")
+            print(f"[{done}/{len(specs)}] {spec.path}: {what}{figures}", flush=True)
+    if not specs:
+        print("Nothing is missing.")
+    return 1 if failed else 0
+
+
+def _specs(asked: argparse.Namespace) -> list[runs.Spec]:
+    if asked.missing is not None:
+        if asked.image:
+            raise ValueError("Name pictures, or ask for what is --missing; not both.")
+        return plan.missing(asked.missing or None, asked.store)
+    if not asked.image:
+        raise ValueError("Name at least one picture, or ask for what is --missing. See: python -m dip_book run --help")
+    try:
+        changes = tuple((key, float(value)) for key, value in (word.split("=", 1) for word in asked.set))
+    except ValueError:
+        raise ValueError(f"--set takes KEY=NUMBER, not {' '.join(asked.set)}") from None
+    return [
+        runs.Spec(image, asked.size, asked.recipe, changes, asked.iterations, seed, asked.mask_seed)
+        for image, seed in product(asked.image, asked.seed)
+    ]
+
+
+def _executor(scheduler: str | None):
+    """A Dask cluster's executor; without an address, something that stands for none."""
+    from contextlib import nullcontext
+
+    return sweeps.dask_executor(scheduler) if scheduler else nullcontext()
+
+
+def _status(asked: argparse.Namespace) -> int:
+    lacking = set(plan.missing(store=asked.store))
+    if asked.missing:
+        for spec in dict.fromkeys(spec for group in plan.WANTED.values() for spec in group if spec in lacking):
+            print(spec.path)
+        return 0
+    for group, specs in plan.WANTED.items():
+        there = sum(spec not in lacking for spec in specs)
+        print(f"{group}: {there} of {len(specs)}")
+        for spec in specs:
+            if spec in lacking:
+                print(f"  missing  {spec.path}{sweeps.progress_of(spec, asked.store)}")
+            else:
+                print(f"  {runs.read(asked.store / spec.path).psnr:5.2f} dB {spec.path}")
+    others = {run.folder.relative_to(asked.store) for run in runs.find(asked.store)}
+    others -= {spec.path for group in plan.WANTED.values() for spec in group}
+    for number, path in enumerate(sorted(others)):
+        print(*(["others:"] if number == 0 else []), f"  {runs.read(asked.store / path).psnr:5.2f} dB {path}", sep="\n" if number == 0 else "")
     return 0
 
+
+def _show(asked: argparse.Namespace) -> int:
+    run = runs.read(asked.store / asked.run)
+    facts = run.facts
+    print(f"{run.folder}\n{facts['iterations']:,} of {facts['recipe_iterations']:,} iterations on {facts['device']}, {facts['precision']}, "
+          f"{facts['wall_time_s']:.0f} s ({facts['iterations_per_s']:.2f} it/s), {facts['peak_memory_mib']} MiB")
+    print(f"commit {facts['commit']}{' and changes' if facts['dirty'] else ''}, {', '.join(f'{k} {v}' for k, v in facts['versions'].items())}")
+    print(tables.kinds(run))
+    print(f"restorations: {facts['restorations']}; frames of iterations {', '.join(map(str, run.frames)) or 'none'}")
+    return 0
+
+
+def _table(asked: argparse.Namespace) -> int:
+    print(tables.TABLES[asked.name](store=asked.store).to(asked.format))
+    return 0
+
+
+def _pack(asked: argparse.Namespace) -> int:
+    paths = [Path(path) for path in asked.run] or [folder.relative_to(asked.store) for folder in runs.folders(asked.store)]
+    for archive in runs.pack(paths, asked.store, asked.to):
+        print(f"{archive}: {archive.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _unpack(asked: argparse.Namespace) -> int:
+    for archive in asked.archive:
+        for path, what in runs.unpack(archive, asked.store):
+            print(f"{path}: {what}")
+    return 0
+
+
+def _bench(asked: argparse.Namespace) -> int:
+    path = bench.bench(asked.store, sizes=asked.size, rounds=asked.rounds, seconds=asked.seconds, device=asked.device, name=asked.name)
+    print(f"Stored in {path}")
+    return 0
+
+
+def _baselines(asked: argparse.Namespace) -> int:
+    print(f"Stored in {tables.store_baselines(asked.store)}")
+    return 0
+
+
+def _picture(asked: argparse.Namespace) -> int:
+    print(f"Drawn: {tables.front_picture(asked.store)}")
+    return 0
+
+
+COMMANDS = {
+    "run": _run, "status": _status, "show": _show, "table": _table, "pack": _pack, "unpack": _unpack,
+    "bench": _bench, "baselines": _baselines, "picture": _picture,
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -31,6 +31,7 @@ from dip_book import images
 
 FORMAT = 2
 ROOT = Path(__file__).resolve().parents[1] / "runs"
+ANY = -1  # size of whatever run
 WORK = ".work"  # of a store: drafts, locks, checkpoints
 
 #: The images a run ends with, and their names for readers.  Each is measured, and never mixed with another.
@@ -166,20 +167,19 @@ def read(folder: Path) -> Run:
         raise RunError(f"{folder} does not hold a whole stored run: {error}") from error
 
 
-def find(store: Path = ROOT, *, recipe: str | None = None, image: str | None = None, size: int | None = None) -> list[Run]:
-    """Stored runs, sorted by path; of one recipe as named (its folder), image and size if given."""
-    return [
-        run
-        for run in map(read, folders(store))
-        if (recipe is None or run.folder.parts[-3] == recipe)
-        and (image is None or run.facts["image"]["name"] == image)
-        and (size is None or run.facts["image"]["size"] == size)
-    ]
+def find(store: Path = ROOT, *, recipe: str | None = None, image: str | None = None, size: int | None = ANY) -> list[Run]:
+    """Stored runs, sorted by path; of one recipe as named (its folder), image and size (None: not shrunk) if given."""
+    found = folders(store)
+    if recipe is not None:
+        found = [folder for folder in found if folder.parts[-3] == recipe]
+    if image is not None:
+        found = [folder for folder in found if re.fullmatch(rf"{re.escape(image)}(-\d+)?", folder.parts[-2])]
+    return [run for run in map(read, found) if size is ANY or run.facts["image"]["size"] == size]
 
 
 def folders(store: Path = ROOT) -> list[Path]:
     """The folders of all stored runs, sorted."""
-    return sorted(path.parent for path in store.glob("*/*/*/run.json") if WORK not in path.parts)
+    return sorted(path.parent for path in store.glob("*/*/*/run.json") if path.relative_to(store).parts[0] != WORK)
 
 
 def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> list[Path]:
@@ -227,7 +227,7 @@ def unpack(archive: Path, store: Path = ROOT) -> list[tuple[Path, str]]:
                 if place.is_absolute() or ".." in place.parts or len(place.parts) not in (4, 5) or "\\" in name:
                     raise RunError(f"{archive} holds '{name}', which is no part of a stored run.")
             file.extractall(draft)
-        found = [(path, path.relative_to(draft)) for path in folders(draft / ".")]
+        found = [(path, path.relative_to(draft)) for path in folders(draft)]
         if not found:
             raise RunError(f"{archive} holds no stored run.")
         for path, _ in found:

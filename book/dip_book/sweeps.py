@@ -69,6 +69,11 @@ def perform(
         Busy: another process is making the same run.
         KeyboardInterrupt: after an interrupt; at most ``checkpoint_s`` of work is lost.
     """
+    return _perform(spec, store, device, precision, every, progress, again, checkpoint_s)[0]
+
+
+def _perform(spec, store, device, precision, every, progress, again, checkpoint_s) -> tuple[Run, bool]:
+    """As `perform`; also says whether the run was made now."""
     recipe, place = spec.resolved(), store / spec.path
     work = store / WORK
     work.mkdir(parents=True, exist_ok=True)
@@ -80,7 +85,7 @@ def perform(
         raise Busy(f"Another process is making {spec.path}.") from None
     try:
         if place.exists() and not again:
-            return runs.read(place)
+            return runs.read(place), False
         x = images.load(spec.image, size=spec.size)
         x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.mask)
         device = str(device or dip_blocks.best_device())
@@ -110,7 +115,7 @@ def perform(
         kept = [s for s in run.history if s.iteration % every == 0 or s.restored or s.iteration in (1, len(run.history))]
         stored = runs.write(store, spec.path, replace(run, history=kept))
         saved.unlink(missing_ok=True)
-        return stored
+        return stored, True
     finally:
         lock.release()
 
@@ -166,7 +171,7 @@ def frame_iterations(iterations: int, count: int = 12) -> set[int]:
 def sweep(
     specs: list[Spec], store: Path = ROOT, *, executor: Executor | None = None, threads: int | None = None, **options
 ) -> Iterator[tuple[Spec, Run | None, str]]:
-    """Make many runs; yields each spec with its run and one of "stored already", "done", or what went wrong.
+    """Make many runs; yields each spec with its run, and "stored already", "done", or what went wrong.
 
     Args:
         executor: any `concurrent.futures.Executor`; a run is then one task, and the store must be a
@@ -196,21 +201,53 @@ def sweep(
             future.cancel()
 
 
-def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) -> None:
-    """One run, in whichever process; what comes back is in the store."""
+@contextmanager
+def dask_executor(address: str):
+    """A Dask cluster as an executor.  A run whose worker dies is given to another, which resumes it.
+
+    Its progress is also on the cluster's dashboard.  Needs ``dask[distributed]``, an optional requirement.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ImportError("--scheduler needs Dask: pip install 'dask[distributed]'") from None
+    try:
+        client = Client(address, timeout="20s")
+    except OSError as error:
+        raise ValueError(f"No Dask scheduler answers at {address}: {error}") from None
+    with client:
+        print(f"Dashboard: {client.dashboard_link}", flush=True)
+        # Not pure: asked again after --again, a run is to be made again.
+        with client.get_executor(pure=False) as executor:
+            yield executor
+
+
+def progress_of(spec: Spec, store: Path = ROOT) -> str:
+    """How far a checkpoint has got, in words; empty where there is none."""
+    try:
+        with safe_open(store / WORK / f"{runs.work_name(spec.path)}.safetensors", framework="pt") as file:
+            done = file.get_slice("history").get_shape()[0]
+    except (OSError, SafetensorError):
+        return ""
+    return f"  (checkpoint at iteration {done:,})"
+
+
+def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) -> bool:
+    """One run, in whichever process; it is then in the store.  Was it made now?"""
     if threads:
         torch.set_num_threads(threads)
-    perform(spec, Path(store), **options)
+    defaults = {"device": None, "precision": None, "every": 10, "progress": True, "again": False, "checkpoint_s": CHECKPOINT_S}
+    return _perform(spec, Path(store), **{**defaults, **options})[1]
 
 
 def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
     try:
-        work()
+        made = work()
     except Busy:
         return None, "another process is making it"
     except Exception as error:  # whatever it is, the other runs go on
         return None, f"failed: {error}" if str(error) else f"failed: {type(error).__name__}"
-    return runs.read(store / spec.path), "done"
+    return runs.read(store / spec.path), "done" if made else "stored already"
 
 
 # Checkpoints ------------------------------------------------------------------------------

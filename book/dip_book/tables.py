@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
+import statistics
 from pathlib import Path
 
 from skimage.metrics import structural_similarity
@@ -24,7 +28,7 @@ NOT_RUN = "not run yet"
 
 
 class Table:
-    """A table that a notebook and the rendered book both show.
+    """A table that a notebook, the rendered book and the command line show.
 
     Args:
         header: column titles.
@@ -34,24 +38,56 @@ class Table:
     def __init__(self, header: list[str], rows: list[list]):
         self.header, self.rows = header, rows
 
-    def _repr_markdown_(self) -> str:
+    def to(self, form: str) -> str:
+        """The table as "markdown", "csv" or "latex"."""
+        if form == "csv":
+            buffer = io.StringIO()
+            csv.writer(buffer, lineterminator="\n").writerows([self.header, *([_csv(value) for value in row] for row in self.rows)])
+            return buffer.getvalue().rstrip("\n")
+        if form == "latex":
+            lines = [" & ".join(_latex(_shown(value)) for value in line) + r" \\" for line in [self.header, *self.rows]]
+            columns = "l" + "r" * (len(self.header) - 1)
+            body = [rf"\begin{{tabular}}{{{columns}}}", r"\hline", lines[0], r"\hline", *lines[1:], r"\hline", r"\end{tabular}"]
+            return "\n".join(body)
         lines = [self.header, ["---"] + ["---:"] * (len(self.header) - 1), *self.rows]
-        return "\n".join("| " + " | ".join(self._cell(value) for value in line) + " |" for line in lines)
+        return "\n".join("| " + " | ".join(_shown(value) for value in line) + " |" for line in lines)
+
+    def _repr_markdown_(self) -> str:
+        return self.to("markdown")
 
     def __repr__(self) -> str:
-        return self._repr_markdown_()
+        return self.to("markdown")
 
-    @staticmethod
-    def _cell(value) -> str:
-        if value is None:
-            return NOT_RUN
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+def _shown(value) -> str:
+    if value is None:
+        return NOT_RUN
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _csv(value) -> str:
+    return "" if value is None else _shown(value).replace("**", "")
+
+
+def _latex(text: str) -> str:
+    text = re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", text)
+    for character, written in {"−": "$-$", "±": r"$\pm$", "×": r"$\times$", "%": r"\%", "_": r"\_", "&": r"\&"}.items():
+        text = text.replace(character, written)
+    return re.sub(r"(?<![\w$])-(?=\d)", "$-$", text)
 
 
 def mean(values) -> float | None:
     """The mean, or None if one of the values is missing."""
     values = list(values)
     return None if None in values or not values else sum(values) / len(values)
+
+
+def mean_and_deviation(values, digits: int = 2) -> str | float | None:
+    """Mean of several seeds as "30.12 ± 0.05" (sample standard deviation); of one, its value; of none, None."""
+    values = list(values)
+    if len(values) < 2:
+        return values[0] if values else None
+    return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 
 
 def baseline(image: str, method: str, size: int | None = None, p: float = 0.5, seed: int = 0) -> dict:
@@ -83,17 +119,34 @@ def stored_baselines(store: Path = runs.ROOT) -> dict:
     return json.loads((store / "baselines.json").read_text(encoding="utf-8"))
 
 
-def best_run(recipe: str, image: str, size: int | None, store: Path = runs.ROOT) -> runs.Run | None:
-    """The stored run with the most iterations (never the one with the best PSNR), seed 0."""
-    found = [run for run in runs.find(store, recipe=recipe, image=image, size=size) if run.facts["seeds"]["mask"] == 0]
+def best_run(recipe: str, image: str, size: int | None, store: Path = runs.ROOT, seed: int = 0) -> runs.Run | None:
+    """The stored run with the most iterations (never the one with the best PSNR), of one seed."""
+    found = [run for run in runs.find(store, recipe=recipe, image=image, size=size) if _seeds(run) == {seed}]
     return max(found, key=lambda run: run.facts["iterations"], default=None)
 
 
-def embedded(size: int = 128, recipe: str = "blog") -> Table:
-    """The embedded pictures: stored runs beside baselines computed now."""
+def _seeds(run: runs.Run) -> set[int]:
+    return set(run.facts["seeds"].values())
+
+
+def seeds_of(recipe: str, image: str, size: int | None, store: Path = runs.ROOT) -> list[runs.Run]:
+    """For each seed that was run, its longest run; only those as long as the longest of all, so that equals are averaged."""
+    found = [run for run in runs.find(store, recipe=recipe, image=image, size=size) if len(_seeds(run)) == 1]
+    most = max((run.facts["iterations"] for run in found), default=0)
+    return [run for run in found if run.facts["iterations"] == most]
+
+
+def kinds(run: runs.Run) -> Table:
+    """PSNR and SSIM of the images that one run ends with."""
+    rows = [[name, run.facts["psnr_db"][kind], _three(run.facts["ssim"][kind])] for kind, name in runs.KINDS.items()]
+    return Table(["image", "PSNR, dB", "SSIM"], [[cell if cell is not None else "not recorded" for cell in row] for row in rows])
+
+
+def embedded(size: int = 128, recipe: str = "blog", store: Path = runs.ROOT) -> Table:
+    """The embedded pictures at 128×128: the raw output of stored runs, beside baselines computed now."""
     rows, columns = [], {"dip": [], **{method: [] for method in BASELINES}}
     for name in images.EMBEDDED:
-        run = best_run(recipe, name, size)
+        run = best_run(recipe, name, size, store)
         figures = {"dip": run and run.psnr, **{m: baseline(name, m, size)["psnr_db"] for m in BASELINES}}
         for key, value in figures.items():
             columns[key].append(value)
@@ -102,28 +155,91 @@ def embedded(size: int = 128, recipe: str = "blog") -> Table:
     means = [mean(values) for values in columns.values()]
     difference = None if means[0] is None else f"{means[0] - means[2]:+.2f}"
     rows.append(["**mean**", "", *means, difference])
-    return Table(["picture", "iterations", "blog's recipe", *BASELINES, "recipe − biharmonic"], rows)
+    return Table(["picture", "iterations", "blog's recipe, raw output", *BASELINES, "recipe − biharmonic"], rows)
 
 
-def standard(recipe: str = "blog") -> Table:
-    """The paper's 11 images: what was reported, stored runs of ours, stored baselines."""
-    stored = stored_baselines()["images"]
-    columns = {
-        "blog, reported": REPORTED["blog"],
-        "blog's recipe, rerun": {},
-        "paper, reported": REPORTED["paper"],
-        "linear": {name: stored[name]["linear"]["psnr_db"] for name in images.STANDARD},
-        "biharmonic": {name: stored[name]["biharmonic"]["psnr_db"] for name in images.STANDARD},
-    }
-    for name in images.STANDARD:
-        run = best_run(recipe, name, None)
-        columns["blog's recipe, rerun"][name] = run and (run.psnr if run.complete else f"{run.psnr:.2f} ({run.facts['iterations']:,} it.)")
+#: Recipes that the table of the 11 images shows, and their columns' titles.
+SHOWN_RECIPES = {"blog": "blog's recipe, rerun", "blog-low-lr": "the same, LR 0.0001"}
+
+
+def columns(store: Path = runs.ROOT, metric: str = "psnr_db", kind: str = "raw") -> dict[str, dict[str, float | str | None]]:
+    """Title → image → value for the 11 images: reported figures (PSNR of the raw output only), reruns, baselines.
+
+    A run of fewer iterations than its recipe asks for is given as text that says so.
+    """
+    stored = stored_baselines(store)["images"]
+    reported = REPORTED if metric == "psnr_db" and kind == "raw" else {}
+    result = {f"{who}, reported": numbers for who, numbers in reported.items()}
+    for recipe, title in SHOWN_RECIPES.items():
+        result[title] = {name: _rerun(recipe, name, metric, kind, store) for name in images.STANDARD}
+    return result | {method: {name: stored[name][method][metric] for name in images.STANDARD} for method in BASELINES}
+
+
+def _rerun(recipe: str, name: str, metric: str, kind: str, store: Path) -> float | str | None:
+    found = seeds_of(recipe, name, None, store)
+    if not found:
+        return None
+    values, digits = [run.facts[metric][kind] for run in found], 3 if metric == "ssim" else 2
+    if found[0].complete:
+        return mean_and_deviation(values, digits)
+    return f"{values[0]:.{digits}f} ({found[0].facts['iterations']:,} it.)"
+
+
+def _table(columns: dict[str, dict]) -> Table:
     rows = [[images.title(name), *(column[name] for column in columns.values())] for name in images.STANDARD]
     means = []
     for column in columns.values():
         values = list(column.values())
         means.append(mean(values) if all(isinstance(value, float) for value in values) else "")
     return Table(["image", *columns], [*rows, ["**mean**", *means]])
+
+
+def standard(store: Path = runs.ROOT) -> Table:
+    """PSNR in dB on the paper's 11 images: reported, rerun (raw output), classical."""
+    return _table(columns(store))
+
+
+def averaged(store: Path = runs.ROOT) -> Table:
+    """PSNR in dB of all four images that a rerun of the blog's recipe ends with, beside biharmonic."""
+    mixed = {title: columns(store, kind=kind)[SHOWN_RECIPES["blog"]] for kind, title in runs.KINDS.items()}
+    return _table(mixed | {"biharmonic": columns(store)["biharmonic"]})
+
+
+def ssim(store: Path = runs.ROOT) -> Table:
+    """SSIM on the paper's 11 images: rerun (raw output; averaged and pasted), classical."""
+    raw, pasted = columns(store, "ssim"), columns(store, "ssim", "averaged_pasted")
+    rerun = SHOWN_RECIPES["blog"]
+    both = {f"{rerun}: raw output": raw[rerun], f"{rerun}: averaged, pasted": pasted[rerun]}
+    table = _table(both | {method: raw[method] for method in BASELINES})
+    table.rows = [[_three(cell) for cell in row] for row in table.rows]
+    return table
+
+
+def differences(store: Path = runs.ROOT) -> Table:
+    """PSNR differences in dB on the paper's 11 images; of reruns only where the whole recipe was run."""
+    values = columns(store)
+    rerun, blog, paper, classic = (values[k] for k in (SHOWN_RECIPES["blog"], "blog, reported", "paper, reported", "biharmonic"))
+    pairs = {
+        "rerun − blog": (rerun, blog), "rerun − paper": (rerun, paper), "rerun − biharmonic": (rerun, classic),
+        "blog − paper": (blog, paper), "blog − biharmonic": (blog, classic), "paper − biharmonic": (paper, classic),
+    }  # fmt: skip
+    table = _table({title: {name: _minus(a[name], b[name]) for name in images.STANDARD} for title, (a, b) in pairs.items()})
+    table.rows = [[f"{cell:+.2f}" if isinstance(cell, float) else cell for cell in row] for row in table.rows]
+    return table
+
+
+def _minus(a, b) -> float | None:
+    if isinstance(a, str) and "±" in a:
+        a = float(a.split(" ±")[0])
+    return a - b if isinstance(a, float) and isinstance(b, float) else None
+
+
+def _three(value):
+    return f"{value:.3f}" if isinstance(value, float) else value
+
+
+#: What the command line prints.
+TABLES = {"standard": standard, "differences": differences, "averaged": averaged, "ssim": ssim, "embedded": embedded}
 
 
 def front_picture(store: Path = runs.ROOT) -> Path:

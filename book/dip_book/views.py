@@ -89,7 +89,7 @@ def describe(run: Run) -> str:
     count = facts["restorations"]
     return (
         f"{side} pixels, {facts['iterations']:,} iterations, {run.psnr:.2f} dB, "
-        f"{count} restoration{'' if count == 1 else 's'}; {facts['wall_time_s']:.0f} s on {facts['device']}, seed {facts['seed']}"
+        f"{count} restoration{'' if count == 1 else 's'}; {facts['wall_time_s']:.0f} s on {facts['device']}, seed {facts['seeds']['mask']}"
     )
 
 

@@ -1,0 +1,342 @@
+"""The benchmark: loops timed side by side, in turn, in one run on the machine at hand.
+
+Single timings on a shared machine mislead by factors; what is shown are medians of rounds in which
+every contestant has its turn, and ratios within a round.  ``python -m dip_book bench`` stores the
+result in ``book/runs/bench``, which the book's chapter "How fast" reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import math
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+import dip_blocks
+from dip_book import images
+from dip_book.provenance import describe_device, peak_memory, provenance
+from dip_book.runs import ROOT
+
+IMAGE = "camera"
+FOLDER = "bench"
+REACHED = (20.0, 22.0, 24.0, 25.0, 26.0, 27.0, 28.0, 29.0, 30.0)  # dB
+
+
+class Straightforward:
+    """The loop as one writes it first: fp32, NCHW, the loss and PSNR fetched in every iteration."""
+
+    def __init__(self, x_hat, mask, truth, device):
+        torch.manual_seed(0)
+        recipe = self.recipe = dip_blocks.BLOG
+        self.net = dip_blocks.UNet(recipe.z_channels, x_hat.shape[0], recipe.config).to(device)
+        self.z = recipe.z_scale * torch.rand(1, recipe.z_channels, *x_hat.shape[1:], device=device)
+        self.x_hat, self.mask, self.truth = x_hat.to(device), mask.to(device), truth
+        self.adam = torch.optim.Adam(self.net.parameters(), lr=recipe.lr)
+        self.good, self.loss, self.psnr = None, math.inf, None
+
+    def step(self) -> None:
+        output = self.net(self.z + self.recipe.sigma_p * torch.randn_like(self.z))[0]
+        loss = dip_blocks.masked_loss(output, self.x_hat, self.mask)
+        if not loss.item() <= self.recipe.jump * self.loss:
+            self.net.load_state_dict(self.good[0])
+            self.adam.load_state_dict(self.good[1])
+            self.loss = math.inf
+            return
+        self.good = copy.deepcopy((self.net.state_dict(), self.adam.state_dict()))
+        self.loss = loss.item()
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        self.psnr = dip_blocks.psnr(output.detach().cpu(), self.truth)
+
+
+class Ours:
+    """`dip_blocks.Fit`, with one of its measures left out or put in."""
+
+    def __init__(self, x_hat, mask, truth, device, precision=None, layout=None, graph=True):
+        self.fit = dip_blocks.Fit(x_hat, mask, dip_blocks.BLOG, device=device, truth=truth, precision=precision)
+        if layout is not None:
+            self.fit.z = self.fit.z.contiguous(memory_format=layout)
+        with dip_blocks.numerics(self.fit.device, self.fit.precision):
+            self.graph = graph and self.fit.record()
+
+    def step(self) -> None:
+        with dip_blocks.numerics(self.fit.device, self.fit.precision):
+            self.fit.run(len(self.fit.notes))
+
+    @property
+    def at_once(self) -> int:
+        return len(self.fit.notes)
+
+    @property
+    def psnr(self) -> float:
+        return self.fit.history[-1].psnr
+
+
+class DeepInv:
+    """``deepinv``'s DeepImagePrior with its ConvDecoder: its own network, loss and defaults.
+
+    It draws a new z and makes a new Adam in every call, so a trace is one call, watched through its loss.
+    """
+
+    def __init__(self, x_hat, mask, truth, device):
+        from deepinv.models import ConvDecoder, DeepImagePrior
+        from deepinv.physics import Inpainting
+
+        shape = tuple(x_hat.shape)
+        torch.manual_seed(0)
+        self.prior = DeepImagePrior(ConvDecoder(shape), (256, 4, 4)).to(device)  # z as its ConvDecoder wants it
+        self.physics = Inpainting(shape, mask=mask.expand(shape).to(device), device=device)
+        self.x_hat, self.truth = x_hat[None].to(device), truth
+
+    def run(self, iterations: int) -> None:
+        self.prior.max_iter = iterations
+        self.prior(self.x_hat, self.physics)
+
+    def trace(self, seconds: float) -> list[tuple[float, float]]:
+        loss, begun, notes = self.prior.loss, time.perf_counter(), []
+
+        def watched(y, x_net, physics, **more):
+            notes.append((time.perf_counter() - begun, dip_blocks.psnr(x_net[0].detach().cpu().clamp(0, 1), self.truth)))
+            if notes[-1][0] > seconds:
+                raise TimeoutError
+            return loss(y=y, x_net=x_net, physics=physics, **more)
+
+        self.prior.loss = watched
+        with contextlib.suppress(TimeoutError):
+            self.run(10**6)
+        return notes
+
+
+def contestants(device: torch.device, size: int) -> dict[str, Callable]:
+    """Name → maker, in the order in which each measure is added."""
+    last = torch.channels_last
+    able = dip_blocks.best_precision("cpu") == "bf16"
+    result = {"straightforward": Straightforward}
+    if device.type == "cuda":
+        result |= {
+            "on the device, fp32": lambda *a: Ours(*a, precision="fp32", graph=False),
+            "+ channels_last, TF32": lambda *a: Ours(*a, precision="tf32", graph=False),
+            "+ CUDA graph": lambda *a: Ours(*a, precision="tf32"),
+            "+ bf16": lambda *a: Ours(*a, precision="bf16"),
+        }
+    else:
+        result |= {
+            "one vector, fp32": lambda *a: Ours(*a, precision="fp32"),
+            "+ channels_last": lambda *a: Ours(*a, precision="fp32", layout=last),
+        }
+        # Emulated, a bf16 iteration takes many seconds: shown once, at the smallest size.
+        if device.type == "cpu" and (able or size <= 128):
+            result["+ bf16"] = lambda *a: Ours(*a, precision="bf16")
+    try:
+        import deepinv  # noqa: F401 - is it here?
+    except Exception:  # absent, or its own requirements do not fit
+        return result
+    return result | {"deepinv": DeepInv}
+
+
+def bench(
+    store: Path = ROOT,
+    *,
+    sizes: list[int] | None = None,
+    rounds: int = 5,
+    seconds: float = 60,
+    device: str | None = None,
+    name: str | None = None,
+) -> Path:
+    """Time all contestants at all sizes, print a table for each, store everything; gives the file's path.
+
+    Args:
+        sizes: pixels a side; 128 and 256, on a GPU 512 too, if None.
+        rounds: of timing, in each of which every contestant has its turn.
+        seconds: for which each contestant restores the picture at the smallest size, to see when it
+            reaches given PSNRs; 0 leaves that out.
+    """
+    at = torch.device(device or dip_blocks.best_device())
+    facts = {
+        **provenance(), "what": f"the blog's recipe, {IMAGE}, p = 0.5, grey", "device": describe_device(str(at)),
+        "default precision": dip_blocks.best_precision(at), "peak": device_peak(at), "sizes": {},
+    }  # fmt: skip
+    with contextlib.suppress(PackageNotFoundError):
+        facts["versions"]["deepinv"] = version("deepinv")
+    for size in sizes or [128, 256, *([512] if at.type == "cuda" else [])]:
+        facts["sizes"][str(size)] = entry = {"floor": floor(size, at), "contestants": timings(size, at, rounds)}
+        for who, figures in entry["contestants"].items():
+            figures["peak_memory_mib"] = memory(who, size, at)
+        print(_report(size, entry), flush=True)
+    if seconds:
+        size = min(map(int, facts["sizes"]))
+        facts["time_to_psnr"] = {"size": size, "seconds": seconds, "reached": {}}
+        for who, make in contestants(at, size).items():
+            facts["time_to_psnr"]["reached"][who] = reached = time_to_psnr(make, size, at, seconds)
+            print(f"{size}×{size}, {who}: " + ", ".join(f"{level} dB {s:.1f} s" for level, s in reached.items()), flush=True)
+    name = name or re.sub(r"[^a-z0-9]+", "-", facts["device"].lower()).strip("-")
+    path = store / FOLDER / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def problem(size: int, device: torch.device) -> tuple:
+    """x̂, mask, truth and device: what every contestant is given."""
+    truth = dip_blocks.as_image(images.load(IMAGE, size=size))
+    return *dip_blocks.degrade(truth), truth, device
+
+
+def timings(size: int, device: torch.device, rounds: int, seconds: float = 2.0) -> dict[str, dict]:
+    """Contestant → seconds an iteration in each round, their median, and the median ratio to the first."""
+    ready = {who: make(*problem(size, device)) for who, make in contestants(device, size).items()}
+    takes, counts = {who: [] for who in ready}, {}
+    for who, thing in ready.items():  # warm up, and find out how many iterations fill the time
+        took = _time(thing, 1, device)
+        took = min(took, _time(thing, 1, device))
+        counts[who] = max(1, min(500, round(seconds / took)))
+    for _ in range(rounds):
+        for who, thing in ready.items():
+            takes[who].append(_time(thing, counts[who], device))
+    first = takes[next(iter(takes))]
+    return {
+        who: {
+            "seconds_per_iteration": [round(s, 6) for s in takes[who]],
+            "median_s": round(statistics.median(takes[who]), 6),
+            "speedup": round(statistics.median(a / b for a, b in zip(first, takes[who])), 3),
+        }
+        for who in ready
+    }
+
+
+def _time(thing, count: int, device: torch.device) -> float:
+    """Seconds an iteration."""
+    synchronise(device)
+    begun = time.perf_counter()
+    if hasattr(thing, "run"):
+        thing.run(count)
+        done = count
+    else:
+        calls = -(-count // getattr(thing, "at_once", 1))
+        for _ in range(calls):
+            thing.step()
+        done = calls * getattr(thing, "at_once", 1)
+    synchronise(device)
+    return (time.perf_counter() - begun) / done
+
+
+def time_to_psnr(make: Callable, size: int, device: torch.device, seconds: float) -> dict[str, float]:
+    """PSNR → seconds after which an iteration's output first had it (a statement about speed, not a stopping rule)."""
+    thing = make(*problem(size, device))
+    reached = {}
+    for now, quality in thing.trace(seconds) if hasattr(thing, "trace") else _trace(thing, seconds, device):
+        for level in REACHED:
+            if quality is not None and quality >= level:
+                reached.setdefault(f"{level:g}", round(now, 2))
+    return reached
+
+
+def _trace(thing, seconds: float, device: torch.device) -> Iterator[tuple[float, float | None]]:
+    begun, now = time.perf_counter(), 0.0
+    while now < seconds:
+        thing.step()
+        synchronise(device)
+        now = time.perf_counter() - begun
+        yield now, thing.psnr
+
+
+def memory(who: str, size: int, device: torch.device) -> int | None:
+    """Peak memory in MiB of two iterations, in a process of their own; on a CPU less what the libraries take."""
+    words = [sys.executable, "-m", "dip_book.bench", who, str(size), str(device)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    return int(done.stdout.split()[-1]) if done.returncode == 0 else None
+
+
+class _Bytes(TorchDispatchMode):
+    """Counts what operations read and write; views move nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
+        result = operation(*arguments, **(keywords or {}))
+        if not operation.is_view:
+            leaves = torch.utils._pytree.tree_leaves([arguments, keywords, result])
+            self.total += sum(leaf.numel() * leaf.element_size() for leaf in leaves if isinstance(leaf, torch.Tensor))
+        return result
+
+
+def floor(size: int, device: torch.device) -> dict:
+    """Operations and bytes of one iteration, counted, in fp32."""
+    fit = dip_blocks.Fit(*problem(size, torch.device("cpu"))[:2], dip_blocks.BLOG, device="cpu", precision="fp32")
+    with FlopCounterMode(display=False) as flops:
+        fit.run(1)
+    with _Bytes() as moved:
+        fit.run(1)
+    return {"gflop": round(flops.get_total_flops() / 1e9, 2), "gbyte": round(moved.total / 1e9, 3)}
+
+
+def device_peak(device: torch.device) -> dict:
+    """What the device does at best, measured: fp32 matrix product (TF32, bf16 on a GPU) and copying."""
+
+    def best(work: Callable, amount: float) -> float:
+        work()
+        takes = []
+        for _ in range(5):
+            synchronise(device)
+            begun = time.perf_counter()
+            work()
+            synchronise(device)
+            takes.append(time.perf_counter() - begun)
+        return round(amount / min(takes) / 1e9, 1)
+
+    n = 8192 if device.type == "cuda" else 2048
+    a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
+    result = {"fp32_gflop_s": best(lambda: a @ b, 2 * n**3)}
+    if device.type == "cuda":
+        half = a.bfloat16(), b.bfloat16()
+        result["bf16_gflop_s"] = best(lambda: half[0] @ half[1], 2 * n**3)
+    long, target = torch.randn(2**26, device=device), torch.empty(2**26, device=device)
+    return result | {"copy_gbyte_s": best(lambda: target.copy_(long), 2 * 4 * 2**26)}
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def results(store: Path = ROOT) -> list[dict]:
+    """All stored results."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((store / FOLDER).glob("*.json"))]
+
+
+def _report(size: int, entry: dict) -> str:
+    lines = [f"{size}×{size}: {entry['floor']['gflop']:.1f} GFLOP and {entry['floor']['gbyte']:.2f} GB an iteration"]
+    for who, figures in entry["contestants"].items():
+        seconds = figures["median_s"]
+        memory = f"{figures['peak_memory_mib']} MiB" if figures["peak_memory_mib"] is not None else "memory unknown"
+        lines.append(f"  {who:24} {seconds * 1e3:9.2f} ms  {1 / seconds:8.2f} it/s  {figures['speedup']:5.2f}×  {memory}")
+    return "\n".join(lines)
+
+
+def _peak_of(who: str, size: int, device: torch.device) -> int:
+    before = peak_memory(device) if device.type != "cuda" else 0
+    thing = contestants(device, 128)[who](*problem(size, device))
+    thing.run(2) if hasattr(thing, "run") else [thing.step() for _ in range(2)]
+    return peak_memory(device) - before
+
+
+if __name__ == "__main__":  # one contestant's memory, see `memory`
+    print(_peak_of(sys.argv[1], int(sys.argv[2]), torch.device(sys.argv[3])))

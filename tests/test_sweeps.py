@@ -1,0 +1,515 @@
+"""Making runs: resumed, killed, shared, scaled out; archives; the command line."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import filelock
+import pytest
+import torch
+from conftest import small_config
+from dip_book import bench, images, plan, runs, sweeps, tables
+from dip_book.__main__ import main, parser
+
+import dip_blocks
+
+HERE = Path(__file__).parents[1]
+TINY = dip_blocks.Recipe(config=small_config(), z_channels=4, iterations=40, lr=0.3, jump=1.3)  # jumps now and then
+SPEC = runs.Spec("camera", 32, "tiny")
+
+#: The same in a process of its own, as a worker of a cluster is: slow enough to be killed on the way.
+ELSEWHERE = f"""
+import sys, time
+sys.path[:0] = [{str(HERE)!r}, {str(HERE / "book")!r}]
+import dip_blocks
+from dip_book import runs, sweeps
+dip_blocks.RECIPES["tiny"] = dip_blocks.Recipe(
+    config={small_config()!r}, z_channels=4, iterations=40, lr=0.3, jump=1.3)
+SLOW = 0.0
+if not hasattr(dip_blocks.Fit, "plain_step"):  # Dask executes this more than once
+    dip_blocks.Fit.plain_step = dip_blocks.Fit.step
+def slow(fit):
+    time.sleep(SLOW)
+    fit.plain_step()
+dip_blocks.Fit.step = slow
+"""
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(dip_blocks.RECIPES, "tiny", TINY)
+
+
+def perform(spec, store, **options):
+    return sweeps.perform(spec, store, device="cpu", progress=False, **options)
+
+
+def comparable(run: runs.Run) -> dict:
+    """The facts that a resumed run must share with an uninterrupted one."""
+    return {key: run.facts[key] for key in ("psnr_db", "ssim", "iterations", "restorations", "recipe", "seeds")}
+
+
+class StopError(Exception):
+    """Stands in for a power cut."""
+
+
+def cut_off_after(monkeypatch, iteration):
+    original = dip_blocks.Fit.step
+
+    def step(fit):
+        if fit.iteration == iteration:
+            raise StopError
+        original(fit)
+
+    monkeypatch.setattr(dip_blocks.Fit, "step", step)
+
+
+# Checkpoints ------------------------------------------------------------------------------
+
+
+def test_a_run_cut_off_goes_on_from_its_checkpoint_bitwise(tmp_path, monkeypatch):
+    whole = perform(SPEC, tmp_path / "whole", every=1)
+    with monkeypatch.context() as patch, pytest.raises(StopError):
+        cut_off_after(patch, 23)
+        perform(SPEC, tmp_path / "cut", checkpoint_s=0)
+    assert runs.folders(tmp_path / "cut") == [], "nothing is half there"
+    assert sweeps.progress_of(SPEC, tmp_path / "cut") == "  (checkpoint at iteration 23)"
+    steps, original = [], dip_blocks.Fit.step
+    monkeypatch.setattr(dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit)))
+    resumed = perform(SPEC, tmp_path / "cut", every=1)
+    assert steps == list(range(23, 40))
+    assert comparable(resumed) == comparable(whole) and resumed.history == whole.history
+    for picture in ("restored.png", "averaged.png", *(f"frames/{i:05d}.webp" for i in whole.frames)):
+        assert (resumed.folder / picture).read_bytes() == (whole.folder / picture).read_bytes()
+    assert sorted(resumed.frames) == sorted(sweeps.frame_iterations(40))
+    assert list((tmp_path / "cut" / runs.WORK).glob("*.safetensors")) == [], "a stored run needs no checkpoint"
+
+
+@pytest.mark.parametrize("how", ["other code", "other versions", "damaged", "other precision"])
+def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, monkeypatch, how):
+    whole = perform(SPEC, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(StopError):
+        cut_off_after(patch, 23)
+        perform(SPEC, tmp_path / "cut", checkpoint_s=0, precision="tf32" if how == "other precision" else None)
+    if how == "damaged":
+        (saved,) = (tmp_path / "cut" / runs.WORK).glob("*.safetensors")
+        saved.write_bytes(saved.read_bytes()[:1000])
+    with monkeypatch.context() as patch:
+        if how == "other code":
+            patch.setattr(sweeps, "code_digest", lambda: "another")
+        if how == "other versions":
+            patch.setattr(torch, "__version__", "0.0")
+        steps, original = [], dip_blocks.Fit.step
+        patch.setattr(dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit)))
+        again = perform(SPEC, tmp_path / "cut", precision="fp32")
+    assert steps == list(range(40)), "from the beginning"
+    assert comparable(again) == comparable(whole)
+
+
+def test_seconds_add_up_over_a_stop(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(StopError):
+        cut_off_after(patch, 30)
+        original = dip_blocks.Fit.step
+        patch.setattr(dip_blocks.Fit, "step", lambda fit: (time.sleep(0.02), original(fit)))
+        perform(SPEC, tmp_path, checkpoint_s=0)
+    assert perform(SPEC, tmp_path).facts["wall_time_s"] > 0.55
+
+
+def test_an_interrupt_is_passed_on_and_stores_nothing(tmp_path, monkeypatch):
+    original = dip_blocks.Fit.step
+
+    def step(fit):
+        if fit.iteration == 9:
+            raise KeyboardInterrupt
+        original(fit)
+
+    monkeypatch.setattr(dip_blocks.Fit, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        perform(SPEC, tmp_path)
+    assert runs.folders(tmp_path) == []
+
+
+# Several at once --------------------------------------------------------------------------
+
+
+def test_what_is_stored_is_not_made_again(tmp_path, monkeypatch):
+    first = perform(replace(SPEC, iterations=3), tmp_path)
+    monkeypatch.setattr(dip_blocks, "restore", lambda *a, **k: pytest.fail("it was made again"))
+    assert perform(replace(SPEC, iterations=3), tmp_path).facts == first.facts
+
+
+def test_a_run_in_progress_elsewhere_is_left_alone(tmp_path):
+    work = tmp_path / runs.WORK
+    work.mkdir()
+    specs = [replace(SPEC, iterations=i) for i in (2, 3)]
+    with filelock.FileLock(work / f"{runs.work_name(specs[0].path)}.lock"):
+        with pytest.raises(sweeps.Busy, match="Another process"):
+            perform(specs[0], tmp_path)
+        outcome = [(spec, what) for spec, _, what in sweeps.sweep(specs, tmp_path, device="cpu", progress=False)]
+    assert outcome == [(specs[0], "another process is making it"), (specs[1], "done")]
+    assert perform(specs[0], tmp_path).facts["iterations"] == 2, "free again"
+
+
+def test_one_failure_does_not_stop_a_sweep(tmp_path):
+    specs = [runs.Spec("nowhere.png", 32, "tiny"), replace(SPEC, iterations=2)]
+    outcome = [what for _, _, what in sweeps.sweep(specs, tmp_path, device="cpu", progress=False)]
+    assert outcome[0].startswith("failed: There is no picture") and outcome[1] == "done"
+
+
+def test_any_executor_will_do(tmp_path):
+    specs = [replace(SPEC, iterations=i, seed=seed) for i in (2, 3) for seed in (0, 1)]
+    perform(specs[0], tmp_path)
+    with ThreadPoolExecutor(2) as executor:
+        outcome = {spec: what for spec, _, what in sweeps.sweep(specs, tmp_path, executor=executor, device="cpu")}
+    assert outcome == {specs[0]: "stored already", **dict.fromkeys(specs[1:], "done")}
+    assert len(runs.find(tmp_path)) == 4
+
+
+def test_what_was_not_begun_is_cancelled_when_a_sweep_is_left(tmp_path):
+    class Waiting:
+        futures = []
+
+        def submit(self, *_arguments):
+            self.futures.append(Future())
+            if len(self.futures) == 1:
+                self.futures[0].set_exception(StopError("first"))
+            return self.futures[-1]
+
+    going = sweeps.sweep([replace(SPEC, iterations=i) for i in (2, 3, 4)], tmp_path, executor=Waiting())
+    assert next(going)[2] == "failed: first"
+    going.close()
+    assert [future.cancelled() for future in Waiting.futures] == [False, True, True]
+
+
+def start(code: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", ELSEWHERE + code], stdout=subprocess.PIPE, text=True)
+
+
+def test_two_sweeps_on_one_folder_share_the_work(tmp_path):
+    """Two processes are given the same eight runs: each run is made once, by one of them, and whole."""
+    code = f"""
+SLOW = 0.005
+from pathlib import Path
+specs = [runs.Spec("camera", 32, "tiny", iterations=20, seed=seed) for seed in range(8)]
+for spec, run, what in sweeps.sweep(specs, Path({str(tmp_path)!r}), device="cpu", threads=1, progress=False):
+    print(what, spec.seed)
+"""
+    said = [process.communicate(timeout=120)[0].splitlines() for process in [start(code), start(code)]]
+    made = sorted(line for lines in said for line in lines if line.startswith("done"))
+    assert made == [f"done {seed}" for seed in range(8)]
+    assert not [line for lines in said for line in lines if line.startswith("failed")]
+    assert len(runs.find(tmp_path)) == 8
+
+
+def test_a_killed_sweep_goes_on(tmp_path):
+    """SIGKILL in mid-run; the same command then finishes, from the checkpoint, with the same numbers."""
+    code = f"""
+from pathlib import Path
+for spec, run, what in sweeps.sweep([runs.Spec("camera", 32, "tiny")], Path({str(tmp_path / "cut")!r}),
+                                    device="cpu", threads=1, progress=False, checkpoint_s=0):
+    print(what)
+"""
+    process = start("SLOW = 0.2" + code)
+    deadline = time.monotonic() + 60
+    while not re.search(r"iteration (\d+)", sweeps.progress_of(SPEC, tmp_path / "cut") or "") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    before = int(re.search(r"iteration (\d+)", sweeps.progress_of(SPEC, tmp_path / "cut"))[1])
+    assert 0 < before < 40 and runs.folders(tmp_path / "cut") == []
+    second = start(code)
+    assert second.communicate(timeout=120)[0].strip() == "done"
+    (resumed,) = runs.find(tmp_path / "cut")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert comparable(resumed) == comparable(perform(SPEC, tmp_path / "whole"))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_dask_worker_killed_in_mid_run_loses_nothing(tmp_path):
+    """A real cluster of two processes; one is killed while it works.  Every run is made, once, and whole."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    (tmp_path / "preload.py").write_text(ELSEWHERE + "SLOW = 0.05\n")
+    store = tmp_path / "store"
+    specs = [replace(SPEC, seed=seed) for seed in range(4)]
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, preload=str(tmp_path / "preload.py")
+        ) as cluster,
+        sweeps.dask_executor(cluster.scheduler_address) as executor,
+    ):
+        going = sweeps.sweep(specs, store, executor=executor, device="cpu", threads=1, checkpoint_s=0)
+        outcome = [next(going)]
+        with distributed.Client(cluster) as client:
+            busy = [worker for worker, tasks in client.processing().items() if tasks]
+            killed = client.run(os.getpid, workers=busy[:1])[busy[0]]
+            os.kill(killed, signal.SIGKILL)
+        outcome += list(going)
+    assert sorted(spec.seed for spec, _, _ in outcome) == [0, 1, 2, 3]
+    assert {what for _, _, what in outcome} <= {"done", "stored already"}, outcome
+    found = runs.find(store)
+    assert len(found) == 4 and all(run.history[-1].iteration == 40 for run in found)
+    assert not list((store / runs.WORK).glob("*.safetensors"))
+
+
+def test_a_scheduler_that_is_not_there(capsys, monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    import distributed
+
+    monkeypatch.setattr(distributed, "Client", lambda *a, **k: (_ for _ in ()).throw(OSError("refused")))
+    assert main(["run", "camera", "--recipe", "tiny", "--size", "32", "--scheduler", "tcp://127.0.0.1:1"]) == 2
+    assert "No Dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
+
+
+# Archives ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(tmp_path):
+    store = tmp_path / "here"
+    for seed in range(3):
+        perform(replace(SPEC, iterations=4, seed=seed), store)
+    return store
+
+
+def test_runs_travel_in_archives(filled, tmp_path):
+    paths = [folder.relative_to(filled) for folder in runs.folders(filled)]
+    size = max(sum(file.stat().st_size for file in (filled / path).rglob("*") if file.is_file()) for path in paths)
+    archives = runs.pack(paths, filled, tmp_path / "box" / "runs", limit_mb=1.5 * size / 1e6)
+    assert len(archives) >= 2 and all(archive.stat().st_size <= 1.5 * size for archive in archives)
+    there = tmp_path / "there"
+    assert [what for archive in archives for _, what in runs.unpack(archive, there)] == ["new"] * 3
+    assert [run.facts for run in runs.find(there)] == [run.facts for run in runs.find(filled)]
+    assert all((there / path / "averaged.png").read_bytes() == (filled / path / "averaged.png").read_bytes() for path in paths)
+    assert [what for archive in archives for _, what in runs.unpack(archive, there)] == ["there already"] * 3
+    assert list((there / runs.WORK).iterdir()) == []
+
+
+def test_unpacking_replaces_nothing(filled, tmp_path):
+    (archive,) = runs.pack([replace(SPEC, iterations=4).path], filled, tmp_path / "runs")
+    mine = filled / replace(SPEC, iterations=4).path / "run.json"
+    mine.write_text(mine.read_text().replace('"p": 0.5', '"p": 0.50'))
+    before = mine.read_text()
+    assert [what for _, what in runs.unpack(archive, filled)] == ["kept ours"]
+    assert mine.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("../../evil/x/y/run.json", "no part of a stored run"), ("/a/b/c/run.json", "no part"), ("a/b/c/run.json", "whole stored run"), ("a/b/c/note.txt", "no stored run")],
+)
+def test_a_strange_archive_is_refused(tmp_path, name, words):
+    with zipfile.ZipFile(tmp_path / "strange.zip", "w") as file:
+        file.writestr(name, "{}")
+    with pytest.raises(runs.RunError, match=words):
+        runs.unpack(tmp_path / "strange.zip", tmp_path / "store")
+    assert runs.folders(tmp_path / "store") == []
+
+
+def test_what_cannot_be_packed(filled, tmp_path):
+    with pytest.raises(runs.RunError, match="no stored run to pack"):
+        runs.pack([], tmp_path / "empty", tmp_path / "runs")
+    with pytest.raises(runs.RunError, match="alone is over"):
+        runs.pack([SPEC.path.with_name("seed0-4it")], filled, tmp_path / "runs", limit_mb=0.001)
+    (tmp_path / "no.zip").write_text("no")
+    with pytest.raises(runs.RunError, match="not an archive"):
+        runs.unpack(tmp_path / "no.zip", filled)
+
+
+# The plan ---------------------------------------------------------------------------------
+
+
+def test_the_plan_names_runs_that_can_be_made():
+    for group, specs in plan.WANTED.items():
+        assert len({spec.path for spec in specs}) == len(specs) > 0, group
+        for spec in specs:
+            spec.resolved()
+            assert spec.image in {**images.EMBEDDED, **images.STANDARD}
+    assert len(plan.WANTED["table"]) == 11 and all(s.resolved().iterations == 11_000 for s in plan.WANTED["table"])
+
+
+def test_every_stored_run_is_wanted():
+    """What no chapter shows need not be kept."""
+    wanted = {spec.path for specs in plan.WANTED.values() for spec in specs}
+    assert {folder.relative_to(runs.ROOT) for folder in runs.folders()} <= wanted
+
+
+def test_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "WANTED", {"few": [replace(SPEC, iterations=2), replace(SPEC, iterations=3)]})
+    perform(replace(SPEC, iterations=2), tmp_path)
+    assert plan.missing(store=tmp_path) == [replace(SPEC, iterations=3)]
+
+
+# Tables of many runs ----------------------------------------------------------------------
+
+
+def stored_run(store, name, seed, iterations, psnr, whole=11_000):
+    """A run's record, without having been run: tables are about numbers."""
+    spec = runs.Spec(name, None, seed=seed, iterations=iterations)
+    kinds = dict.fromkeys(runs.KINDS, psnr)
+    facts = {
+        "format": runs.FORMAT, "image": {"name": name, "size": None, "shape": [8, 8], "sha256": ""}, "p": 0.5,
+        "seeds": {"mask": seed, "weights, z and noise": seed}, "iterations": iterations, "recipe_iterations": whole,
+        "psnr_db": {**kinds, "averaged": psnr + 1}, "ssim": dict.fromkeys(runs.KINDS, 0.9),
+    }  # fmt: skip
+    runs.write(store, spec.path, runs.Run(facts, [], torch.zeros(8, 8).numpy()))
+
+
+@pytest.fixture
+def table_store(tmp_path):
+    (tmp_path / "baselines.json").write_text((runs.ROOT / "baselines.json").read_text())
+    for seed, psnr in enumerate((32.0, 33.0, 34.0)):
+        stored_run(tmp_path, "house", seed, 11_000, psnr)
+    stored_run(tmp_path, "house", 0, 2_000, 30.0)
+    stored_run(tmp_path, "montage", 0, 2_000, 28.0)
+    stored_run(tmp_path, "lena", 0, 11_000, 32.5)
+    return tmp_path
+
+
+def row(table: tables.Table, image: str) -> dict:
+    return dict(zip(table.header, next(row for row in table.rows if row[0] == image)))
+
+
+def test_the_table_says_what_each_number_is(table_store):
+    table = tables.standard(table_store)
+    rerun = "blog's recipe, rerun"
+    assert row(table, "House")[rerun] == "33.00 ± 1.00", "the seeds' longest runs, of one length"
+    assert row(table, "Montage")[rerun] == "28.00 (2,000 it.)", "marked as shorter than the recipe"
+    assert row(table, "Lena")[rerun] == 32.5 and row(table, "Boat")[rerun] is None
+    assert row(table, "**mean**")[rerun] == "", "no mean over what is not there"
+    differences = tables.differences(table_store)
+    assert row(differences, "Lena")["rerun − blog"] == "-0.21" and row(differences, "House")["rerun − paper"] == "-6.16"
+    assert row(differences, "Montage")["rerun − blog"] is None, "a short run is not compared"
+    assert row(tables.averaged(table_store), "Lena")["averaged output"] == 33.5
+    assert row(tables.ssim(table_store), "Lena")[f"{rerun}: raw output"] == "0.900"
+
+
+@pytest.mark.parametrize("form", ["markdown", "csv", "latex"])
+def test_tables_are_written_in_three_ways(form):
+    table = tables.Table(["image", "a − b"], [["C_1", 1.234], ["**mean**", "-2 ± 1"], ["x", None]])
+    expected = {
+        "markdown": "| image | a − b |\n| --- | ---: |\n| C_1 | 1.23 |\n| **mean** | -2 ± 1 |\n| x | not run yet |",
+        "csv": "image,a − b\nC_1,1.23\nmean,-2 ± 1\nx,",
+        "latex": "\\begin{tabular}{lr}\n\\hline\nimage & a $-$ b \\\\\n\\hline\nC\\_1 & 1.23 \\\\\n"
+        "\\textbf{mean} & $-$2 $\\pm$ 1 \\\\\nx & not run yet \\\\\n\\hline\n\\end{tabular}",
+    }
+    assert table.to(form) == expected[form]
+
+
+# The benchmark ----------------------------------------------------------------------------
+
+
+def test_the_benchmark_times_in_turn_and_stores(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(dip_blocks, "BLOG", replace(TINY, jump=2.0, lr=0.001))
+    monkeypatch.setattr(bench, "IMAGE", "brick")
+    monkeypatch.setattr(bench, "memory", lambda *a: 7)
+    monkeypatch.setattr(bench, "device_peak", lambda device: {"fp32_gflop_s": 1.0, "copy_gbyte_s": 1.0})
+    order, time_one = [], bench._time
+    monkeypatch.setattr(bench, "_time", lambda thing, count, device: (order.append(type(thing).__name__), time_one(thing, 1, device))[1])
+    monkeypatch.setattr(
+        bench, "contestants",
+        lambda *a: {"straightforward": bench.Straightforward, "ours": bench.Ours},
+    )  # fmt: skip
+    path = bench.bench(tmp_path, sizes=[32], rounds=3, seconds=0.5, device="cpu", name="here")
+    assert order[-6:] == ["Straightforward", "Ours"] * 3
+    (stored,) = bench.results(tmp_path)
+    assert path.name == "here.json" and stored["commit"] and stored["device"].startswith("cpu")
+    entry = stored["sizes"]["32"]
+    assert entry["floor"]["gflop"] > 0 and entry["floor"]["gbyte"] > 0
+    assert len(entry["contestants"]["ours"]["seconds_per_iteration"]) == 3
+    assert entry["contestants"]["straightforward"]["speedup"] == 1.0
+    assert set(stored["time_to_psnr"]["reached"]) == {"straightforward", "ours"}
+    assert "32×32" in capsys.readouterr().out
+
+
+def test_operations_are_counted(monkeypatch):
+    """Of one 3×3 convolution the count is known: 2·9·C_in·C_out·H·W, twice more for the way back."""
+    with bench.FlopCounterMode(display=False) as flops, bench._Bytes() as moved:
+        torch.nn.functional.conv2d(torch.ones(1, 4, 8, 8), torch.ones(4, 4, 3, 3), padding=1)
+    assert flops.get_total_flops() == 2 * 9 * 4 * 4 * 64
+    assert moved.total >= 4 * (4 * 64 + 4 * 64 + 9 * 16)
+
+
+# Command line -----------------------------------------------------------------------------
+
+
+def test_run_status_show_and_skip(tmp_path, capsys):
+    words = ["run", "camera", "brick", "--recipe", "tiny", "--size", "32", "--iterations", "3", "--store", str(tmp_path)]
+    assert main([*words, "--set", "lr=0.02", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.count("done: ") == 2
+    assert main([*words, "--set", "lr=0.02"]) == 0
+    assert capsys.readouterr().out.count("stored already") == 2
+    assert main(["status", "--store", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "tiny+lr=0.02/camera-32/seed0-3it" in said and "table: 0 of 11" in said
+    assert main(["show", "tiny+lr=0.02/camera-32/seed0-3it", "--store", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "3 of 40 iterations" in said and "averaged output, known pixels pasted back" in said
+    assert main(["status", "--missing", "--store", str(tmp_path)]) == 0
+    assert "blog/house/seed0-11000it" in capsys.readouterr().out.splitlines()
+
+
+def test_running_what_is_missing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(plan.WANTED, "table", [replace(SPEC, iterations=2), replace(SPEC, iterations=3)])
+    assert main(["run", "--missing", "table", "--store", str(tmp_path)]) == 0
+    assert len(runs.find(tmp_path)) == 2
+    assert main(["run", "--missing", "table", "--store", str(tmp_path)]) == 0
+    assert "Nothing is missing" in capsys.readouterr().out
+
+
+def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
+    assert main(["pack", "--store", str(filled), "--to", str(tmp_path / "box")]) == 0
+    assert main(["unpack", str(tmp_path / "box-1.zip"), "--store", str(tmp_path / "there")]) == 0
+    assert capsys.readouterr().out.count(": new") == 3
+
+
+@pytest.mark.parametrize("name", [name for name in tables.TABLES if name != "embedded"])
+def test_every_table_is_printed(capsys, name):
+    assert main(["table", name, "--format", "csv"]) == 0
+    assert "Montage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "nowhere.png"], "There is no picture"),
+        (["run", "camera", "--recipe", "good"], "No recipe is called"),
+        (["run", "camera", "--set", "lr"], "KEY=NUMBER"),
+        (["run"], "Name at least one picture"),
+        (["run", "camera", "--missing", "table"], "not both"),
+        (["show", "blog/nothing/here"], "does not hold a whole stored run"),
+        (["unpack", "nothing.zip"], "not an archive of runs"),
+    ],
+)
+def test_mistakes_on_the_command_line(tmp_path, capsys, words, message):
+    assert main([*words, "--store", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.rglob("*.json")) == []
+
+
+def test_a_failed_run_shows_in_the_exit_status(tmp_path, capsys):
+    assert main(["run", "camera", "--size", "32", "--recipe", "blog", "--iterations", "1", "--store", str(tmp_path)]) == 1
+    assert "failed: An input of 32×32 is too small" in capsys.readouterr().out
+
+
+def test_an_interrupt_on_the_command_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sweeps, "_perform", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main(["run", "camera", "--recipe", "tiny", "--size", "32", "--store", str(tmp_path)]) == 130
+    assert "goes on from the last checkpoint" in capsys.readouterr().out
+
+
+def test_help_teaches():
+    said = parser().format_help()
+    for command in ("run", "status", "show", "table", "pack", "unpack", "bench"):
+        assert re.search(rf"^\s+{command}\b", said, re.MULTILINE)
+    assert "python -m dip_book run --missing table" in said
+
