@@ -109,7 +109,7 @@ def _run(asked: argparse.Namespace) -> int:
     for spec in specs:  # a mistake in the fifth should not wait for the first four
         spec.resolved()
         images.load(spec.image, size=spec.size)
-    options = {key: getattr(asked, key) for key in ("device", "precision", "every", "again")}
+    options = {key: getattr(asked, key) for key in ("device", "every", "again")}
     failed, done = 0, 0
     with _executor(asked.scheduler) as executor:
         for spec, run, what in sweeps.sweep(specs, asked.store, executor=executor, threads=asked.threads, **options):
@@ -134,7 +134,9 @@ def _specs(asked: argparse.Namespace) -> list[runs.Spec]:
     except ValueError:
         raise ValueError(f"--set takes KEY=NUMBER, not {' '.join(asked.set)}") from None
     return [
-        runs.Spec(image, asked.size, asked.recipe, changes, asked.iterations, seed, asked.mask_seed)
+        runs.Spec(
+            image, asked.size, asked.recipe, changes, asked.iterations, seed, asked.mask_seed, precision=asked.precision
+        )
         for image, seed in product(asked.image, asked.seed)
     ]
 

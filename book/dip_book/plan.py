@@ -17,12 +17,14 @@ WANTED: dict[str, list[Spec]] = {
     "table-low-lr": [Spec(name, None, "blog-low-lr") for name in images.STANDARD],
     "table-seeds": [Spec(name, None, seed=seed) for seed, name in product((1, 2), images.STANDARD)],
     # the same as far as two CPU cores get; shown, and marked, where the full run is missing
-    "table-short": [
-        *(Spec(name, None, iterations=2000) for name in ("house", "cameraman")),
-        *(Spec(name, None, iterations=1500) for name in ("montage", "peppers")),
-    ],
+    "table-short": [Spec(name, None, iterations=2000) for name in ("house", "cameraman", "montage", "peppers")],
     # the learning and results chapters: pictures that may be shipped, small enough for a CPU
     "embedded": [Spec(name, iterations=1500) for name in images.EMBEDDED],
+    # the chapter "How fast": what precision costs in dB; the seeds show what is chance
+    "precision": [
+        Spec("camera", iterations=300, seed=seed, precision=precision)
+        for precision, seed in product(("fp32", "bf16"), range(3))
+    ],
     # the learning chapter: what counts as a jump
     "jump": [
         Spec("camera", changes=(("jump", NEVER),), iterations=1500),

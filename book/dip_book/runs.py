@@ -59,6 +59,7 @@ class Spec:
     seed: int = 0  # of weights, z and noise
     mask_seed: int | None = None  # None: the same
     p: float = 0.5
+    precision: str | None = None  # of the convolutions; None: the device's default
 
     def resolved(self) -> dip_blocks.Recipe:
         """The recipe with every change applied; RunError for an unknown name or value."""
@@ -83,6 +84,7 @@ class Spec:
         size = "" if self.size is None else f"-{self.size}"
         mask = "" if self.mask == self.seed else f"-mask{self.mask}"
         p = "" if self.p == 0.5 else f"-p{self.p:g}"
+        p += "" if self.precision is None else f"-{self.precision}"
         return Path(recipe) / f"{Path(self.image).stem}{size}" / f"seed{self.seed}{mask}{p}-{self.resolved().iterations}it"
 
 

@@ -47,7 +47,6 @@ def perform(
     store: Path = ROOT,
     *,
     device: str | None = None,
-    precision: str | None = None,
     every: int = 10,
     progress: bool = True,
     again: bool = False,
@@ -69,10 +68,10 @@ def perform(
         Busy: another process is making the same run.
         KeyboardInterrupt: after an interrupt; at most ``checkpoint_s`` of work is lost.
     """
-    return _perform(spec, store, device, precision, every, progress, again, checkpoint_s)[0]
+    return _perform(spec, store, device, every, progress, again, checkpoint_s)[0]
 
 
-def _perform(spec, store, device, precision, every, progress, again, checkpoint_s) -> tuple[Run, bool]:
+def _perform(spec, store, device, every, progress, again, checkpoint_s) -> tuple[Run, bool]:
     """As `perform`; also says whether the run was made now."""
     recipe, place = spec.resolved(), store / spec.path
     work = store / WORK
@@ -89,11 +88,11 @@ def _perform(spec, store, device, precision, every, progress, again, checkpoint_
         x = images.load(spec.image, size=spec.size)
         x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.mask)
         device = str(device or dip_blocks.best_device())
-        precision = precision or dip_blocks.best_precision(device)
+        precision = spec.precision or dip_blocks.best_precision(device)
         key = _key(spec, x, device, precision)
         state, frames, spent = _load(saved, key)
         wanted = frame_iterations(recipe.iterations)
-        with recording(spec, x, device, precision, spent=spent) as record:
+        with recording(spec, x, device, spent=spent) as record:
             clock, begun = time.perf_counter(), time.perf_counter()
 
             def watch(fit: dip_blocks.Fit):
@@ -121,7 +120,7 @@ def _perform(spec, store, device, precision, every, progress, again, checkpoint_
 
 
 @contextmanager
-def recording(spec: Spec, x: np.ndarray, device: str | None = None, precision: str | None = None, spent: float = 0.0):
+def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float = 0.0):
     """Time what happens inside; gives a function that turns a `dip_blocks.Restoration` into a `Run`.
 
     Versions and commit are read at the beginning: they are those of the code that runs.
@@ -154,7 +153,7 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, precision: s
             "iterations_per_s": round(done / seconds, 3),
             "peak_memory_mib": peak_memory(device),
             "device": describe_device(device),
-            "precision": precision or dip_blocks.best_precision(device),
+            "precision": spec.precision or dip_blocks.best_precision(device),
             **before,
         }
         pictures = {iteration: frame[0].numpy() for iteration, frame in sorted(result.frames.items())}
@@ -236,7 +235,7 @@ def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) ->
     """One run, in whichever process; it is then in the store.  Was it made now?"""
     if threads:
         torch.set_num_threads(threads)
-    defaults = {"device": None, "precision": None, "every": 10, "progress": True, "again": False, "checkpoint_s": CHECKPOINT_S}
+    defaults = {"device": None, "every": 10, "progress": True, "again": False, "checkpoint_s": CHECKPOINT_S}
     return _perform(spec, Path(store), **{**defaults, **options})[1]
 
 
