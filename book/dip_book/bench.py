@@ -28,6 +28,7 @@ import dip_blocks
 from dip_book import images
 from dip_book.provenance import describe_device, peak_memory, provenance
 from dip_book.runs import ROOT
+from dip_book.tables import Table
 
 IMAGE = "camera"
 FOLDER = "bench"
@@ -320,6 +321,77 @@ def synchronise(device: torch.device) -> None:
 def results(store: Path = ROOT) -> list[dict]:
     """All stored results."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((store / FOLDER).glob("*.json"))]
+
+
+# What the chapter shows --------------------------------------------------------------------
+
+#: Peak arithmetic (GFLOP/s) and memory bandwidth (GB/s) from NVIDIA's data sheets: T4 (2019), H100 SXM (2023).
+DATA_SHEETS = {
+    "T4, fp32": (8_100, 320),
+    "H100, TF32": (494_000, 3_350),
+    "H100, bf16": (989_000, 3_350),
+}
+
+
+def compared(result: dict) -> Table:
+    """Contestants at every size: milliseconds an iteration, how many times the straightforward loop, MiB."""
+    sizes = result["sizes"]
+    names = list(dict.fromkeys(who for entry in sizes.values() for who in entry["contestants"]))
+    header = ["loop", *(f"{size}², {what}" for size in sizes for what in ("ms", "speed", "MiB"))]
+    return Table(header, [[who, *(cell for entry in sizes.values() for cell in _cells(entry, who))] for who in names])
+
+
+def _cells(entry: dict, who: str) -> list[str]:
+    figures = entry["contestants"].get(who)
+    if figures is None:
+        return ["—"] * 3
+    return [f"{figures['median_s'] * 1e3:,.1f}", f"{figures['speedup']:.2f}×", f"{figures['peak_memory_mib'] or '—'}"]
+
+
+def floors(result: dict) -> Table:
+    """Counted operations and bytes, the time they take at the device's measured peak, and our loop's time."""
+    peak, rows = result["peak"], []
+    for size, entry in result["sizes"].items():
+        compute, memory = (1e3 * s for s in _floor_seconds(entry["floor"], peak["fp32_gflop_s"], peak["copy_gbyte_s"]))
+        best = min((f["median_s"], who) for who, f in entry["contestants"].items() if who not in OTHERS)
+        rows.append([
+            f"{size}²", entry["floor"]["gflop"], entry["floor"]["gbyte"], f"{compute:,.1f}", f"{memory:,.1f}",
+            f"{best[0] * 1e3:,.1f} ({best[1]})", f"{max(compute, memory) / best[0] / 10:.0f} %",
+        ])  # fmt: skip
+    header = ["size", "GFLOP", "GB", "arithmetic, ms", "memory, ms", "our loop, ms", "floor / ours"]
+    return Table(header, rows)
+
+
+def estimates(result: dict, iterations: int = 11_000) -> Table:
+    """Minutes for one image at the recipe's length: measured here, and floors for devices from their data sheets."""
+    rows = [[f"this machine, {result['device']}: measured"], *([f"{name}: floor, not measured"] for name in DATA_SHEETS)]
+    for entry in result["sizes"].values():
+        best = min(f["median_s"] for who, f in entry["contestants"].items() if who not in OTHERS)
+        rows[0].append(_minutes(iterations * best))
+        for row, (gflop_s, gbyte_s) in zip(rows[1:], DATA_SHEETS.values()):
+            share = 0.5 if "bf16" in row[0] else 1.0  # half as many bytes
+            compute, memory = _floor_seconds(entry["floor"], gflop_s, gbyte_s / share)
+            row.append(_minutes(iterations * max(compute, memory)))
+    return Table(["device", *(f"{size}²" for size in result["sizes"])], rows)
+
+
+def reached(result: dict) -> Table:
+    """Seconds until an iteration's output first had a given PSNR."""
+    trace = result["time_to_psnr"]["reached"]
+    levels = list(dict.fromkeys(level for times in trace.values() for level in times))
+    rows = [[who, *(f"{times[level]:.1f}" if level in times else "—" for level in levels)] for who, times in trace.items()]
+    return Table(["loop", *(f"{level} dB" for level in levels)], rows)
+
+
+OTHERS = ("straightforward", "deepinv")
+
+
+def _floor_seconds(floor: dict, gflop_s: float, gbyte_s: float) -> tuple[float, float]:
+    return floor["gflop"] / gflop_s, floor["gbyte"] / gbyte_s
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
 
 
 def _report(size: int, entry: dict) -> str:

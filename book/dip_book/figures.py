@@ -137,6 +137,57 @@ def ranges(samples: dict, label: str, limits: tuple[float, float] | None = None)
     return _closed(figure)
 
 
+def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
+    """One line an image, one mark a method; the best filled in darkest, runs cut short hollow.
+
+    Args:
+        columns: method → image → value; None is left out, text such as "28.00 (2,000 it.)" is drawn
+            hollow at its number, "30.12 ± 0.05" filled.
+    """
+    names = list(next(iter(columns.values())))
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7.5, 0.36 * len(names) + 1.5), layout="constrained")
+        for (title, column), marker, colour in zip(columns.items(), "osD^vPX*", (*SERIES, INK, WARM, MUTED)):
+            placed = [(number(column[name]), y, _cut_short(column[name])) for y, name in enumerate(names)]
+            for hollow in (False, True):
+                chosen = [(x, y) for x, y, short in placed if x is not None and short == hollow]
+                if chosen:
+                    words = f"{title}, cut short" if hollow else title
+                    axis.plot(*zip(*chosen), marker, ms=6, color=colour, mfc="none" if hollow else colour, label=words)
+        axis.set_yticks(range(len(names)), [images.title(name) for name in names])
+        axis.invert_yaxis()
+        axis.set_xlabel(label)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.45, -0.12), ncols=3, fontsize=9)
+    return _closed(figure)
+
+
+def number(value) -> float | None:
+    """The number that a table's cell begins with."""
+    return value if value is None or isinstance(value, float) else float(str(value).split()[0])
+
+
+def _cut_short(value) -> bool:
+    return isinstance(value, str) and "it.)" in value
+
+
+def growth(series: dict[str, dict[int, float]], floor: dict[int, float] | None = None):
+    """Seconds an iteration against pixels a side, both on logarithmic scales; the floor as a broken line."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
+        for (name, points), marker, colour in zip(series.items(), "osD^vPX", (*SERIES, INK)):
+            axis.plot(list(points), list(points.values()), marker=marker, ms=5, lw=1.2, color=colour, label=name)
+        if floor:
+            axis.plot(list(floor), list(floor.values()), "--", color=MUTED, lw=1, label="floor")
+        sizes = sorted({size for points in series.values() for size in points})
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_xticks(sizes, [f"{size}²" for size in sizes])
+        axis.set_xlabel("size of the picture")
+        axis.set_ylabel("seconds an iteration")
+        axis.legend(fontsize=9)
+    return _closed(figure)
+
+
 def network(config: dict, height: int, width: int, z_channels: int = 32, out_channels: int = 1):
     """The blog's network drawn from its config: blocks, skips, and the shape that leaves each block."""
     down, up, skip = config["channels_down"], config["channels_up"], config["channels_skip"]

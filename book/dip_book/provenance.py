@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -60,6 +61,11 @@ def peak_memory(device: str | torch.device) -> int | None:
     """Largest memory use so far, MiB: of the GPU where one was used, else of this process."""
     if torch.device(device).type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20)
+    try:  # getrusage would count what the parent process had before it started this one
+        status = Path("/proc/self/status").read_text()
+        return round(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024)
+    except (OSError, TypeError):
+        pass
     try:
         import resource
     except ImportError:  # Windows
