@@ -12,7 +12,7 @@ from pathlib import Path
 from skimage.metrics import structural_similarity
 
 import dip_blocks
-from dip_book import figures, images, runs
+from dip_book import figures, images, plan, runs
 from dip_book.baselines import BASELINES
 from dip_book.provenance import provenance
 
@@ -238,8 +238,20 @@ def _three(value):
     return f"{value:.3f}" if isinstance(value, float) else value
 
 
+def precision(store: Path = runs.ROOT) -> Table:
+    """PSNR in dB (raw output) of the camera at 128×128 after 300 iterations in several precisions, by seed."""
+    wanted, rows = plan.WANTED["precision"], []
+    seeds = sorted({spec.seed for spec in wanted})
+    for name in dict.fromkeys(spec.precision for spec in wanted):
+        values = []
+        for spec in (spec for spec in wanted if spec.precision == name):
+            values.append(runs.read(store / spec.path).psnr if (store / spec.path).exists() else None)
+        rows.append([name, *values, None if None in values else mean_and_deviation(values)])
+    return Table(["precision", *(f"seed {seed}" for seed in seeds), "mean ± standard deviation"], rows)
+
+
 #: What the command line prints.
-TABLES = {"standard": standard, "differences": differences, "averaged": averaged, "ssim": ssim, "embedded": embedded}
+TABLES = {"standard": standard, "differences": differences, "averaged": averaged, "ssim": ssim, "embedded": embedded, "precision": precision}
 
 
 def front_picture(store: Path = runs.ROOT) -> Path:
