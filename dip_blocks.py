@@ -39,26 +39,54 @@ from tqdm import tqdm
 # Blocks
 # --------------------------------------------------------------------------------------
 
-UPSAMPLING_METHODS = ("bilinear", "nearest")
+#: Where the supplement's text and figure leave room: the possible choices, the blog's first.
+CHOICES = {
+    "skip_from": ("output", "input"),  # of the level's d_i: is a skip's size that below or above it?
+    "upsampling_position": ("last", "first"),  # in u_i
+    "upsampling_method": ("bilinear", "nearest"),
+    "downsampling_method": ("max", "stride", "average", "lanczos"),
+    "padding_mode": ("zeros", "reflect"),  # of the convolutions
+    "norm": ("batch", "none"),  # (instance norm is the same for one picture)
+    "connect": (True, False),  # the blog's block at the bottom
+    "negative_slope": 0.01,  # of LeakyReLU: any number from 0 to below 1
+}
+BLOGS_CHOICES = {key: values[0] if isinstance(values, tuple) else values for key, values in CHOICES.items()}
 
 
-def conv(channels_in: int, channels_out: int, kernel_size: int) -> nn.Conv2d:
-    """A convolution that keeps height and width (zero padding; odd kernels only)."""
-    return nn.Conv2d(channels_in, channels_out, kernel_size, padding=kernel_size // 2)
+def conv(channels_in: int, channels_out: int, kernel_size: int, choices: dict = BLOGS_CHOICES, stride: int = 1) -> nn.Conv2d:
+    """A convolution that keeps height and width, or halves them (stride 2); odd kernels only."""
+    padding = kernel_size // 2
+    return nn.Conv2d(channels_in, channels_out, kernel_size, stride, padding, padding_mode=choices["padding_mode"])
 
 
-def norm_act(channels: int) -> tuple[nn.Module, nn.Module]:
-    """Batch norm and LeakyReLU (slope 0.01), the pair that follows nearly every convolution."""
-    return batch_norm(channels), nn.LeakyReLU()
-
-
-def batch_norm(channels: int) -> nn.Module:
-    """Batch norm by the statistics of the one picture at hand, always.
+def normalise(channels: int, choices: dict = BLOGS_CHOICES) -> nn.Module:
+    """Batch norm by the statistics of the one picture at hand, always; or none.
 
     Running averages over thousands of different networks would be those of none of them, so none
     are kept: `eval` changes nothing.
     """
-    return nn.BatchNorm2d(channels, track_running_stats=False)
+    return nn.BatchNorm2d(channels, track_running_stats=False) if choices["norm"] == "batch" else nn.Identity()
+
+
+def norm_act(channels: int, choices: dict = BLOGS_CHOICES) -> tuple[nn.Module, nn.Module]:
+    """Norm and LeakyReLU, the pair that follows nearly every convolution."""
+    return normalise(channels, choices), nn.LeakyReLU(choices["negative_slope"])
+
+
+class Lanczos(nn.Module):
+    """Halves height and width with a Lanczos-2 low-pass filter.  (N, C, H, W) → (N, C, H/2, W/2)."""
+
+    def __init__(self):
+        super().__init__()
+        t = torch.arange(-3.5, 4) / 2  # eight pixels around the new one, in new pixels
+        taps = torch.sinc(t) * torch.sinc(t / 2)
+        self.register_buffer("taps", taps / taps.sum(), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        channels = x.shape[1]
+        x = F.pad(x, (3, 3, 3, 3), mode="replicate")
+        x = F.conv2d(x, self.taps.to(x.dtype).view(1, 1, -1, 1).expand(channels, 1, -1, 1), stride=(2, 1), groups=channels)
+        return F.conv2d(x, self.taps.to(x.dtype).view(1, 1, 1, -1).expand(channels, 1, 1, -1), stride=(1, 2), groups=channels)
 
 
 class Down(nn.Sequential):
@@ -69,38 +97,54 @@ class Down(nn.Sequential):
     network").
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel_size: int):
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, choices: dict = BLOGS_CHOICES):
+        method = choices["downsampling_method"]
+        pool = {"max": nn.MaxPool2d(2), "average": nn.AvgPool2d(2), "lanczos": Lanczos(), "stride": nn.Identity()}[method]
         super().__init__(
-            conv(channels_in, channels_out, kernel_size),
-            nn.MaxPool2d(2),
-            *norm_act(channels_out),
-            conv(channels_out, channels_out, kernel_size),
-            *norm_act(channels_out),
+            conv(channels_in, channels_out, kernel_size, choices, stride=2 if method == "stride" else 1),
+            pool,
+            *norm_act(channels_out, choices),
+            conv(channels_out, channels_out, kernel_size, choices),
+            *norm_act(channels_out, choices),
         )
 
 
 class Skip(nn.Sequential):
     """s_i: a narrow bypass.  (N, channels_in, H, W) → (N, channels_out, H, W)."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel_size: int):
-        super().__init__(conv(channels_in, channels_out, kernel_size), *norm_act(channels_out))
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, choices: dict = BLOGS_CHOICES):
+        super().__init__(conv(channels_in, channels_out, kernel_size, choices), *norm_act(channels_out, choices))
 
 
-class Up(nn.Sequential):
-    """u_i: one level up.  (N, channels_in, H, W) → (N, channels_out, 2H, 2W).
+class Up(nn.Module):
+    """u_i: one level up.  (N, channels_in, H, W) and a skip → (N, channels_out, 2H, 2W).
 
-    In the blog's reading of the supplement's figure the block *ends* with the upsampling.
+    In the blog's reading of the supplement's figure the block *ends* with the upsampling; in the
+    other reading it *begins* with it, so that the convolutions work at the larger size.  A skip
+    joins as soon as it has the size of what comes from below.
+
+    Args:
+        channels_in: of what the first convolution sees: with the skip's, unless that joins last.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, upsampling_method: str):
-        super().__init__(
-            batch_norm(channels_in),
-            conv(channels_in, channels_out, kernel_size),
-            *norm_act(channels_out),
-            conv(channels_out, channels_out, 1),
-            *norm_act(channels_out),
-            nn.Upsample(scale_factor=2, mode=upsampling_method),
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, choices: dict = BLOGS_CHOICES):
+        super().__init__()
+        body = nn.Sequential(
+            normalise(channels_in, choices),
+            conv(channels_in, channels_out, kernel_size, choices),
+            *norm_act(channels_out, choices),
+            conv(channels_out, channels_out, 1, choices),
+            *norm_act(channels_out, choices),
         )
+        stages = [body, nn.Upsample(scale_factor=2, mode=choices["upsampling_method"])]
+        self.stages = nn.ModuleList(stages if choices["upsampling_position"] == "last" else stages[::-1])
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor | None = None) -> torch.Tensor:
+        for stage in self.stages:
+            if skip is not None and skip.shape[-2:] == x.shape[-2:]:
+                x, skip = torch.cat([x, skip], dim=1), None
+            x = stage(x)
+        return x if skip is None else torch.cat([x, skip], dim=1)
 
 
 class Connect(nn.Sequential):
@@ -110,14 +154,14 @@ class Connect(nn.Sequential):
     decoder stay joined when every skip is omitted (blog, "Resolving the peculiarities").
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, upsampling_method: str):
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, choices: dict = BLOGS_CHOICES):
         super().__init__(
             nn.MaxPool2d(2),
-            conv(channels_in, channels_out, kernel_size),
-            *norm_act(channels_out),
-            conv(channels_out, channels_out, kernel_size),
-            *norm_act(channels_out),
-            nn.Upsample(scale_factor=2, mode=upsampling_method),
+            conv(channels_in, channels_out, kernel_size, choices),
+            *norm_act(channels_out, choices),
+            conv(channels_out, channels_out, kernel_size, choices),
+            *norm_act(channels_out, choices),
+            nn.Upsample(scale_factor=2, mode=choices["upsampling_method"]),
         )
 
 
@@ -139,18 +183,19 @@ CONFIG_LISTS = (
 
 
 class UNet(nn.Module):
-    """The blog's encoder-decoder: f_θ of the paper.
+    """The encoder-decoder f_θ of the paper, in the blog's reading or another.
 
     (N, channels, H, W) → (N, out_channels, H, W), values in (0, 1), for any H and W: an input that
-    2^(depth + 1) does not divide is padded by reflection and the output is cropped.
+    the levels do not divide is padded by reflection and the output is cropped.
 
     Args:
         channels: channels of the input z.
         out_channels: channels of the image, 1 or 3 as a rule.
         config: a dictionary with six lists of one length, the depth, first entry at full
             resolution: ``channels_down``, ``channels_up``, ``channels_skip``, ``kernels_down``,
-            ``kernels_up``, ``kernels_skip``; and ``upsampling_method``, "bilinear" or "nearest".
-            A skip of 0 channels means no skip at that depth (its kernel may be None).
+            ``kernels_up``, ``kernels_skip``; ``upsampling_method``; and any other of `CHOICES`
+            that differs from the blog's.  A skip of 0 channels means no skip at that depth (its
+            kernel may be None).
 
     Raises:
         ValueError: what is wrong with the config, or that the input is too small for the depth:
@@ -161,40 +206,45 @@ class UNet(nn.Module):
         super().__init__()
         check_config(config)
         down, up, skip = config["channels_down"], config["channels_up"], config["channels_skip"]
-        method = config["upsampling_method"]
-        self.depth = len(down)
-
+        choices = {key: config.get(key, blogs) for key, blogs in BLOGS_CHOICES.items()}
+        self.depth, self.skip_from = len(down), choices["skip_from"]
+        before = [channels, *down[:-1]]  # channels of the input of each d_i
         self.down = nn.ModuleList(
-            Down(down[i - 1] if i > 0 else channels, down[i], config["kernels_down"][i]) for i in range(self.depth)
+            Down(before[i], down[i], config["kernels_down"][i], choices) for i in range(self.depth)
         )
+        sources = before if self.skip_from == "input" else down
         self.skip = nn.ModuleList(
-            Skip(down[i], skip[i], config["kernels_skip"][i]) if skip[i] > 0 else None for i in range(self.depth)
-        )
-        self.connect = Connect(down[-1], up[-1], config["kernels_down"][-1], method)
-        self.up = nn.ModuleList(
-            Up(up[i] + skip[i], up[i - 1] if i > 0 else up[0], config["kernels_up"][i], method)
+            Skip(sources[i], skip[i], config["kernels_skip"][i], choices) if skip[i] > 0 else None
             for i in range(self.depth)
         )
-        self.out = OutConv(up[0], out_channels)
+        self.connect = Connect(down[-1], up[-1], config["kernels_down"][-1], choices) if choices["connect"] else None
+
+        # A skip of the larger size meets a block that works at the smaller one only at its end.
+        late = self.skip_from == "input" and choices["upsampling_position"] == "last"
+        below, enters = up[-1] if choices["connect"] else down[-1], {}
+        for i in reversed(range(self.depth)):
+            enters[i] = below if late else below + skip[i]
+            below = up[max(i - 1, 0)] + (skip[i] if late else 0)
+        self.up = nn.ModuleList(
+            Up(enters[i], up[max(i - 1, 0)], config["kernels_up"][i], choices) for i in range(self.depth)
+        )
+        self.out = OutConv(below, out_channels)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         height, width = z.shape[-2:]
-        x = self._pad(z)
-        after_down = []
+        levels = [self._pad(z)]
         for down in self.down:
-            x = down(x)
-            after_down.append(x)
-        x = self.connect(x)
+            levels.append(down(levels[-1]))
+        x = levels[-1] if self.connect is None else self.connect(levels[-1])
         for i in reversed(range(self.depth)):
-            if self.skip[i] is not None:
-                x = torch.cat([x, self.skip[i](after_down[i])], dim=1)
-            x = self.up[i](x)
+            source = levels[i] if self.skip_from == "input" else levels[i + 1]
+            x = self.up[i](x, None if self.skip[i] is None else self.skip[i](source))
         with torch.autocast(x.device.type, enabled=False):  # the pixels themselves in full precision
             return self.out(x.float())[..., :height, :width]
 
     def _pad(self, z: torch.Tensor) -> torch.Tensor:
         height, width = z.shape[-2:]
-        step = 2 ** (self.depth + 1)
+        step = 2 ** (self.depth + (self.connect is not None))
         down, right = -height % step, -width % step
         if z.shape[0] * (height + down) * (width + right) <= step**2:
             raise ValueError(
@@ -209,11 +259,12 @@ class UNet(nn.Module):
 
 def check_config(config: dict) -> None:
     """Raise a ValueError that says which entry of a network config is wrong, and why."""
-    expected = {*CONFIG_LISTS, "upsampling_method"}
-    if missing := sorted(expected - set(config)):
+    needed = {*CONFIG_LISTS, "upsampling_method"}
+    if missing := sorted(needed - set(config)):
         raise ValueError(f"The config lacks {', '.join(missing)}.")
-    if unknown := sorted(set(config) - expected):
-        raise ValueError(f"The config has unknown entries: {', '.join(unknown)}. Known are {', '.join(sorted(expected))}.")
+    known = {*needed, *CHOICES}
+    if unknown := sorted(set(config) - known):
+        raise ValueError(f"The config has unknown entries: {', '.join(unknown)}. Known are {', '.join(sorted(known))}.")
     lengths = {key: len(config[key]) for key in CONFIG_LISTS}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         raise ValueError(f"The config's lists must all have one length, the depth (1 or more); they have {lengths}.")
@@ -229,10 +280,12 @@ def check_config(config: dict) -> None:
             if key.startswith("channels") and value < (0 if key == "channels_skip" else 1):
                 least = "0 (no skip) or more" if key == "channels_skip" else "1 or more"
                 raise ValueError(f"{key}[{i}] must be {least}, not {value}.")
-    if config["upsampling_method"] not in UPSAMPLING_METHODS:
-        raise ValueError(
-            f"upsampling_method must be one of {', '.join(UPSAMPLING_METHODS)}, not {config['upsampling_method']!r}."
-        )
+    for key, values in CHOICES.items():
+        value = config.get(key, BLOGS_CHOICES[key])
+        if isinstance(values, tuple) and value not in values:
+            raise ValueError(f"{key} must be one of {', '.join(map(str, values))}, not {value!r}.")
+    if not 0 <= config.get("negative_slope", 0) < 1:
+        raise ValueError(f"negative_slope must be 0 or above, and below 1, not {config['negative_slope']}.")
 
 
 # --------------------------------------------------------------------------------------
@@ -290,10 +343,20 @@ BLOG = Recipe(
     }
 )
 
+#: The paper's text and figure read the other way: what the blog's reading differs in, and nothing else.
+SECOND_READING = {
+    "skip_from": "input",  # the first skip sees z itself, at full resolution
+    "upsampling_position": "first",  # so the last 3×3 convolution works on the pixels
+    "downsampling_method": "stride",
+    "padding_mode": "reflect",
+    "connect": False,
+}
+PAPER = replace(BLOG, config={**BLOG.config, **SECOND_READING})
+
 #: The same with the other learning rate the blog gives, in its section on the learning process.
 BLOG_LOW_LR = replace(BLOG, lr=0.0001)
 
-RECIPES = {"blog": BLOG, "blog-low-lr": BLOG_LOW_LR}
+RECIPES = {"blog": BLOG, "blog-low-lr": BLOG_LOW_LR, "paper": PAPER}
 
 
 # --------------------------------------------------------------------------------------

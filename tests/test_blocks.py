@@ -6,7 +6,7 @@ from conftest import small_config
 from torch import nn
 
 import dip_blocks
-from dip_blocks import BLOG, BLOG_LOW_LR, Connect, Down, OutConv, Recipe, Skip, UNet, Up
+from dip_blocks import BLOG, BLOG_LOW_LR, PAPER, SECOND_READING, Connect, Down, OutConv, Recipe, Skip, UNet, Up
 
 
 def kinds(block):
@@ -17,16 +17,17 @@ def test_layers_stand_in_the_blogs_order():
     tail = ["BatchNorm2d", "LeakyReLU"]
     assert kinds(Down(3, 5, 3)) == ["Conv2d", "MaxPool2d", *tail, "Conv2d", *tail]
     assert kinds(Skip(3, 5, 1)) == ["Conv2d", *tail]
-    assert kinds(Up(3, 5, 3, "bilinear")) == ["BatchNorm2d", "Conv2d", *tail, "Conv2d", *tail, "Upsample"]
-    assert kinds(Connect(3, 5, 3, "nearest")) == ["MaxPool2d", "Conv2d", *tail, "Conv2d", *tail, "Upsample"]
+    assert kinds(Up(3, 5, 3).stages[0]) == ["BatchNorm2d", "Conv2d", *tail, "Conv2d", *tail]
+    assert kinds(Up(3, 5, 3).stages) == ["Sequential", "Upsample"]
+    assert kinds(Connect(3, 5, 3)) == ["MaxPool2d", "Conv2d", *tail, "Conv2d", *tail, "Upsample"]
     assert kinds(OutConv(3, 1)) == ["Conv2d", "Sigmoid"]
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_kernels_padding_and_slope(kernel):
-    up = Up(6, 4, kernel, "nearest")
+    up = Up(6, 4, kernel).stages[0]
     assert [layer.kernel_size for layer in up if isinstance(layer, nn.Conv2d)] == [(kernel, kernel), (1, 1)]
-    for block in (Down(3, 4, kernel), Skip(3, 4, kernel), Connect(3, 4, kernel, "nearest"), up):
+    for block in (Down(3, 4, kernel), Skip(3, 4, kernel), Connect(3, 4, kernel), up):
         for layer in block:
             if isinstance(layer, nn.Conv2d):
                 assert layer.padding == (layer.kernel_size[0] // 2,) * 2 and layer.padding_mode == "zeros"
@@ -38,8 +39,8 @@ def test_shapes():
     x = torch.rand(1, 3, 16, 24)
     assert Down(3, 5, 3)(x).shape == (1, 5, 8, 12)
     assert Skip(3, 5, 1)(x).shape == (1, 5, 16, 24)
-    assert Up(3, 5, 3, "bilinear")(x).shape == (1, 5, 32, 48)
-    assert Connect(3, 5, 3, "bilinear")(x).shape == (1, 5, 16, 24)
+    assert Up(3, 5, 3)(x).shape == (1, 5, 32, 48)
+    assert Connect(3, 5, 3)(x).shape == (1, 5, 16, 24)
     assert OutConv(3, 1)(x).shape == (1, 1, 16, 24)
 
 
@@ -63,7 +64,7 @@ def test_each_skip_leaves_after_the_down_block():
     for i in range(2):
         net.down[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"down{i}", out))
         net.skip[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"skip{i}", (x[0], out)))
-        net.up[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"up{i}", x[0]))
+        net.up[i].stages[0].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"up{i}", x[0]))
     net.connect.register_forward_hook(lambda block, x, out: seen.__setitem__("connect", out))
     net(torch.rand(1, 4, 32, 32))
     for i in range(2):
@@ -133,6 +134,10 @@ def test_the_blogs_network_refuses_64_and_takes_65():
         ({"kernels_skip": [1, None]}, "whole number"),
         ({"upsampling_method": "bicubic"}, "bilinear, nearest, not 'bicubic'"),
         ({"upsampling": "nearest"}, "unknown entries: upsampling"),
+        ({"skip_from": "middle"}, "skip_from must be one of output, input, not 'middle'"),
+        ({"downsampling_method": "wavelet"}, "downsampling_method must be one of max, stride, average, lanczos"),
+        ({"connect": "yes"}, "connect must be one of True, False"),
+        ({"negative_slope": 1.0}, "negative_slope must be 0 or above, and below 1"),
     ],
 )
 def test_a_wrong_config_is_named(change, words):
@@ -179,3 +184,99 @@ def test_the_blogs_recipe_is_the_blogs():
 def test_a_wrong_recipe_is_named(change, words):
     with pytest.raises(ValueError, match=words):
         Recipe(config=small_config(), **change)
+
+
+# --------------------------------------------------------------------------------------
+# The other choices
+# --------------------------------------------------------------------------------------
+
+
+def test_the_second_reading_has_as_many_weights_as_its_blocks():
+    """Counted by hand: convolutions with bias, two numbers a channel for each norm."""
+
+    def conv(channels_in, channels_out, kernel):
+        return channels_in * channels_out * kernel**2 + channels_out
+
+    down = conv(32, 128, 3) + 4 * conv(128, 128, 3) + 5 * (conv(128, 128, 3) + 4 * 128)
+    skip = conv(32, 4, 1) + 4 * conv(128, 4, 1) + 5 * 2 * 4
+    up = 5 * (2 * 132 + conv(132, 128, 3) + conv(128, 128, 1) + 4 * 128)
+    net = UNet(32, 1, PAPER.config)
+    assert sum(weight.numel() for weight in net.parameters()) == down + skip + up + conv(128, 1, 1) == 2_217_573
+
+
+def test_in_the_second_reading_skips_leave_before_and_convolutions_follow_the_upsampling():
+    net = UNet(4, 1, {**small_config(), **SECOND_READING})
+    seen = {}
+    for i in range(2):
+        net.down[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"down{i}", x[0]))
+        net.skip[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"skip{i}", (x[0], out)))
+        net.up[i].stages[1].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"body{i}", x[0]))
+    z = torch.rand(1, 4, 32, 32)
+    net(z)
+    assert net.connect is None and seen["skip0"][0] is z
+    for i in range(2):
+        assert seen[f"skip{i}"][0] is seen[f"down{i}"]
+        assert torch.equal(seen[f"body{i}"][:, -4:], seen[f"skip{i}"][1])
+    assert seen["body0"].shape[-2:] == (32, 32), "a 3×3 convolution at full resolution"
+
+
+def one_by_one():
+    """Every choice on its own, on either reading."""
+    for base in ({}, SECOND_READING):
+        for key, values in dip_blocks.CHOICES.items():
+            for value in values if isinstance(values, tuple) else (0.2,):
+                yield {**base, key: value}
+
+
+@pytest.mark.parametrize("choices", list(one_by_one()), ids=str)
+@pytest.mark.parametrize("skips", [[4, 4, 4], [0, 0, 0], [0, 4, 0]], ids=str)
+def test_every_choice_works_on_either_reading(choices, skips):
+    config = {**small_config(3), **choices, "channels_skip": skips, "kernels_skip": [1 if n else None for n in skips]}
+    net = UNet(4, 1, config)
+    out = net(torch.rand(1, 4, 37, 32))
+    assert out.shape == (1, 1, 37, 32) and ((out > 0) & (out < 1)).all()
+    out.mean().backward()
+    assert all(weight.grad is not None for weight in net.parameters())
+
+
+@pytest.mark.parametrize("depth", range(1, 7))
+def test_depth_of_the_second_reading(depth):
+    side = 2 ** (depth + 1)
+    assert UNet(2, 1, {**small_config(depth, 4, 2), **SECOND_READING})(torch.rand(1, 2, side, side)).shape[-1] == side
+
+
+def test_every_choice_changes_what_the_network_draws():
+    z = torch.rand(1, 4, 32, 32)
+
+    def drawn(**choices):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            return UNet(4, 1, {**small_config(), **choices})(z)
+
+    blogs = drawn()
+    for key, values in dip_blocks.CHOICES.items():
+        for value in values[1:] if isinstance(values, tuple) else (0.2,):
+            assert not torch.allclose(drawn(**{key: value}), blogs, atol=1e-4), (key, value)
+        assert torch.equal(drawn(**{key: dip_blocks.BLOGS_CHOICES[key]}), blogs)
+
+
+def test_lanczos_keeps_what_is_flat_or_slow_and_drops_what_is_too_fine():
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    flat = torch.full((1, 2, 64, 64), 0.7)
+    assert torch.allclose(dip_blocks.Lanczos()(flat), torch.full((1, 2, 32, 32), 0.7), atol=1e-6)
+    ramp = (x / 64)[None, None]
+    inside = dip_blocks.Lanczos()(ramp)[..., 4:-4, 4:-4]
+    assert torch.allclose(inside, torch.nn.functional.avg_pool2d(ramp, 2)[..., 4:-4, 4:-4], atol=1e-5)
+    checks = ((x + y) % 2)[None, None]
+    assert (dip_blocks.Lanczos()(checks)[..., 4:-4, 4:-4] - 0.5).abs().max() < 1e-5
+
+
+def test_a_last_upsampling_is_what_limits_the_blogs_reading():
+    """Without the sigmoid the blog's output is an enlarged picture; the second reading's is not."""
+    u = torch.nn.functional.interpolate(torch.eye(16, dtype=torch.double)[None, None], scale_factor=(2, 1), mode="bilinear")[0, 0]
+    beyond = torch.eye(32, dtype=torch.double) - u @ torch.linalg.pinv(u)  # what no enlarging reaches
+    for choices, enlarged in (({}, True), (SECOND_READING, False)):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            logit = torch.logit(UNet(4, 1, {**small_config(), **choices})(torch.rand(1, 4, 32, 32))[0, 0].double())
+        assert (float((beyond @ logit).abs().max()) < 1e-5) == enlarged
