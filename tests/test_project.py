@@ -13,7 +13,8 @@ from packaging.requirements import Requirement
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
-WANTED = [Requirement(line) for line in sum(METADATA["optional-dependencies"].values(), METADATA["dependencies"])]
+LOCKED = ("book", "test")  # the other extras are for machines of other kinds
+WANTED = [Requirement(line) for line in sum((METADATA["optional-dependencies"][extra] for extra in LOCKED), METADATA["dependencies"])]
 
 
 def normal(name):

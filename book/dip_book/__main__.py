@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--name", help="of the stored result (default: the device's)")
 
     command("baselines", "run linear and biharmonic interpolation on the 11 test images and store the figures")
+    command("ceilings", "compute what a last upsampling can draw of the 11 test images at best, and store the figures")
     command("picture", "draw the front page's picture from the stored run of the camera")
     return main
 
@@ -210,6 +211,11 @@ def _baselines(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _ceilings(asked: argparse.Namespace) -> int:
+    print(f"Stored in {tables.store_ceilings(asked.store)}")
+    return 0
+
+
 def _picture(asked: argparse.Namespace) -> int:
     print(f"Drawn: {tables.front_picture(asked.store)}")
     return 0
@@ -217,7 +223,7 @@ def _picture(asked: argparse.Namespace) -> int:
 
 COMMANDS = {
     "run": _run, "status": _status, "show": _show, "table": _table, "pack": _pack, "unpack": _unpack,
-    "bench": _bench, "baselines": _baselines, "picture": _picture,
+    "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "picture": _picture,
 }  # fmt: skip
 
 if __name__ == "__main__":

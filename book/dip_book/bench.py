@@ -107,15 +107,15 @@ class DeepInv:
         self.prior(self.x_hat, self.physics)
 
     def trace(self, seconds: float) -> list[tuple[float, float]]:
-        loss, begun, notes = self.prior.loss, time.perf_counter(), []
+        begun, notes = time.perf_counter(), []
 
-        def watched(y, x_net, physics, **more):
-            notes.append((time.perf_counter() - begun, dip_blocks.psnr(x_net[0].detach().cpu().clamp(0, 1), self.truth)))
+        def watched(loss, arguments, named):
+            output = named["x_net"][0].detach().cpu().clamp(0, 1)
+            notes.append((time.perf_counter() - begun, dip_blocks.psnr(output, self.truth)))
             if notes[-1][0] > seconds:
                 raise TimeoutError
-            return loss(y=y, x_net=x_net, physics=physics, **more)
 
-        self.prior.loss = watched
+        self.prior.loss.register_forward_pre_hook(watched, with_kwargs=True)
         with contextlib.suppress(TimeoutError):
             self.run(10**6)
         return notes
@@ -170,6 +170,8 @@ def bench(
         **provenance(), "what": f"the blog's recipe, {IMAGE}, p = 0.5, grey", "device": describe_device(str(at)),
         "default precision": dip_blocks.best_precision(at), "peak": device_peak(at), "sizes": {},
     }  # fmt: skip
+    name = name or re.sub(r"[^a-z0-9]+", "-", facts["device"].lower()).strip("-")
+    path = store / FOLDER / f"{name}.json"
     with contextlib.suppress(PackageNotFoundError):
         facts["versions"]["deepinv"] = version("deepinv")
     for size in sizes or [128, 256, *([512] if at.type == "cuda" else [])]:
@@ -177,17 +179,23 @@ def bench(
         for who, figures in entry["contestants"].items():
             figures["peak_memory_mib"] = memory(who, size, at)
         print(_report(size, entry), flush=True)
+        _store(path, facts)
     if seconds:
         size = min(map(int, facts["sizes"]))
         facts["time_to_psnr"] = {"size": size, "seconds": seconds, "reached": {}}
         for who, make in contestants(at, size).items():
             facts["time_to_psnr"]["reached"][who] = reached = time_to_psnr(make, size, at, seconds)
+            _store(path, facts)
             print(f"{size}×{size}, {who}: " + ", ".join(f"{level} dB {s:.1f} s" for level, s in reached.items()), flush=True)
-    name = name or re.sub(r"[^a-z0-9]+", "-", facts["device"].lower()).strip("-")
-    path = store / FOLDER / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def _store(path: Path, facts: dict) -> None:
+    """After every size and contestant: an interrupt loses only what it interrupts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    draft.replace(path)
 
 
 def problem(size: int, device: torch.device) -> tuple:
@@ -377,7 +385,7 @@ def estimates(result: dict, iterations: int = 11_000) -> Table:
 
 def reached(result: dict) -> Table:
     """Seconds until an iteration's output first had a given PSNR."""
-    trace = result["time_to_psnr"]["reached"]
+    trace = result.get("time_to_psnr", {"reached": {}})["reached"]
     levels = list(dict.fromkeys(level for times in trace.values() for level in times))
     rows = [[who, *(f"{times[level]:.1f}" if level in times else "—" for level in levels)] for who, times in trace.items()]
     return Table(["loop", *(f"{level} dB" for level in levels)], rows)

@@ -39,7 +39,7 @@ def code_digest() -> str:
     """A hash of everything that a chapter's outputs depend on besides its own cells."""
     sources = [ROOT / "dip_blocks.py", ROOT / "requirements.lock"]
     sources += sorted(path for path in (ROOT / "book" / "dip_book").rglob("*") if path.suffix in {".py", ".js", ".css"})
-    sources += sorted((ROOT / "book" / "runs").rglob("run.json"))
+    sources += sorted((ROOT / "book" / "runs").rglob("*.json"))
     digest = hashlib.sha256()
     for path in sources:
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())

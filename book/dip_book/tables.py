@@ -9,10 +9,11 @@ import re
 import statistics
 from pathlib import Path
 
+import numpy as np
 from skimage.metrics import structural_similarity
 
 import dip_blocks
-from dip_book import figures, images, plan, runs
+from dip_book import ceiling, figures, images, plan, runs
 from dip_book.baselines import BASELINES
 from dip_book.provenance import provenance
 
@@ -82,6 +83,44 @@ def mean(values) -> float | None:
     return None if None in values or not values else sum(values) / len(values)
 
 
+#: Title → arguments of `ceiling.closest`.
+CEILINGS = {
+    "bilinear": {"method": "bilinear"},
+    "nearest": {"method": "nearest"},
+    "bilinear, sigmoid": {"method": "bilinear", "sigmoid": True},
+    "nearest, sigmoid": {"method": "nearest", "sigmoid": True},
+}
+
+
+def ceilings_of(image: np.ndarray) -> dict[str, float]:
+    """PSNR in dB of the best that each kind of last ×2 upsampling can draw of a grey picture (H, W)."""
+    return {title: _psnr(ceiling.closest(image, **how), image) for title, how in CEILINGS.items()}
+
+
+def store_ceilings(store: Path = runs.ROOT) -> Path:
+    """Compute the ceilings of the 11 test images and store them, with where they come from."""
+    facts = provenance()
+    facts["what"] = "PSNR in dB of the closest picture that a last x2 upsampling can draw, full size, grey, truth in view"
+    facts["images"] = {}
+    for name in images.STANDARD:
+        image = images.load(name)
+        facts["images"][name] = {"sha256": images.digest(image), **ceilings_of(image)}
+    path = store / "ceilings.json"
+    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def ceilings(store: Path = runs.ROOT) -> Table:
+    """PSNR in dB on the paper's 11 images: reported, and the best that a last ×2 upsampling can draw."""
+    stored = json.loads((store / "ceilings.json").read_text(encoding="utf-8"))["images"]
+    bounds = {f"ceiling: {title}": {name: stored[name][title] for name in images.STANDARD} for title in CEILINGS}
+    return _table({"blog, reported": REPORTED["blog"], **bounds, "paper, reported": REPORTED["paper"]})
+
+
+def _psnr(image: np.ndarray, truth: np.ndarray) -> float:
+    return round(dip_blocks.psnr(dip_blocks.as_image(image), dip_blocks.as_image(truth)), 4)
+
+
 def mean_and_deviation(values, digits: int = 2) -> str | float | None:
     """Mean of several seeds as "30.12 ± 0.05" (sample standard deviation); of one, its value; of none, None."""
     values = list(values)
@@ -96,7 +135,7 @@ def baseline(image: str, method: str, size: int | None = None, p: float = 0.5, s
     x_hat, mask = (tensor[0].numpy() for tensor in dip_blocks.degrade(x, p=p, seed=seed))
     filled = BASELINES[method](x_hat, mask)
     return {
-        "psnr_db": round(dip_blocks.psnr(dip_blocks.as_image(filled), dip_blocks.as_image(x)), 4),
+        "psnr_db": _psnr(filled, x),
         "ssim": round(float(structural_similarity(filled, x, data_range=1.0)), 5),
     }
 
@@ -251,7 +290,7 @@ def precision(store: Path = runs.ROOT) -> Table:
 
 
 #: What the command line prints.
-TABLES = {"standard": standard, "differences": differences, "averaged": averaged, "ssim": ssim, "embedded": embedded, "precision": precision}
+TABLES = {"standard": standard, "differences": differences, "averaged": averaged, "ssim": ssim, "embedded": embedded, "precision": precision, "ceilings": ceilings}
 
 
 def front_picture(store: Path = runs.ROOT) -> Path:

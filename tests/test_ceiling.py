@@ -1,0 +1,66 @@
+"""The ceiling of a last ×2 upsampling: operator, adjoint, projection."""
+
+import numpy as np
+import pytest
+from dip_book import ceiling, images
+
+import dip_blocks
+
+
+def dots(a, b):
+    return float((a * b).sum())
+
+
+@pytest.mark.parametrize("method", ceiling.METHODS)
+@pytest.mark.parametrize("shape", [(8, 8), (6, 10), (32, 2)])
+def test_the_adjoint_is_the_adjoint(method, shape):
+    draw = np.random.default_rng(0).standard_normal
+    for _ in range(5):
+        y, x = draw(shape), draw((2 * shape[0], 2 * shape[1]))
+        assert dots(ceiling.enlarge(y, method), x) == pytest.approx(dots(y, ceiling.adjoint(x, method)), rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ceiling.METHODS)
+def test_the_closest_is_a_projection(method, picture):
+    found = ceiling.closest(picture, method)
+    missing = picture.astype(np.float64) - found
+    inside = (found > 0.001) & (found < 0.999)
+    if inside.all():  # where nothing was clipped, what is left stands at right angles to all enlargements
+        assert np.abs(ceiling.adjoint(missing, method)).max() < 1e-5
+    assert np.allclose(ceiling.closest(found, method), found, atol=1e-5), "an enlargement is its own closest"
+    explicit = ceiling.enlarge(np.eye(16), "bilinear" if method == "bilinear" else "nearest")
+    assert explicit.shape == (32, 32)
+
+
+def test_nearest_is_the_mean_of_each_block(picture):
+    means = picture.reshape(16, 2, 16, 2).mean(axis=(1, 3))
+    assert np.allclose(ceiling.closest(picture, "nearest"), means.repeat(2, 0).repeat(2, 1), atol=1e-5)
+
+
+def test_no_enlargement_is_closer():
+    x = images.load("camera", size=64)
+    best = dip_blocks.psnr(dip_blocks.as_image(ceiling.closest(x)), dip_blocks.as_image(x))
+    for factor in (0.99, 1.01):
+        half = ceiling.closest(x)[::2, ::2] * factor
+        other = np.clip(ceiling.enlarge(half, "bilinear"), 0, 1)
+        assert dip_blocks.psnr(dip_blocks.as_image(other), dip_blocks.as_image(x)) < best
+
+
+def test_a_sigmoid_does_not_lower_the_ceiling():
+    x = images.load("brick", size=64)
+    decibels = [
+        dip_blocks.psnr(dip_blocks.as_image(ceiling.closest(x, sigmoid=sigmoid)), dip_blocks.as_image(x)) for sigmoid in (False, True)
+    ]
+    assert decibels[1] > decibels[0] - 0.05
+
+
+@pytest.mark.parametrize("house", [pytest.param("house", marks=pytest.mark.skipif(not images.available("house"), reason="the test images are not here"))])
+def test_the_known_ceiling_of_house(house):
+    x = images.load(house)
+    assert dip_blocks.psnr(dip_blocks.as_image(ceiling.closest(x)), dip_blocks.as_image(x)) == pytest.approx(33.71, abs=0.01)
+
+
+@pytest.mark.parametrize(("image", "method", "words"), [((7, 8), "bilinear", "even"), ((8, 8), "bicubic", "bilinear, nearest"), ((8, 8, 3), "nearest", "grey")])
+def test_what_has_no_ceiling_is_refused(image, method, words):
+    with pytest.raises(ValueError, match=words):
+        ceiling.closest(np.zeros(image), method)
