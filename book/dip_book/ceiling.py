@@ -37,7 +37,8 @@ def closest(image: np.ndarray, method: str = "bilinear", sigmoid: bool = False) 
         sigmoid: with a sigmoid behind the upsampling.  The problem is then no longer convex: what is
             found is at least as good as the best without, but a better one is not excluded.
 
-    Returns (H, W), float32, clipped to [0, 1].  Raises ValueError for another method or an odd size.
+    Returns (H, W), float64; without the sigmoid it is the least-squares projection itself, whose
+    values may lie slightly outside [0, 1].  Raises ValueError for another method or an odd size.
     """
     if method not in METHODS:
         raise ValueError(f"The upsampling is one of {', '.join(METHODS)}, not '{method}'.")
@@ -55,7 +56,7 @@ def closest(image: np.ndarray, method: str = "bilinear", sigmoid: bool = False) 
         raise ArithmeticError("The conjugate gradients did not converge.")
     linear = enlarge(half.reshape(shape), method)
     if not sigmoid:
-        return np.clip(linear, 0, 1).astype(np.float32)
+        return linear
 
     def squares(y):
         drawn = 1 / (1 + np.exp(-enlarge(y.reshape(shape), method)))
@@ -64,8 +65,7 @@ def closest(image: np.ndarray, method: str = "bilinear", sigmoid: bool = False) 
 
     start = np.clip(half, 0.02, 0.98)
     found = minimize(squares, np.log(start / (1 - start)), jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxfun": 1000})
-    drawn = 1 / (1 + np.exp(-enlarge(found.x.reshape(shape), method)))
-    return drawn.astype(np.float32)
+    return 1 / (1 + np.exp(-enlarge(found.x.reshape(shape), method)))
 
 
 def _batch(image: np.ndarray) -> torch.Tensor:
