@@ -312,6 +312,9 @@ class Recipe:
 
     def __post_init__(self):
         check_config(self.config)
+        for name, value in self.as_dict().items():
+            if name != "config" and not isinstance(value, (int, float)):
+                raise ValueError(f"{name} must be a number, not {value!r}.")
         for name, ok, need in (
             ("z_channels", self.z_channels >= 1, "at least 1"),
             ("z_scale", self.z_scale > 0, "above 0"),

@@ -62,6 +62,15 @@ def test_what_is_stored_is_what_was_measured(tmp_path):
     assert run.history[-1].loss == pytest.approx(result.history[-1].loss, rel=1e-5)
 
 
+def test_choices_of_the_network_can_be_changed():
+    spec = replace(SPEC, changes=(("skip_from", "input"), ("connect", False), ("channels_skip", 2.0), ("depth", 3.0)))
+    assert str(spec.path.parts[0]) == "tiny+skip_from=input+connect=false+channels_skip=2+depth=3"
+    config = spec.resolved().config
+    assert config["skip_from"] == "input" and config["connect"] is False
+    assert config["channels_skip"] == [2, 2, 2] and config["channels_down"] == [8, 8, 8]
+    assert dip_blocks.RECIPES["tiny"].config == small_config(), "the named recipe is as before"
+
+
 def test_changes_and_iterations_are_part_of_the_name():
     spec = replace(SPEC, changes=(("lr", 0.01), ("jump", 3.0)), iterations=7, seed=2, p=0.25)
     assert str(spec.path) == "tiny+lr=0.01+jump=3/camera-32/seed2-p0.25-7it"
@@ -76,6 +85,9 @@ def test_changes_and_iterations_are_part_of_the_name():
         ({"changes": (("learning_rate", 1.0),)}, "no value 'learning_rate'.*lr"),
         ({"changes": (("config", 1.0),)}, "no value 'config'"),
         ({"changes": (("lr", -1.0),)}, "lr must be above 0"),
+        ({"changes": (("lr", "fast"),)}, "lr must be a number"),
+        ({"changes": (("skip_from", "middle"),)}, "skip_from must be one of"),
+        ({"changes": (("depth", 0.0),)}, "one length"),
     ],
 )
 def test_a_wrong_spec(change, words):

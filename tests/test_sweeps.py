@@ -486,7 +486,7 @@ def test_every_table_is_printed(capsys, name):
     [
         (["run", "nowhere.png"], "There is no picture"),
         (["run", "camera", "--recipe", "good"], "No recipe is called"),
-        (["run", "camera", "--set", "lr"], "KEY=NUMBER"),
+        (["run", "camera", "--set", "lr"], "KEY=VALUE"),
         (["run"], "Name at least one picture"),
         (["run", "camera", "--missing", "table"], "not both"),
         (["show", "blog/nothing/here"], "does not hold a whole stored run"),

@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("image", nargs="*", help="names of pictures, or files")
     run.add_argument("--missing", nargs="*", metavar="GROUP", choices=list(plan.WANTED), help=f"what the book lacks, of {', '.join(plan.WANTED)}; of all if none is named")
     run.add_argument("--recipe", default="blog", help="a named recipe of dip_blocks (default: blog)")
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the recipe, e.g. lr=0.01")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the recipe or one choice of its network, e.g. lr=0.01, skip_from=input, channels_skip=16, depth=4")
     run.add_argument("--size", type=int, help="shrink the middle square to this many pixels a side (default: as it is)")
     run.add_argument("--iterations", type=int, help="fewer (or more) than the recipe's")
     run.add_argument("--seed", type=int, nargs="+", default=[0], help="of mask, weights, z and noise (default: 0)")
@@ -130,16 +130,24 @@ def _specs(asked: argparse.Namespace) -> list[runs.Spec]:
         return plan.missing(asked.missing or None, asked.store)
     if not asked.image:
         raise ValueError("Name at least one picture, or ask for what is --missing. See: python -m dip_book run --help")
-    try:
-        changes = tuple((key, float(value)) for key, value in (word.split("=", 1) for word in asked.set))
-    except ValueError:
-        raise ValueError(f"--set takes KEY=NUMBER, not {' '.join(asked.set)}") from None
+    if wrong := [word for word in asked.set if "=" not in word]:
+        raise ValueError(f"--set takes KEY=VALUE, not {wrong[0]}")
+    changes = tuple((key, _value(text)) for key, text in (word.split("=", 1) for word in asked.set))
     return [
         runs.Spec(
             image, asked.size, asked.recipe, changes, asked.iterations, seed, asked.mask_seed, precision=asked.precision
         )
         for image, seed in product(asked.image, asked.seed)
     ]
+
+
+def _value(text: str) -> float | str | bool:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _executor(scheduler: str | None):

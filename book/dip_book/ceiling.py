@@ -35,7 +35,7 @@ def closest(image: np.ndarray, method: str = "bilinear", sigmoid: bool = False) 
         image: (H, W) in [0, 1], H and W even.
         method: "bilinear" or "nearest".
         sigmoid: with a sigmoid behind the upsampling.  The problem is then no longer convex: what is
-            found is at least as good as the best without, but a better one is not excluded.
+            found bounds the best from below.  (Neither set of pictures contains the other.)
 
     Returns (H, W), float64; without the sigmoid it is the least-squares projection itself, whose
     values may lie slightly outside [0, 1].  Raises ValueError for another method or an odd size.

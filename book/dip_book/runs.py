@@ -54,7 +54,9 @@ class Spec:
     image: str
     size: int | None = 128  # None: as the picture comes
     recipe: str = "blog"
-    changes: tuple[tuple[str, float], ...] = ()  # values of the recipe that differ from its name's
+    #: What differs from the recipe of that name: its values, `dip_blocks.CHOICES` of its network, "depth", or
+    #: one of `dip_blocks.CONFIG_LISTS` with one number for all levels.
+    changes: tuple[tuple[str, float | str | bool], ...] = ()
     iterations: int | None = None  # None: the recipe's
     seed: int = 0  # of weights, z and noise
     mask_seed: int | None = None  # None: the same
@@ -62,14 +64,25 @@ class Spec:
     precision: str | None = None  # of the convolutions; None: the device's default
 
     def resolved(self) -> dip_blocks.Recipe:
-        """The recipe with every change applied; RunError for an unknown name or value."""
+        """The recipe with every change applied; RunError for an unknown name, ValueError for an impossible value."""
         if self.recipe not in dip_blocks.RECIPES:
             raise RunError(f"No recipe is called '{self.recipe}'; there are {', '.join(dip_blocks.RECIPES)}.")
-        known = {f.name for f in fields(dip_blocks.Recipe)} - {"config", "iterations"}
-        for key, _ in self.changes:
-            if key not in known:
-                raise RunError(f"A recipe has no value '{key}' to change; there are {', '.join(sorted(known))}.")
-        recipe = replace(dip_blocks.RECIPES[self.recipe], **dict(self.changes))
+        recipe = dip_blocks.RECIPES[self.recipe]
+        values = {f.name for f in fields(dip_blocks.Recipe)} - {"config", "iterations"}
+        config = {key: list(entry) if isinstance(entry, (list, tuple)) else entry for key, entry in recipe.config.items()}
+        for key, value in self.changes:
+            if key == "depth":
+                config |= {name: (config[name] * int(value))[: int(value)] for name in dip_blocks.CONFIG_LISTS}
+            elif key in dip_blocks.CONFIG_LISTS:
+                config[key] = [int(value)] * len(config[key])
+            elif key in dip_blocks.CHOICES:
+                config[key] = value
+            elif key in values:
+                recipe = replace(recipe, **{key: value})
+            else:
+                known = sorted({*values, *dip_blocks.CONFIG_LISTS, *dip_blocks.CHOICES, "depth"})
+                raise RunError(f"A recipe has no value '{key}' to change; there are {', '.join(known)}.")
+        recipe = replace(recipe, config=config)
         return recipe if self.iterations is None else replace(recipe, iterations=self.iterations)
 
     @property
@@ -80,7 +93,7 @@ class Spec:
     @property
     def path(self) -> Path:
         """Where the run lies, relative to the store."""
-        recipe = "+".join([self.recipe, *(f"{key}={value:g}" for key, value in self.changes)])
+        recipe = "+".join([self.recipe, *(f"{key}={_short(value)}" for key, value in self.changes)])
         size = "" if self.size is None else f"-{self.size}"
         mask = "" if self.mask == self.seed else f"-mask{self.mask}"
         p = "" if self.p == 0.5 else f"-p{self.p:g}"
@@ -247,6 +260,10 @@ def unpack(archive: Path, store: Path = ROOT) -> list[tuple[Path, str]]:
         raise RunError(f"{archive} is not an archive of runs: {error}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _short(value: float | str | bool) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value).lower()
 
 
 def work_name(path: Path) -> str:
