@@ -89,6 +89,29 @@ class Lanczos(nn.Module):
         return F.conv2d(x, self.taps.to(x.dtype).view(1, 1, 1, -1).expand(channels, 1, 1, -1), stride=(1, 2), groups=channels)
 
 
+class Upsample(nn.Upsample):
+    """Doubles height and width.  (N, C, H, W) → (N, C, 2H, 2W).
+
+    PyTorch's own; but its bilinear way back on a GPU gives other sums every time, or is slow.  There,
+    the same is computed from shifted copies: a new pixel is three parts its nearest and one the next.
+    """
+
+    def __init__(self, method: str):
+        super().__init__(scale_factor=2, mode=method)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.from_shifts(x) if self.mode == "bilinear" and x.is_cuda else super().forward(x)
+
+    @staticmethod
+    def from_shifts(x: torch.Tensor) -> torch.Tensor:
+        for dim in (2, 3):
+            n = x.shape[dim]
+            before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, n - 1)], dim)
+            after = torch.cat([x.narrow(dim, 1, n - 1), x.narrow(dim, n - 1, 1)], dim)
+            x = torch.stack([torch.lerp(x, before, 0.25), torch.lerp(x, after, 0.25)], dim + 1).flatten(dim, dim + 1)
+        return x
+
+
 class Down(nn.Sequential):
     """d_i: one level down.  (N, channels_in, H, W) → (N, channels_out, H/2, W/2).
 
@@ -136,7 +159,7 @@ class Up(nn.Module):
             conv(channels_out, channels_out, 1, choices),
             *norm_act(channels_out, choices),
         )
-        stages = [body, nn.Upsample(scale_factor=2, mode=choices["upsampling_method"])]
+        stages = [body, Upsample(choices["upsampling_method"])]
         self.stages = nn.ModuleList(stages if choices["upsampling_position"] == "last" else stages[::-1])
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor | None = None) -> torch.Tensor:
@@ -161,7 +184,7 @@ class Connect(nn.Sequential):
             *norm_act(channels_out, choices),
             conv(channels_out, channels_out, kernel_size, choices),
             *norm_act(channels_out, choices),
-            nn.Upsample(scale_factor=2, mode=choices["upsampling_method"]),
+            Upsample(choices["upsampling_method"]),
         )
 
 
@@ -556,6 +579,7 @@ class Fit:
         cuda, scalar = self.device.type == "cuda", partial(torch.tensor, device=self.device)
         self.lr = scalar(recipe.lr, dtype=torch.float32)
         self.adam = torch.optim.Adam([self.weights], self.lr, fused=cuda or None, foreach=False if not cuda else None, capturable=cuda)
+        self.adam._warned_capturable_if_run_uncaptured = True  # it is run both ways, knowingly
         self.adam.step()  # with a gradient of zero: makes the moments and moves nothing
         moments = self.adam.state[self.weights]
         moments["step"].zero_()
@@ -594,10 +618,10 @@ class Fit:
             jumped = (loss > self.recipe.jump * self.good_loss) & ~self.jumped | ~torch.isfinite(loss)
             self.recoveries.copy_(torch.where(jumped, self.recoveries + 1, self.recoveries * self.jumped))
             for live, good in zip(self.live, self.good):
-                torch.where(jumped, good, live, out=good)  # keep this state, unless it is the bad one
+                torch.where(jumped.to(good.device), good, live, out=good)  # keep this state, unless it is bad
             self.adam.step()
             for live, good in zip(self.live, self.good):
-                torch.where(jumped, good, live, out=live)  # go back: weights, moments, counter
+                torch.where(jumped.to(good.device), good, live, out=live)  # go back: weights, moments, counter
             self.lr.copy_(torch.where(jumped, self.lr * self.recipe.lr_decay, self.lr))
 
             share = torch.where(self.good_loss.isinf(), 1.0, 1 - self.recipe.averaging)  # the first one counts in full
@@ -685,19 +709,24 @@ class Fit:
         if self.device.type != "cuda":
             return False
         before = self.state()
-        aside = torch.cuda.Stream(self.device)
-        try:
-            with torch.cuda.stream(aside):
-                for _ in range(3):  # libraries choose and allocate in their first calls
+        with torch.cuda.device(self.device):
+            main, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+            try:
+                aside.wait_stream(main)
+                with torch.cuda.stream(aside):
+                    for _ in range(3):  # libraries choose and allocate in their first calls
+                        self.step()
+                main.wait_stream(aside)
+                graph = torch.cuda.CUDAGraph()
+                graph.register_generator_state(self.noise)
+                with torch.cuda.graph(graph, stream=aside):
                     self.step()
-            torch.cuda.current_stream(self.device).wait_stream(aside)
-            graph = torch.cuda.CUDAGraph()
-            graph.register_generator_state(self.noise)
-            with torch.cuda.graph(graph):
-                self.step()
-            self._replay = graph.replay
-        except RuntimeError as error:
-            warnings.warn(f"No CUDA graph here, the plain step is used, which is slower: {error}", stacklevel=2)
+                self._replay = graph.replay
+            except RuntimeError as error:
+                torch.cuda.set_stream(main)  # a capture cut short may leave another stream, and a generator, behind
+                torch.cuda.synchronize()
+                self.noise = torch.Generator(self.z.device)
+                warnings.warn(f"No CUDA graph here, the plain step is used, which is slower: {error}", stacklevel=2)
         self.load(before)
         return self._replay is not None
 
@@ -809,10 +838,13 @@ def numerics(device: torch.device, precision: str):
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # an aid for debugging that costs time
     try:
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=precision != "fp32"):
             yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled
 

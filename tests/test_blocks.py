@@ -260,6 +260,18 @@ def test_every_choice_changes_what_the_network_draws():
         assert torch.equal(drawn(**{key: dip_blocks.BLOGS_CHOICES[key]}), blogs)
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 4, 4), (1, 2, 1, 5), (2, 1, 7, 3)])
+def test_upsampling_from_shifts_is_bilinear_upsampling(shape):
+    """What a GPU uses, forward and back, against PyTorch's own."""
+    x = torch.rand(shape, dtype=torch.double, requires_grad=True)
+    weight = torch.rand(*shape[:2], 2 * shape[2], 2 * shape[3], dtype=torch.double)
+    gradients = []
+    for enlarge in (dip_blocks.Upsample("bilinear"), dip_blocks.Upsample.from_shifts):
+        gradients.append(torch.autograd.grad((enlarge(x) * weight).sum(), x)[0])
+        assert torch.allclose(enlarge(x), torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear"))
+    assert torch.allclose(*gradients)
+
+
 def test_lanczos_keeps_what_is_flat_or_slow_and_drops_what_is_too_fine():
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     flat = torch.full((1, 2, 64, 64), 0.7)

@@ -235,7 +235,7 @@ def test_recording_leaves_the_state_as_it_was(picture, recipe, monkeypatch):
 
     pretended = fit.device = mock.Mock(type="cuda")
     monkeypatch.setattr(fit, "step", step)
-    for name in ("Stream", "stream", "current_stream", "graph"):
+    for name in ("Stream", "stream", "current_stream", "graph", "device", "set_stream", "synchronize"):
         monkeypatch.setattr(torch.cuda, name, mock.MagicMock())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: mock.Mock(replay=step))
     assert fit.record() and fit._replay is step

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -160,6 +161,40 @@ def test_a_run_in_progress_elsewhere_is_left_alone(tmp_path):
     assert perform(specs[0], tmp_path).facts["iterations"] == 2, "free again"
 
 
+def test_another_picture_of_the_same_name_is_noticed(tmp_path):
+    for folder, name in (("a", "brick"), ("b", "grass")):
+        (tmp_path / folder).mkdir()
+        images.save_png(tmp_path / folder / "wall.png", images.load(name, size=32))
+    specs = [replace(SPEC, image=str(tmp_path / folder / "wall.png"), iterations=2) for folder in "ab"]
+    perform(specs[0], tmp_path / "store")
+    with pytest.raises(runs.RunError, match="another picture of that name"):
+        perform(specs[1], tmp_path / "store")
+    outcome = [what for _, _, what in sweeps.sweep(specs, tmp_path / "store", device="cpu", progress=False)]
+    assert outcome[0] == "stored already" and "another picture" in outcome[1]
+
+
+def test_a_damaged_run_does_not_stop_a_sweep(tmp_path):
+    specs = [replace(SPEC, iterations=2), replace(SPEC, iterations=3)]
+    (perform(specs[0], tmp_path).folder / "run.json").write_text("{")
+    outcome = [what for _, _, what in sweeps.sweep(specs, tmp_path, device="cpu", progress=False)]
+    assert outcome[0].startswith("failed: ") and outcome[1] == "done"
+
+
+def test_a_history_of_every_zeroth_iteration_is_refused_at_once(tmp_path):
+    with pytest.raises(ValueError, match="1 or more"):
+        perform(SPEC, tmp_path, every=0)
+
+
+def test_a_task_waits_for_a_worker_that_is_still_dying(tmp_path):
+    spec = replace(SPEC, iterations=2)
+    (tmp_path / runs.WORK).mkdir()
+    lock = filelock.FileLock(tmp_path / runs.WORK / f"{runs.work_name(spec.path)}.lock", thread_local=False)
+    lock.acquire()
+    threading.Timer(1.0, lock.release).start()
+    with ThreadPoolExecutor(1) as executor:
+        assert [what for _, _, what in sweeps.sweep([spec], tmp_path, executor=executor, device="cpu")] == ["done"]
+
+
 def test_one_failure_does_not_stop_a_sweep(tmp_path):
     specs = [runs.Spec("nowhere.png", 32, "tiny"), replace(SPEC, iterations=2)]
     outcome = [what for _, _, what in sweeps.sweep(specs, tmp_path, device="cpu", progress=False)]
@@ -243,7 +278,7 @@ def test_a_dask_worker_killed_in_mid_run_loses_nothing(tmp_path):
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
     (tmp_path / "preload.py").write_text(ELSEWHERE + "SLOW = 0.05\n")
     store = tmp_path / "store"
-    specs = [replace(SPEC, seed=seed) for seed in range(4)]
+    specs = [replace(SPEC, seed=seed) for seed in range(5)]
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, preload=str(tmp_path / "preload.py")
@@ -257,10 +292,10 @@ def test_a_dask_worker_killed_in_mid_run_loses_nothing(tmp_path):
             killed = client.run(os.getpid, workers=busy[:1])[busy[0]]
             os.kill(killed, signal.SIGKILL)
         outcome += list(going)
-    assert sorted(spec.seed for spec, _, _ in outcome) == [0, 1, 2, 3]
+    assert sorted(spec.seed for spec, _, _ in outcome) == [0, 1, 2, 3, 4]
     assert {what for _, _, what in outcome} <= {"done", "stored already"}, outcome
     found = runs.find(store)
-    assert len(found) == 4 and all(run.history[-1].iteration == 40 for run in found)
+    assert len(found) == 5 and all(run.history[-1].iteration == 40 for run in found)
     assert not list((store / runs.WORK).glob("*.safetensors"))
 
 
@@ -478,7 +513,7 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
 @pytest.mark.parametrize("name", [name for name in tables.TABLES if name != "embedded"])
 def test_every_table_is_printed(capsys, name):
     assert main(["table", name, "--format", "csv"]) == 0
-    assert "Montage" in capsys.readouterr().out
+    assert ("fp32" if name == "precision" else "Montage") in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

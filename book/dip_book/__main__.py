@@ -135,7 +135,7 @@ def _specs(asked: argparse.Namespace) -> list[runs.Spec]:
     changes = tuple((key, _value(text)) for key, text in (word.split("=", 1) for word in asked.set))
     return [
         runs.Spec(
-            image, asked.size, asked.recipe, changes, asked.iterations, seed, asked.mask_seed, precision=asked.precision
+            str(Path(image).resolve()) if image not in {**images.EMBEDDED, **images.STANDARD} else image, asked.size, asked.recipe, changes, asked.iterations, seed, asked.mask_seed, precision=asked.precision
         )
         for image, seed in product(asked.image, asked.seed)
     ]

@@ -48,6 +48,10 @@ class Straightforward:
         self.good, self.loss, self.psnr = None, math.inf, None
 
     def step(self) -> None:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            self._step()
+
+    def _step(self) -> None:
         output = self.net(self.z + self.recipe.sigma_p * torch.randn_like(self.z))[0]
         loss = dip_blocks.masked_loss(output, self.x_hat, self.mask)
         if not loss.item() <= self.recipe.jump * self.loss:

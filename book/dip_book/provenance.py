@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import os
 import platform
@@ -16,6 +18,7 @@ import torch
 
 import dip_blocks
 
+_CODE = hashlib.sha256(Path(dip_blocks.__file__).read_bytes()).hexdigest()  # as imported, whatever is edited later
 PACKAGES = ("torch", "numpy", "scikit-image", "pillow")
 
 
@@ -30,8 +33,12 @@ def provenance() -> dict:
     }
 
 
+@functools.cache
 def commit() -> dict:
-    """The commit of the code in use, and whether the code differs from it; None outside git."""
+    """The commit of the code in use, and whether the code differs from it; None outside git.
+
+    Asked once, when this module is imported: what is edited later is not what runs.
+    """
     here = Path(__file__).resolve().parent
 
     def git(*words):
@@ -47,7 +54,7 @@ def commit() -> dict:
 
 def code_digest() -> str:
     """SHA-256 of ``dip_blocks.py``: a run begun with one version of it is not continued with another."""
-    return hashlib.sha256(Path(dip_blocks.__file__).read_bytes()).hexdigest()
+    return _CODE
 
 
 def describe_device(device: str | torch.device) -> str:
@@ -57,8 +64,16 @@ def describe_device(device: str | torch.device) -> str:
     return f"{device} ({_processor()})"
 
 
+def forget_peak(device: str | torch.device) -> None:
+    """Let `peak_memory` begin anew, where the system can (CUDA, Linux)."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory(device: str | torch.device) -> int | None:
-    """Largest memory use so far, MiB: of the GPU where one was used, else of this process."""
+    """Largest memory use since `forget_peak`, MiB: of the GPU where one was used, else of this process."""
     if torch.device(device).type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20)
     try:  # getrusage would count what the parent process had before it started this one
@@ -89,3 +104,6 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+commit()

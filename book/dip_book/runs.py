@@ -78,7 +78,8 @@ class Spec:
             elif key in dip_blocks.CHOICES:
                 config[key] = value
             elif key in values:
-                recipe = replace(recipe, **{key: value})
+                whole = isinstance(getattr(recipe, key), int) and isinstance(value, float) and value == int(value)
+                recipe = replace(recipe, **{key: int(value) if whole else value})
             else:
                 known = sorted({*values, *dip_blocks.CONFIG_LISTS, *dip_blocks.CHOICES, "depth"})
                 raise RunError(f"A recipe has no value '{key}' to change; there are {', '.join(known)}.")
@@ -160,9 +161,13 @@ def write(store: Path, path: Path, run: Run) -> Run:
 
 def _move(draft: Path, folder: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
+    old = draft.with_name(draft.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
-        shutil.rmtree(folder)
-    return draft.rename(folder)
+        folder.rename(old)
+    draft.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return folder
 
 
 def read(folder: Path) -> Run:
@@ -237,7 +242,7 @@ def unpack(archive: Path, store: Path = ROOT) -> list[tuple[Path, str]]:
     shutil.rmtree(draft, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as file:
-            for name in file.namelist():
+            for name in (name for name in file.namelist() if not name.endswith("/")):
                 place = PurePosixPath(name)
                 if place.is_absolute() or ".." in place.parts or len(place.parts) not in (4, 5) or "\\" in name:
                     raise RunError(f"{archive} holds '{name}', which is no part of a stored run.")
@@ -253,7 +258,8 @@ def unpack(archive: Path, store: Path = ROOT) -> list[tuple[Path, str]]:
                 same = _contents(path) == _contents(store / place)
                 report.append((place, "there already" if same else "kept ours"))
             else:
-                _move(path, store / place)
+                (store / place).parent.mkdir(parents=True, exist_ok=True)
+                path.rename(store / place)
                 report.append((place, "new"))
         return report
     except (zipfile.BadZipFile, OSError) as error:

@@ -25,7 +25,7 @@ from skimage.metrics import structural_similarity
 
 import dip_blocks
 from dip_book import images, runs
-from dip_book.provenance import code_digest, describe_device, peak_memory, provenance
+from dip_book.provenance import code_digest, describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs import ROOT, WORK, Run, Spec
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
@@ -71,20 +71,22 @@ def perform(
     return _perform(spec, store, device, every, progress, again, checkpoint_s)[0]
 
 
-def _perform(spec, store, device, every, progress, again, checkpoint_s) -> tuple[Run, bool]:
-    """As `perform`; also says whether the run was made now."""
+def _perform(spec, store, device, every, progress, again, checkpoint_s, patience=0.0) -> tuple[Run, bool]:
+    """As `perform`; also says whether the run was made now.  Waits ``patience`` seconds for the lock."""
+    if every < 1:
+        raise ValueError(f"Write the history every 1 or more iterations, not every {every}.")
     recipe, place = spec.resolved(), store / spec.path
     work = store / WORK
     work.mkdir(parents=True, exist_ok=True)
     saved = work / f"{runs.work_name(spec.path)}.safetensors"
-    lock = filelock.FileLock(work / f"{runs.work_name(spec.path)}.lock", timeout=0)
+    lock = filelock.FileLock(work / f"{runs.work_name(spec.path)}.lock", timeout=patience)
     try:
         lock.acquire()
     except filelock.Timeout:
         raise Busy(f"Another process is making {spec.path}.") from None
     try:
         if place.exists() and not again:
-            return runs.read(place), False
+            return _check(spec, store), False
         x = images.load(spec.image, size=spec.size)
         x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.mask)
         device = str(device or dip_blocks.best_device())
@@ -119,6 +121,15 @@ def _perform(spec, store, device, every, progress, again, checkpoint_s) -> tuple
         lock.release()
 
 
+def _check(spec: Spec, store: Path) -> Run:
+    """The stored run; RunError if it is damaged, or of another file of the same name."""
+    run = runs.read(store / spec.path)
+    named = spec.image in images.EMBEDDED or spec.image in images.STANDARD
+    if not named and run.facts["image"]["sha256"] != images.digest(images.load(spec.image, size=spec.size)):
+        raise runs.RunError(f"{spec.path} is stored already, of another picture of that name: rename your file.")
+    return run
+
+
 @contextmanager
 def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float = 0.0):
     """Time what happens inside; gives a function that turns a `dip_blocks.Restoration` into a `Run`.
@@ -129,6 +140,7 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
         spent: seconds that went into the run before.
     """
     device = device or dip_blocks.best_device()
+    forget_peak(device)
     before, started = provenance(), time.perf_counter()
 
     def record(result: dip_blocks.Restoration) -> Run:
@@ -180,17 +192,20 @@ def sweep(
 
     A run that fails does not stop the others.  KeyboardInterrupt leaves what is complete stored.
     """
+    store = Path(store).resolve()  # workers may stand in another folder
     todo = []
     for spec in specs:
         if (store / spec.path).exists() and not options.get("again"):
-            yield spec, runs.read(store / spec.path), "stored already"
+            yield spec, *_outcome(lambda spec=spec: not _check(spec, store), store, spec)
         else:
             todo.append(spec)
     if executor is None:
         for spec in todo:
             yield spec, *_outcome(lambda spec=spec: _perform_task(spec, str(store), threads, options), store, spec)
         return
-    futures = {executor.submit(_perform_task, spec, str(store), threads, {**options, "progress": False}): spec for spec in todo}
+    # A run may come back to a cluster before the worker that was killed over it has let go of its lock.
+    quiet = {"progress": False, "patience": 30.0}
+    futures = {executor.submit(_perform_task, spec, str(store), threads, {**options, **quiet}): spec for spec in todo}
     try:
         for future in as_completed(futures):
             spec = futures[future]
@@ -242,11 +257,11 @@ def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) ->
 def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
     try:
         made = work()
+        return runs.read(store / spec.path), "done" if made else "stored already"
     except Busy:
         return None, "another process is making it"
     except Exception as error:  # whatever it is, the other runs go on
         return None, f"failed: {error}" if str(error) else f"failed: {type(error).__name__}"
-    return runs.read(store / spec.path), "done" if made else "stored already"
 
 
 # Checkpoints ------------------------------------------------------------------------------
