@@ -22,7 +22,7 @@ WANTED: dict[str, list[Spec]] = {
     "embedded": [Spec(name, iterations=1500) for name in images.EMBEDDED],
     # the chapter "How fast": what precision costs in dB; the seeds show what is chance
     "precision": [
-        Spec("camera", iterations=300, seed=seed, precision=precision)
+        Spec("camera", iterations=100, seed=seed, precision=precision)
         for precision, seed in product(("fp32", "bf16"), range(3))
     ],
     # the learning chapter: what counts as a jump

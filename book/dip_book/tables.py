@@ -285,7 +285,7 @@ def _three(value):
 
 
 def precision(store: Path = runs.ROOT) -> Table:
-    """PSNR in dB (raw output) of the camera at 128×128 after 300 iterations in several precisions, by seed."""
+    """PSNR in dB (raw output) of the camera at 128×128 after 100 iterations in several precisions, by seed."""
     wanted, rows = plan.WANTED["precision"], []
     seeds = sorted({spec.seed for spec in wanted})
     for name in dict.fromkeys(spec.precision for spec in wanted):
