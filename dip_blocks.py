@@ -591,7 +591,7 @@ class Fit:
         self.recoveries = scalar(0)  # restorations since the last good step
         self.output, self.averaged = torch.zeros_like(self.x_hat), torch.zeros_like(self.x_hat)
 
-        self.iteration, self.history = 0, []
+        self.iteration, self.history, self.frames = 0, [], {}
         # Notes of the iterations since the last reading.  A GPU is read rarely: reading makes it wait.
         self.notes = torch.zeros(1 if self.device.type == "cpu" else 50, 6, device=self.device)
         self.row = scalar([0])
@@ -676,12 +676,13 @@ class Fit:
         return output.cpu()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Copies of all that the next iteration depends on, and the history: what a checkpoint holds."""
+        """Copies of all that the next iteration depends on, the history, the frames: what a checkpoint holds."""
         parts = {f"live.{i}": tensor for i, tensor in enumerate(self.live)}
         parts |= {f"good.{i}": tensor for i, tensor in enumerate(self.good)}
         parts |= {name: getattr(self, name) for name in ("lr", "good_loss", "jumped", "recoveries", "output", "averaged")}
         history = [[math.nan if value is None else float(value) for value in step] for step in self.history]
         parts["history"] = torch.tensor(history, dtype=torch.float64).reshape(-1, len(Step._fields))
+        parts |= {f"frame.{iteration}": frame for iteration, frame in self.frames.items()}
         return {name: tensor.detach().cpu().clone() for name, tensor in {**parts, "noise": self.noise.get_state()}.items()}
 
     @torch.no_grad()
@@ -697,6 +698,9 @@ class Fit:
                 ]
             else:
                 group, _, index = name.partition(".")
+                if group == "frame":
+                    self.frames[int(index)] = tensor
+                    continue
                 (getattr(self, group)[int(index)] if index else getattr(self, group)).copy_(tensor)
         self.iteration = len(self.history)
         self.row.zero_()
@@ -792,7 +796,7 @@ def restore(
                 end = min((i for i in (*wanted, recipe.iterations) if i > fit.iteration), default=0)
                 fit.run(min(end - fit.iteration, len(fit.notes)))
                 if fit.iteration in wanted:
-                    result.frames[fit.iteration] = fit.output.cpu().clone()
+                    fit.frames[fit.iteration] = fit.output.cpu().clone()
                 last = fit.history[-1]
                 bar.set_postfix(loss=f"{last.loss:.2e}", lr=f"{last.lr:.2g}", refresh=False)
                 bar.update(fit.iteration - bar.n)
@@ -804,7 +808,7 @@ def restore(
         finally:
             bar.close()
         result.image, result.averaged = fit.image(), fit.averaged.cpu().clone()
-    result.history = fit.history
+    result.history, result.frames = fit.history, fit.frames
     return result
 
 

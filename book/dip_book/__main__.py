@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
@@ -152,8 +153,6 @@ def _value(text: str) -> float | str | bool:
 
 def _executor(scheduler: str | None):
     """A Dask cluster's executor; without an address, something that stands for none."""
-    from contextlib import nullcontext
-
     return sweeps.dask_executor(scheduler) if scheduler else nullcontext()
 
 

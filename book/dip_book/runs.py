@@ -218,9 +218,9 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
         read(store / path)  # only whole runs travel
         names = sorted(file for file in (store / path).rglob("*") if file.is_file())
         part = [(file.relative_to(store).as_posix(), file.read_bytes()) for file in names]
-        if _zipped(part) > limit:
+        if len(_zip(part)) > limit:
             raise RunError(f"{path} alone is over {limit_mb:g} MB: allow larger archives.")
-        if parts and _zipped([*parts[-1], *part]) <= limit:
+        if parts and len(_zip([*parts[-1], *part])) <= limit:
             parts[-1] += part
         else:
             parts.append(part)
@@ -299,10 +299,6 @@ def _zip(part: list[tuple[str, bytes]]) -> bytes:
         for name, content in part:
             file.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
-
-
-def _zipped(part: list[tuple[str, bytes]]) -> int:
-    return len(_zip(part))
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

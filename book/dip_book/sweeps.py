@@ -68,10 +68,13 @@ def perform(
         Busy: another process is making the same run.
         KeyboardInterrupt: after an interrupt; at most ``checkpoint_s`` of work is lost.
     """
-    return _perform(spec, store, device, every, progress, again, checkpoint_s)[0]
+    options = {"device": device, "every": every, "progress": progress, "again": again, "checkpoint_s": checkpoint_s}
+    return _perform(spec, store, **options)[0]
 
 
-def _perform(spec, store, device, every, progress, again, checkpoint_s, patience=0.0) -> tuple[Run, bool]:
+def _perform(
+    spec, store, *, device=None, every=10, progress=True, again=False, checkpoint_s=CHECKPOINT_S, patience=0.0
+) -> tuple[Run, bool]:
     """As `perform`; also says whether the run was made now.  Waits ``patience`` seconds for the lock."""
     if every < 1:
         raise ValueError(f"Write the history every 1 or more iterations, not every {every}.")
@@ -92,26 +95,22 @@ def _perform(spec, store, device, every, progress, again, checkpoint_s, patience
         device = str(device or dip_blocks.best_device())
         precision = spec.precision or dip_blocks.best_precision(device)
         key = _key(spec, x, device, precision)
-        state, frames, spent = _load(saved, key)
-        wanted = frame_iterations(recipe.iterations)
+        state, spent = _load(saved, key)
         with recording(spec, x, device, spent=spent) as record:
             clock, begun = time.perf_counter(), time.perf_counter()
 
             def watch(fit: dip_blocks.Fit):
                 nonlocal clock
-                if fit.iteration in wanted:
-                    frames[fit.iteration] = fit.output.cpu().clone()
                 if time.perf_counter() - clock >= checkpoint_s and fit.iteration < recipe.iterations:
-                    _save(saved, key, fit, frames, spent + time.perf_counter() - begun)
+                    _save(saved, key, fit, spent + time.perf_counter() - begun)
                     clock = time.perf_counter()
 
             result = dip_blocks.restore(
                 x_hat, mask, recipe, seed=spec.seed, device=device, precision=precision, truth=x,
-                frames=wanted, progress=progress, resume=state, watch=watch,
+                frames=frame_iterations(recipe.iterations), progress=progress, resume=state, watch=watch,
             )  # fmt: skip
             if result.interrupted:
                 raise KeyboardInterrupt
-            result.frames = frames
             run = record(result)
         kept = [s for s in run.history if s.iteration % every == 0 or s.restored or s.iteration in (1, len(run.history))]
         stored = runs.write(store, spec.path, replace(run, history=kept))
@@ -250,8 +249,7 @@ def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) ->
     """One run, in whichever process; it is then in the store.  Was it made now?"""
     if threads:
         torch.set_num_threads(threads)
-    defaults = {"device": None, "every": 10, "progress": True, "again": False, "checkpoint_s": CHECKPOINT_S}
-    return _perform(spec, Path(store), **{**defaults, **options})[1]
+    return _perform(spec, Path(store), **options)[1]
 
 
 def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
@@ -277,25 +275,22 @@ def _key(spec: Spec, x: np.ndarray, device: str, precision: str) -> str:
     return json.dumps(same, sort_keys=True)
 
 
-def _save(path: Path, key: str, fit: dip_blocks.Fit, frames: dict[int, torch.Tensor], spent: float) -> None:
-    tensors = fit.state() | {f"frame.{iteration}": frame for iteration, frame in frames.items()}
+def _save(path: Path, key: str, fit: dip_blocks.Fit, spent: float) -> None:
     draft = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(tensors, draft, metadata={"key": key, "seconds": f"{spent:.3f}"})
+    save_file(fit.state(), draft, metadata={"key": key, "seconds": f"{spent:.3f}"})
     os.replace(draft, path)
 
 
-def _load(path: Path, key: str) -> tuple[dict | None, dict[int, torch.Tensor], float]:
-    """State, frames and seconds spent; (None, {}, 0) where there is nothing that can be continued."""
+def _load(path: Path, key: str) -> tuple[dict | None, float]:
+    """State and seconds spent; (None, 0) where there is nothing that can be continued."""
     try:
         with safe_open(path, framework="pt") as file:
             if file.metadata()["key"] != key:
-                return None, {}, 0.0
+                return None, 0.0
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-            spent = float(file.metadata()["seconds"])
+            return tensors, float(file.metadata()["seconds"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None, {}, 0.0
-    frames = {int(name.removeprefix("frame.")): tensor for name, tensor in tensors.items() if name.startswith("frame.")}
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith("frame.")}, frames, spent
+        return None, 0.0
 
 
 def _ssim(image: torch.Tensor, truth: torch.Tensor) -> float:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -101,15 +102,8 @@ def ceilings_of(image: np.ndarray) -> dict[str, float]:
 
 def store_ceilings(store: Path = runs.ROOT) -> Path:
     """Compute the ceilings of the 11 test images and store them, with where they come from."""
-    facts = provenance()
-    facts["what"] = "PSNR in dB of the closest picture that a last x2 upsampling can draw, full size, grey, truth in view"
-    facts["images"] = {}
-    for name in images.STANDARD:
-        image = images.load(name)
-        facts["images"][name] = {"sha256": images.digest(image), **ceilings_of(image)}
-    path = store / "ceilings.json"
-    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    return path
+    what = "PSNR in dB of the closest picture that a last x2 upsampling can draw, full size, grey, truth in view"
+    return _store("ceilings.json", what, lambda name: ceilings_of(images.load(name)), store)
 
 
 def ceilings(store: Path = runs.ROOT) -> Table:
@@ -144,15 +138,16 @@ def baseline(image: str, method: str, size: int | None = None, p: float = 0.5, s
 
 def store_baselines(store: Path = runs.ROOT) -> Path:
     """Run both baselines on the 11 test images (mask seed 0) and store the figures, with where they come from."""
-    facts = provenance()
-    facts["what"] = "linear and biharmonic interpolation, 50 % of the pixels known, mask seed 0, grey, full size"
-    facts["images"] = {
-        name: {"sha256": images.digest(images.load(name)), **{method: baseline(name, method) for method in BASELINES}}
-        for name in images.STANDARD
-    }
-    path = store / "baselines.json"
-    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    return path
+    what = "linear and biharmonic interpolation, 50 % of the pixels known, mask seed 0, grey, full size"
+    return _store("baselines.json", what, lambda name: {method: baseline(name, method) for method in BASELINES}, store)
+
+
+def _store(file: str, what: str, figures_of: Callable[[str], dict], store: Path) -> Path:
+    """Figures of each of the 11 test images, under its SHA-256, after who made them."""
+    facts = provenance() | {"what": what}
+    facts["images"] = {n: {"sha256": images.digest(images.load(n)), **figures_of(n)} for n in images.STANDARD}
+    (store / file).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return store / file
 
 
 def stored_baselines(store: Path = runs.ROOT) -> dict:
