@@ -55,8 +55,26 @@ BLOGS_CHOICES = {key: values[0] if isinstance(values, tuple) else values for key
 
 def conv(channels_in: int, channels_out: int, kernel_size: int, choices: dict = BLOGS_CHOICES, stride: int = 1) -> nn.Conv2d:
     """A convolution that keeps height and width, or halves them (stride 2); odd kernels only."""
-    padding = kernel_size // 2
-    return nn.Conv2d(channels_in, channels_out, kernel_size, stride, padding, padding_mode=choices["padding_mode"])
+    kind = Reflecting if choices["padding_mode"] == "reflect" else nn.Conv2d
+    return kind(channels_in, channels_out, kernel_size, stride, kernel_size // 2)
+
+
+class Reflecting(nn.Conv2d):
+    """A convolution that sees the picture mirrored beyond its border, as the supplement has it.
+
+    Made of slices: the way back through PyTorch's own reflection gives other sums every time on a GPU,
+    and it refuses a picture no wider than the border, which is then continued by its last pixels.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for dim, width in zip((2, 3), self.padding):
+            n = x.shape[dim]
+            if width < n:
+                before, after = x.narrow(dim, 1, width).flip(dim), x.narrow(dim, n - 1 - width, width).flip(dim)
+            else:
+                before, after = (x.narrow(dim, i, 1).repeat_interleave(width, dim) for i in (0, n - 1))
+            x = torch.cat([before, x, after], dim)
+        return F.conv2d(x, self.weight, self.bias, self.stride)
 
 
 def normalise(channels: int, choices: dict = BLOGS_CHOICES) -> nn.Module:
@@ -316,6 +334,10 @@ def check_config(config: dict) -> None:
 # --------------------------------------------------------------------------------------
 
 
+#: What z may be made of, and a multiple of how many channels each needs.
+Z_KINDS = {"uniform": 1, "meshgrid": 2, "fourier": 4}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides a run but the image, the mask and the seed.
@@ -324,28 +346,38 @@ class Recipe:
     """
 
     config: dict  # the network, see UNet
+    z_kind: str = "uniform"  # what z is made of, see draw_z
     z_channels: int = 32  # z ∈ R^(32×H×W) …
     z_scale: float = 0.1  # … ~ U(0, 0.1)
     sigma_p: float = 1 / 30  # z is perturbed by N(0, sigma_p²) in every iteration
+    sigma_end: float = 1.0  # share of sigma_p in the last iteration, reached along half a cosine; 1: constant
     iterations: int = 11_000
     lr: float = 0.001  # Adam's learning rate
+    lr_end: float = 1.0  # share of it in the last iteration, likewise
     jump: float = 2.0  # a loss above jump × the previous loss is undone (book, "Learning process")
     lr_decay: float = 0.9  # and the learning rate multiplied by this
+    tv: float = 0.0  # weight of the output's total variation, added to the loss
     averaging: float = 0.99  # decay of the moving average of the outputs, a picture of its own
 
     def __post_init__(self):
         check_config(self.config)
         for name, value in self.as_dict().items():
-            if name != "config" and not isinstance(value, (int, float)):
+            if name not in ("config", "z_kind") and not isinstance(value, (int, float)):
                 raise ValueError(f"{name} must be a number, not {value!r}.")
+        least = Z_KINDS.get(self.z_kind)
+        if least is None:
+            raise ValueError(f"z_kind must be one of {', '.join(Z_KINDS)}, not {self.z_kind!r}.")
         for name, ok, need in (
-            ("z_channels", self.z_channels >= 1, "at least 1"),
+            ("z_channels", self.z_channels >= 1 and self.z_channels % least == 0, f"a multiple of {least}, and at least {least}"),
             ("z_scale", self.z_scale > 0, "above 0"),
             ("sigma_p", self.sigma_p >= 0, "0 or above"),
+            ("sigma_end", self.sigma_end >= 0, "0 or above"),
             ("iterations", self.iterations >= 0, "0 or more"),
             ("lr", 0 < self.lr < math.inf, "above 0"),
+            ("lr_end", 0 <= self.lr_end < math.inf, "0 or above"),
             ("jump", self.jump > 1, "above 1 (math.inf turns backtracking off)"),
             ("lr_decay", 0 < self.lr_decay <= 1, "above 0 and at most 1"),
+            ("tv", 0 <= self.tv < math.inf, "0 (none) or above"),
             ("averaging", 0 <= self.averaging < 1, "0 (no averaging) or above, and below 1"),
         ):
             if not ok:
@@ -383,6 +415,24 @@ PAPER = replace(BLOG, config={**BLOG.config, **SECOND_READING})
 BLOG_LOW_LR = replace(BLOG, lr=0.0001)
 
 RECIPES = {"blog": BLOG, "blog-low-lr": BLOG_LOW_LR, "paper": PAPER}
+
+
+def draw_z(recipe: Recipe, height: int, width: int) -> torch.Tensor:
+    """The network's fixed input z, (1, z_channels, H, W), values between 0 and z_scale.
+
+    "uniform" noise is the paper's for reconstruction; drawn by PyTorch's global generator.  "meshgrid",
+    the paper's for large holes, holds each pixel's two coordinates, repeated to as many channels.
+    "fourier" holds sines and cosines of the coordinates, from one wave a picture up to one in four pixels
+    (Tancik et al., "Fourier Features", NeurIPS 2020).
+    """
+    if recipe.z_kind == "uniform":
+        return recipe.z_scale * torch.rand(1, recipe.z_channels, height, width)
+    grid = torch.stack(torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij"))
+    if recipe.z_kind == "meshgrid":
+        return recipe.z_scale * grid.repeat(recipe.z_channels // 2, 1, 1)[None]
+    waves = torch.logspace(0, math.log2(max(height, width, 4) / 4), recipe.z_channels // 4, base=2)
+    phases = 2 * math.pi * (waves[:, None, None, None] * grid).flatten(0, 1)
+    return recipe.z_scale * (torch.cat([phases.sin(), phases.cos()])[None] + 1) / 2
 
 
 # --------------------------------------------------------------------------------------
@@ -486,6 +536,14 @@ def masked_loss(output: torch.Tensor, x_hat: torch.Tensor, mask: torch.Tensor) -
     return (((output - x_hat) * mask) ** 2).sum() / known_values
 
 
+def total_variation(image: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference of neighbouring pixels, down plus across (anisotropic).  (C, H, W) → a scalar.
+
+    Needs two pixels in either direction.
+    """
+    return image.diff(dim=-2).abs().mean() + image.diff(dim=-1).abs().mean()
+
+
 def psnr(image: torch.Tensor, truth: torch.Tensor) -> float:
     """Peak signal-to-noise ratio in dB, peak 1, over the *whole* image; inf if they are equal."""
     if image.shape != truth.shape:
@@ -560,7 +618,7 @@ class Fit:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net = UNet(recipe.z_channels, channels, recipe.config)
-            z = recipe.z_scale * torch.rand(1, recipe.z_channels, height, width)
+            z = draw_z(recipe, height, width)
         # Tensor cores, and bf16 on a CPU, want the channels innermost; fp32 on a CPU does not.
         layout = torch.contiguous_format if self.precision == "fp32" else torch.channels_last
         self.z = z.to(self.device).contiguous(memory_format=layout)
@@ -577,8 +635,10 @@ class Fit:
         for weight, part in zip(self.net.parameters(), self.weights.grad.split([w.numel() for w in self.net.parameters()])):
             weight.grad = part.view_as(weight)
         cuda, scalar = self.device.type == "cuda", partial(torch.tensor, device=self.device)
-        self.lr = scalar(recipe.lr, dtype=torch.float32)
-        self.adam = torch.optim.Adam([self.weights], self.lr, fused=cuda or None, foreach=False if not cuda else None, capturable=cuda)
+        self.lr = scalar(recipe.lr, dtype=torch.float32)  # as backtracking has left it …
+        self.rate = self.lr.clone()  # … and after the schedule: what Adam uses
+        self.done = scalar(0.0)  # iterations, for the schedules
+        self.adam = torch.optim.Adam([self.weights], self.rate, fused=cuda or None, foreach=False if not cuda else None, capturable=cuda)
         self.adam._warned_capturable_if_run_uncaptured = True  # it is run both ways, knowingly
         self.adam.step()  # with a gradient of zero: makes the moments and moves nothing
         moments = self.adam.state[self.weights]
@@ -604,34 +664,47 @@ class Fit:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             return self.net(z)[0]
 
+    def scheduled(self, end: float) -> torch.Tensor | float:
+        """From 1 in the first iteration to ``end`` in the last, along half a cosine."""
+        if end == 1:
+            return 1.0
+        share = (self.done / max(self.recipe.iterations - 1, 1)).clamp(max=1)
+        return end + (1 - end) * (1 + torch.cos(math.pi * share)) / 2
+
     def step(self) -> None:
         """One iteration of the blog's "Learning process"."""
+        recipe = self.recipe
         perturbation = torch.randn(self.z.shape, generator=self.noise, device=self.device)
-        output = self.draw(self.z + self.recipe.sigma_p * perturbation)
+        output = self.draw(self.z + recipe.sigma_p * self.scheduled(recipe.sigma_end) * perturbation)
         loss = masked_loss(output, self.x_hat, self.mask)
+        if recipe.tv:
+            loss = loss + recipe.tv * total_variation(output)
         self.weights.grad.zero_()
         loss.backward()
         with torch.no_grad():
             loss, output = loss.detach(), output.detach()
             # Just after a restoration the state is the last good one by definition: its loss
             # becomes the reference again, or an unlucky perturbation would stall the run.
-            jumped = (loss > self.recipe.jump * self.good_loss) & ~self.jumped | ~torch.isfinite(loss)
+            jumped = (loss > recipe.jump * self.good_loss) & ~self.jumped | ~torch.isfinite(loss)
             self.recoveries.copy_(torch.where(jumped, self.recoveries + 1, self.recoveries * self.jumped))
             for live, good in zip(self.live, self.good):
                 torch.where(jumped.to(good.device), good, live, out=good)  # keep this state, unless it is bad
+            self.rate.copy_(self.lr * self.scheduled(recipe.lr_end))
             self.adam.step()
             for live, good in zip(self.live, self.good):
                 torch.where(jumped.to(good.device), good, live, out=live)  # go back: weights, moments, counter
-            self.lr.copy_(torch.where(jumped, self.lr * self.recipe.lr_decay, self.lr))
+            self.lr.copy_(torch.where(jumped, self.lr * recipe.lr_decay, self.lr))
+            self.rate.copy_(torch.where(jumped, self.rate * recipe.lr_decay, self.rate))
 
-            share = torch.where(self.good_loss.isinf(), 1.0, 1 - self.recipe.averaging)  # the first one counts in full
+            share = torch.where(self.good_loss.isinf(), 1.0, 1 - recipe.averaging)  # the first one counts in full
             self.averaged.copy_(torch.where(jumped, self.averaged, torch.lerp(self.averaged, output, share)))
             self.output.copy_(output)
             self.good_loss.copy_(torch.where(jumped, self.good_loss, loss))
             self.jumped.copy_(jumped)
-            note = [loss, self.lr, jumped, self.recoveries, self._mse(output), self._mse(self.averaged)]
+            note = [loss, self.rate, jumped, self.recoveries, self._mse(output), self._mse(self.averaged)]
             self.notes.index_copy_(0, self.row, torch.stack([value.float() for value in note])[None])
             self.row += 1
+            self.done += 1
 
     def _mse(self, image: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(self.good_loss) if self.truth is None else (image - self.truth).square().mean()
@@ -703,6 +776,7 @@ class Fit:
                     continue
                 (getattr(self, group)[int(index)] if index else getattr(self, group)).copy_(tensor)
         self.iteration = len(self.history)
+        self.done.fill_(self.iteration)
         self.row.zero_()
 
     def record(self) -> bool:

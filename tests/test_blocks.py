@@ -272,6 +272,24 @@ def test_upsampling_from_shifts_is_bilinear_upsampling(shape):
     assert torch.allclose(*gradients)
 
 
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_reflection_is_pytorchs_where_that_works(kernel):
+    torch.manual_seed(0)
+    ours = dip_blocks.Reflecting(3, 4, kernel, 2, kernel // 2).double()
+    theirs = torch.nn.Conv2d(3, 4, kernel, 2, kernel // 2, padding_mode="reflect").double()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.rand(1, 3, 9, 6, dtype=torch.double, requires_grad=True)
+    assert torch.allclose(ours(x), theirs(x))
+    gradients = [torch.autograd.grad(layer(x).square().sum(), x)[0] for layer in (ours, theirs)]
+    assert torch.allclose(*gradients)
+
+
+@pytest.mark.parametrize("size", [(32, 128), (20, 100), (128, 17)])
+def test_a_long_strip_in_the_second_reading(size):
+    """Its deepest level is one pixel high, which leaves nothing to mirror."""
+    assert UNet(4, 1, {**small_config(5), **SECOND_READING})(torch.rand(1, 4, *size)).shape[-2:] == size
+
+
 def test_lanczos_keeps_what_is_flat_or_slow_and_drops_what_is_too_fine():
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     flat = torch.full((1, 2, 64, 64), 0.7)

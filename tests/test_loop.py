@@ -175,6 +175,65 @@ def test_resuming_changes_nothing(picture, recipe, cut):
     assert whole.history == resumed.history and any(step.restored for step in whole.history)
 
 
+def test_schedules_go_from_one_value_to_the_other(picture, recipe):
+    x_hat, mask = degrade(picture)
+    bent = replace(recipe, lr_end=0.1, iterations=21)
+    rates = [step.lr for step in restore(x_hat, mask, bent, device="cpu", progress=False).history]
+    half_a_cosine = recipe.lr * (0.1 + 0.9 * (1 + np.cos(np.pi * np.linspace(0, 1, 21))) / 2)
+    assert rates == pytest.approx(half_a_cosine, rel=1e-5)
+    plain, same = (restore(x_hat, mask, replace(recipe, **ends), device="cpu", progress=False) for ends in ({}, {"lr_end": 1.0, "sigma_end": 1.0}))
+    assert torch.equal(plain.image, same.image)
+
+
+def test_the_perturbation_fades(picture, recipe, monkeypatch):
+    inputs = []
+    draw = Fit.draw
+    monkeypatch.setattr(Fit, "draw", lambda fit, z: (inputs.append((z - fit.z).std().item()), draw(fit, z))[1])
+    restore(*degrade(picture), replace(recipe, sigma_p=0.1, sigma_end=0.0, iterations=11), device="cpu", progress=False)
+    assert inputs[1] == pytest.approx(0.1, rel=0.1) and inputs[6] == pytest.approx(0.05, rel=0.1)  # the first is a check of the size
+    assert inputs[11] == pytest.approx(0, abs=1e-8)
+
+
+def test_a_scheduled_run_resumes_where_it_was(picture, recipe):
+    x_hat, mask = degrade(picture)
+    bent = replace(recipe, lr=0.3, jump=1.3, lr_end=0.1, sigma_end=0.2)
+    states = {}
+    whole = restore(x_hat, mask, bent, device="cpu", progress=False, watch=lambda fit: states.update({fit.iteration: fit.state()}))
+    resumed = restore(x_hat, mask, bent, device="cpu", progress=False, resume=states[17])
+    assert torch.equal(whole.image, resumed.image) and whole.history == resumed.history
+    assert any(step.restored for step in whole.history)
+
+
+def test_total_variation_smoothes(picture, recipe):
+    assert dip_blocks.total_variation(torch.tensor([[[0.0, 1.0], [0.0, 1.0]]])) == 1
+    noisy = np.clip(picture + 0.1 * np.random.default_rng(0).standard_normal(picture.shape), 0, 1)
+    x_hat, mask = degrade(noisy)
+    plain, flat = (restore(x_hat, mask, replace(recipe, tv=tv), iterations=200, device="cpu", progress=False).image for tv in (0.0, 0.5))
+    assert dip_blocks.total_variation(flat) < 0.7 * dip_blocks.total_variation(plain)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("uniform", 5), ("meshgrid", 2), ("meshgrid", 6), ("fourier", 8)])
+def test_what_z_is_made_of(recipe, kind, channels):
+    recipe = replace(recipe, z_kind=kind, z_channels=channels, z_scale=0.1)
+    z = dip_blocks.draw_z(recipe, 32, 48)
+    assert z.shape == (1, channels, 32, 48) and 0 <= z.min() < 0.02 and 0.08 < z.max() <= 0.1 + 1e-7
+    again = dip_blocks.draw_z(recipe, 32, 48)
+    assert torch.equal(z, again) == (kind != "uniform")
+    if kind == "meshgrid":
+        assert torch.equal(z[0, 0, :, 0], z[0, 0, :, 5]) and torch.equal(z[0, 1, 0], z[0, 1, 5])
+        assert z[0, 0, -1, 0] == z[0, 1, 0, -1] == pytest.approx(0.1)
+    if kind == "fourier":  # as many waves as promised: one over the height, a quarter of the longer side at most
+        spectrum = np.abs(np.fft.rfft(z[0, :, 0, :].numpy() - z[0, :, 0, :].mean(-1, keepdim=True).numpy(), axis=-1))
+        assert spectrum[1].argmax() == 1 and spectrum[3].argmax() in (11, 12)
+
+
+def test_z_has_its_own_needs(recipe):
+    with pytest.raises(ValueError, match="multiple of 4"):
+        replace(recipe, z_kind="fourier", z_channels=6)
+    with pytest.raises(ValueError, match="z_kind must be one of uniform, meshgrid, fourier, not 'sine'"):
+        replace(recipe, z_kind="sine")
+
+
 def test_the_average_is_an_exponential_moving_average(picture, recipe):
     x_hat, mask = degrade(picture)
     result = restore(x_hat, mask, replace(recipe, averaging=0.8), frames=range(1, 31), device="cpu", truth=picture, progress=False)
