@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("image", nargs="*", help="names of pictures, or files")
     run.add_argument("--missing", nargs="*", metavar="GROUP", choices=list(plan.WANTED), help=f"what the book lacks, of {', '.join(plan.WANTED)}; of all if none is named")
     run.add_argument("--recipe", default="blog", help="a named recipe of dip_blocks (default: blog)")
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the recipe or one choice of its network, e.g. lr=0.01, skip_from=input, channels_skip=16, depth=4")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the recipe or one choice of its network, e.g. lr=0.01, skip_from=input, width=64, depth=4")
     run.add_argument("--size", type=int, help="shrink the middle square to this many pixels a side (default: as it is)")
     run.add_argument("--iterations", type=int, help="fewer (or more) than the recipe's")
     run.add_argument("--seed", type=int, nargs="+", default=[0], help="of mask, weights, z and noise (default: 0)")

@@ -54,8 +54,8 @@ class Spec:
     image: str
     size: int | None = 128  # None: as the picture comes
     recipe: str = "blog"
-    #: What differs from the recipe of that name: its values, `dip_blocks.CHOICES` of its network, "depth", or
-    #: one of `dip_blocks.CONFIG_LISTS` with one number for all levels.
+    #: What differs from the recipe of that name: its values, `dip_blocks.CHOICES` of its network, "depth",
+    #: "width" (channels_down and channels_up), or one of `dip_blocks.CONFIG_LISTS` with one number for all levels.
     changes: tuple[tuple[str, float | str | bool], ...] = ()
     iterations: int | None = None  # None: the recipe's
     seed: int = 0  # of weights, z and noise
@@ -73,15 +73,16 @@ class Spec:
         for key, value in self.changes:
             if key == "depth":
                 config |= {name: (config[name] * int(value))[: int(value)] for name in dip_blocks.CONFIG_LISTS}
-            elif key in dip_blocks.CONFIG_LISTS:
-                config[key] = [int(value)] * len(config[key])
+            elif key == "width" or key in dip_blocks.CONFIG_LISTS:
+                for name in ("channels_down", "channels_up") if key == "width" else (key,):
+                    config[name] = [int(value)] * len(config[name])
             elif key in dip_blocks.CHOICES:
                 config[key] = value
             elif key in values:
                 whole = isinstance(getattr(recipe, key), int) and isinstance(value, float) and value == int(value)
                 recipe = replace(recipe, **{key: int(value) if whole else value})
             else:
-                known = sorted({*values, *dip_blocks.CONFIG_LISTS, *dip_blocks.CHOICES, "depth"})
+                known = sorted({*values, *dip_blocks.CONFIG_LISTS, *dip_blocks.CHOICES, "depth", "width"})
                 raise RunError(f"A recipe has no value '{key}' to change; there are {', '.join(known)}.")
         recipe = replace(recipe, config=config)
         return recipe if self.iterations is None else replace(recipe, iterations=self.iterations)
