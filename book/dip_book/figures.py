@@ -161,6 +161,41 @@ def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
     return _closed(figure)
 
 
+def waterfall(start: float, steps: list[tuple[str, list[float]]], first: str, last: str, label: str = "PSNR, dB"):
+    """From one level to another, step by step; each bar is one step, its whisker the standard deviation.
+
+    Args:
+        start: the first level.
+        steps: words → differences to the step before, of which the mean is drawn; empty: not run yet.
+        first, last: the two levels' names.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7.5, 0.42 * (len(steps) + 2) + 0.9), layout="constrained")
+        names, level, span = [first], start, []
+        axis.plot(start, 0, "o", color=INK)
+        for y, (words, differences) in enumerate(steps, 1):
+            names.append(f"+ {words}")
+            if not differences:
+                axis.text(level, y, "not run yet", va="center", color=MUTED, fontsize=9)
+                continue
+            mean = float(np.mean(differences))
+            axis.barh(y, mean, left=level, height=0.55, color=ACCENT if mean >= 0 else WARM)
+            if len(differences) > 1:
+                axis.errorbar(level + mean, y, xerr=np.std(differences, ddof=1), color=INK, lw=1, capsize=3)
+            axis.plot([level + mean] * 2, [y - 0.3, y + 1.3], color=MUTED, lw=0.8)
+            span += [level, level + mean]
+            axis.annotate(f"{mean:+.2f}".replace("-", "−"), (max(level, level + mean), y), (26, 0), textcoords="offset points", va="center", fontsize=9)
+            level += mean
+        names.append(last)
+        axis.plot(level, len(steps) + 1, "o", color=INK)
+        axis.set_yticks(range(len(names)), names)
+        axis.invert_yaxis()
+        low, high = min([start, *span]), max([start, level, *span])
+        axis.set_xlim(low - 0.1 * (high - low) - 0.1, high + 0.25 * (high - low) + 0.1)
+        axis.set_xlabel(label)
+    return _closed(figure)
+
+
 def number(value) -> float | None:
     """The number that a table's cell begins with."""
     return value if value is None or isinstance(value, float) else float(str(value).split()[0])

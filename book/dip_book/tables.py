@@ -173,6 +173,7 @@ def _seeds(run: runs.Run) -> set[int]:
 def seeds_of(recipe: str, image: str, size: int | None, store: Path = runs.ROOT) -> list[runs.Run]:
     """For each seed that was run, its longest run; only those as long as the longest of all, so that equals are averaged."""
     found = [run for run in runs.find(store, recipe=recipe, image=image, size=size) if len(_seeds(run)) == 1]
+    found = [run for run in found if re.fullmatch(r"seed\d+-\d+it", run.folder.name)]  # other p or precision: another question
     most = max((run.facts["iterations"] for run in found), default=0)
     return [run for run in found if run.facts["iterations"] == most]
 

@@ -1,0 +1,124 @@
+"""What each choice is worth: tables and numbers from the stored runs of the ablation and of the ideas.
+
+Everything is paired: a difference is taken between runs of one picture and one seed (of mask, weights
+and noise), and then averaged.  A pair of which one side is missing does not count.
+"""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import dip_blocks
+from dip_book import images, plan, runs
+from dip_book.tables import Table, mean_and_deviation
+
+KIND = "raw"  # what is compared, unless said otherwise: the network's own output
+
+#: Name of a run in `plan.ablation` → words.
+WORDS = {
+    "blog": "**the blog's reading**",
+    **{f"+ {key}": f"+ {words}" for key, words in plan.SWITCHES.items()},
+    **{f"- {key}": f"− {words}" for key, words in plan.SWITCHES.items()},
+    "paper": "**the second reading**",
+}
+
+
+def value(spec: runs.Spec, kind: str = KIND, store: Path = runs.ROOT) -> float | None:
+    """PSNR in dB of one stored run; None while it is missing."""
+    folder = store / spec.path
+    return runs.read(folder).facts["psnr_db"][kind] if folder.exists() else None
+
+
+def values(name: str, kind: str = KIND, store: Path = runs.ROOT) -> dict[tuple[str, int], float]:
+    """(picture, seed) → PSNR of the configuration of `plan.ablation` called ``name``, as far as it was run."""
+    every = {(image, seed): value(plan.ablation(image, seed)[name], kind, store) for image in plan.DEVELOPMENT for seed in plan.SEEDS}
+    return {key: psnr for key, psnr in every.items() if psnr is not None}
+
+
+def paired(a: dict, b: dict) -> list[float]:
+    """The differences a − b over what both have."""
+    return [a[key] - b[key] for key in a if key in b]
+
+
+def switches(store: Path = runs.ROOT) -> Table:
+    """What each switch is worth, alone and when it alone is missing: PSNR in dB of the raw output, 128×128."""
+    pairs = f"{len(plan.DEVELOPMENT) * len(plan.SEEDS)}"
+    header = ["configuration", *(images.title(name) for name in plan.DEVELOPMENT), "against the reading it departs from", f"pairs of {pairs}"]
+    found = {name: values(name, store=store) for name in WORDS}
+    rows = []
+    for name, words in WORDS.items():
+        base = {"+": "blog", "-": "paper"}.get(name[0])
+        differences = paired(found[name], found[base]) if base else []
+        apart = [_signed(differences), len(differences)] if base else ["", ""]
+        rows.append([words, *(mean_and_deviation(_of(found[name], image)) for image in plan.DEVELOPMENT), *apart])
+    return Table(header, rows)
+
+
+def way(store: Path = runs.ROOT) -> list[tuple[str, list[float]]]:
+    """The waterfall: words of each step → its paired differences to the step before."""
+    before, steps = values("blog", store=store), []
+    for key, words in plan.SWITCHES.items():
+        after = values(f"to {key}", store=store)
+        steps.append((words, paired(after, before)))
+        before = after
+    return steps
+
+
+def ideas(store: Path = runs.ROOT) -> Table:
+    """Each idea alone against the second reading, seed 0: PSNR in dB of the raw and of the averaged, pasted output."""
+    kinds = {"raw": "raw output", "averaged_pasted": "averaged, pasted"}
+    header = ["idea", *(f"{images.title(image)}: {title}" for image in plan.DEVELOPMENT for title in kinds.values())]
+    base = {(image, kind): value(plan.ablation(image, 0)["paper"], kind, store) for image in plan.DEVELOPMENT for kind in kinds}
+    rows = [["**the second reading**, PSNR", *base.values()]]
+    for words in plan.IDEAS:
+        drawn = {(image, kind): value(plan.idea(words, image), kind, store) for image, kind in base}
+        rows.append([words, *(_signed([drawn[key] - base[key]] if None not in (drawn[key], base[key]) else []) for key in base)])
+    return Table(header, rows)
+
+
+def repeated(store: Path = runs.ROOT) -> Table:
+    """What K runs buy: PSNR in dB of the mean of K averaged outputs, known pixels pasted back, one mask.
+
+    Computed from the stored pictures, which have 8 bits a pixel.
+    """
+    rows, most = [], max(len(plan.repeated(image)) for image in plan.DEVELOPMENT)
+    for image in plan.DEVELOPMENT:
+        folders = [store / spec.path for spec in plan.repeated(image)]
+        made = [runs.read(folder) for folder in folders if folder.exists()]
+        row = []
+        for count in range(1, most + 1):
+            row.append(None)
+            if count <= len(made):
+                mean = torch.from_numpy(np.mean([run.averaged for run in made[:count]], axis=0))[None]
+                x_hat, mask = (torch.from_numpy(array)[None] for array in made[0].degraded())
+                row[-1] = dip_blocks.psnr(dip_blocks.paste(mean, x_hat, mask), torch.from_numpy(made[0].truth())[None])
+        rows.append([images.title(image), *row])
+    return Table(["picture", *(f"mean of {count} runs" if count > 1 else "one run" for count in range(1, most + 1))], rows)
+
+
+def restored(name: str, image: str, seed: int = 0, store: Path = runs.ROOT) -> np.ndarray | None:
+    """What one configuration drew, (H, W); None while it is missing."""
+    folder = store / plan.ablation(image, seed)[name].path
+    return runs.read(folder).restored if folder.exists() else None
+
+
+def steps_drawn(image: str, store: Path = runs.ROOT) -> dict[str, np.ndarray]:
+    """Words → what was drawn after each step of the waterfall, as far as it was run; the truth last."""
+    names = {"the blog's reading": "blog"} | {f"+ {words}": f"to {key}" for key, words in plan.SWITCHES.items()}
+    drawn = {words: restored(name, image, store=store) for words, name in names.items()}
+    return {words: picture for words, picture in drawn.items() if picture is not None} | {"truth": images.load(image, size=128)}
+
+
+def _of(found: dict, image: str) -> list[float]:
+    return [psnr for (name, _), psnr in found.items() if name == image]
+
+
+def _signed(differences: list[float]) -> str | None:
+    if not differences:
+        return None
+    spread = f" ± {statistics.stdev(differences):.2f}" if len(differences) > 1 else ""
+    return f"{statistics.mean(differences):+.2f}{spread}".replace("-", "−")
