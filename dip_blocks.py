@@ -414,7 +414,15 @@ PAPER = replace(BLOG, config={**BLOG.config, **SECOND_READING})
 #: The same with the other learning rate the blog gives, in its section on the learning process.
 BLOG_LOW_LR = replace(BLOG, lr=0.0001)
 
-RECIPES = {"blog": BLOG, "blog-low-lr": BLOG_LOW_LR, "paper": PAPER}
+#: Past the paper: chosen on two free pictures at 128×128 in short runs (book, "Closing the gap").
+BEST = replace(PAPER, sigma_p=1 / 90, lr=0.003)
+
+#: As good as a minute of two CPU cores at 128×128 makes it: half the width, and a shorter memory of the average.
+QUICK = replace(
+    BEST, config={**BEST.config, "channels_down": [64] * 5, "channels_up": [64] * 5}, iterations=400, averaging=0.97
+)
+
+RECIPES = {"blog": BLOG, "blog-low-lr": BLOG_LOW_LR, "paper": PAPER, "best": BEST, "quick": QUICK}
 
 
 def draw_z(recipe: Recipe, height: int, width: int) -> torch.Tensor:

@@ -67,6 +67,8 @@ def test_choices_of_the_network_can_be_changed():
     assert str(spec.path.parts[0]) == "tiny+skip_from=input+connect=false+channels_skip=2+depth=3"
     config = spec.resolved().config
     assert config["skip_from"] == "input" and config["connect"] is False
+    wide = replace(SPEC, changes=(("width", 5.0),)).resolved().config
+    assert wide["channels_down"] == wide["channels_up"] == [5, 5] and wide["channels_skip"] == [4, 4]
     assert config["channels_skip"] == [2, 2, 2] and config["channels_down"] == [8, 8, 8]
     assert dip_blocks.RECIPES["tiny"].config == small_config(), "the named recipe is as before"
 
@@ -81,7 +83,7 @@ def test_changes_and_iterations_are_part_of_the_name():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"recipe": "best"}, "No recipe is called 'best'; there are blog"),
+        ({"recipe": "good"}, "No recipe is called 'good'; there are blog"),
         ({"changes": (("learning_rate", 1.0),)}, "no value 'learning_rate'.*lr"),
         ({"changes": (("config", 1.0),)}, "no value 'config'"),
         ({"changes": (("lr", -1.0),)}, "lr must be above 0"),

@@ -8,7 +8,10 @@ from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
-from dip_book import bench, images, plan, runs, sweeps, tables
+from dip_book import ablation, bench, images, plan, runs, sweeps, tables
+
+#: What `table` prints.
+TABLES = tables.TABLES | {"switches": ablation.switches, "ideas": ablation.ideas, "repeated": ablation.repeated}
 
 EPILOG = """\
 A first session, from a clone of the repository:
@@ -70,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("run", help="its path, as `status` prints it")
 
     table = command("table", "print a table of the book")
-    table.add_argument("name", choices=list(tables.TABLES), help="; ".join(f"{name}: {make.__doc__.splitlines()[0]}" for name, make in tables.TABLES.items()))
+    table.add_argument("name", choices=list(TABLES), help="; ".join(f"{name}: {make.__doc__.splitlines()[0]}" for name, make in TABLES.items()))
     table.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown")
 
     pack = command("pack", "copy stored runs into archives of at most 15 MB each")
@@ -189,7 +192,7 @@ def _show(asked: argparse.Namespace) -> int:
 
 
 def _table(asked: argparse.Namespace) -> int:
-    print(tables.TABLES[asked.name](store=asked.store).to(asked.format))
+    print(TABLES[asked.name](store=asked.store).to(asked.format))
     return 0
 
 

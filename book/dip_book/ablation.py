@@ -35,8 +35,12 @@ def value(spec: runs.Spec, kind: str = KIND, store: Path = runs.ROOT) -> float |
 
 def values(name: str, kind: str = KIND, store: Path = runs.ROOT) -> dict[tuple[str, int], float]:
     """(picture, seed) → PSNR of the configuration of `plan.ablation` called ``name``, as far as it was run."""
-    every = {(image, seed): value(plan.ablation(image, seed)[name], kind, store) for image in plan.DEVELOPMENT for seed in plan.SEEDS}
-    return {key: psnr for key, psnr in every.items() if psnr is not None}
+    return {key: run.facts["psnr_db"][kind] for key, run in _runs(name, store).items()}
+
+
+def _runs(name: str, store: Path) -> dict[tuple[str, int], runs.Run]:
+    folders = {(image, seed): store / plan.ablation(image, seed)[name].path for image in plan.DEVELOPMENT for seed in plan.SEEDS}
+    return {key: runs.read(folder) for key, folder in folders.items() if folder.exists()}
 
 
 def paired(a: dict, b: dict) -> list[float]:
@@ -47,14 +51,16 @@ def paired(a: dict, b: dict) -> list[float]:
 def switches(store: Path = runs.ROOT) -> Table:
     """What each switch is worth, alone and when it alone is missing: PSNR in dB of the raw output, 128×128."""
     pairs = f"{len(plan.DEVELOPMENT) * len(plan.SEEDS)}"
-    header = ["configuration", *(images.title(name) for name in plan.DEVELOPMENT), "against the reading it departs from", f"pairs of {pairs}"]
+    against = "against the reading it departs from"
+    header = ["configuration", *(images.title(name) for name in plan.DEVELOPMENT), against, f"pairs of {pairs}", "restorations a run"]
     found = {name: values(name, store=store) for name in WORDS}
     rows = []
     for name, words in WORDS.items():
         base = {"+": "blog", "-": "paper"}.get(name[0])
         differences = paired(found[name], found[base]) if base else []
         apart = [_signed(differences), len(differences)] if base else ["", ""]
-        rows.append([words, *(mean_and_deviation(_of(found[name], image)) for image in plan.DEVELOPMENT), *apart])
+        struck = [run.facts["restorations"] for run in _runs(name, store).values()]
+        rows.append([words, *(mean_and_deviation(_of(found[name], image)) for image in plan.DEVELOPMENT), *apart, f"{statistics.mean(struck):.1f}" if struck else None])
     return Table(header, rows)
 
 

@@ -87,8 +87,16 @@ WANTED: dict[str, list[Spec]] = {
     "table": [Spec(name, None) for name in images.STANDARD],
     "table-low-lr": [Spec(name, None, "blog-low-lr") for name in images.STANDARD],
     "table-seeds": [Spec(name, None, seed=seed) for seed, name in product((1, 2), images.STANDARD)],
+    # closing the gap: the final recipes on the 11, once; the seeds confirm
+    "paper": [Spec(name, None, "paper") for name in images.STANDARD],
+    "best": [Spec(name, None, "best") for name in images.STANDARD],
+    "final-seeds": [Spec(name, None, recipe, seed=seed) for seed, recipe, name in product((1, 2), ("paper", "best"), images.STANDARD)],
+    "quick": [Spec(name, 128, "quick") for name in images.EMBEDDED],
     # the same as far as two CPU cores get; shown, and marked, where the full run is missing
     "table-short": [Spec(name, None, iterations=2000) for name in ("house", "cameraman", "montage", "peppers")],
+    "final-short": [
+        Spec(name, None, recipe, iterations=1000) for recipe, name in product(("best", "paper"), ("house", "cameraman", "montage", "peppers"))
+    ],
     # the learning and results chapters: pictures that may be shipped, small enough for a CPU
     "embedded": [Spec(name, iterations=1500) for name in images.EMBEDDED],
     # the chapter "How fast": what precision costs in dB; the seeds show what is chance

@@ -1,0 +1,107 @@
+"""What the ablation's tables say of stored runs: paired, complete, and silent about what is missing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from dip_book import ablation, figures, images, plan, runs
+
+import dip_blocks
+
+
+def store(folder, spec: runs.Spec, psnr: float, averaged=None):
+    """A stored run with a given PSNR, as far as these tables look at it."""
+    x = images.load(spec.image, size=spec.size)
+    facts = {
+        "format": runs.FORMAT, "image": {"name": spec.image, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
+        "p": spec.p, "seeds": {"mask": spec.mask, "weights, z and noise": spec.seed}, "iterations": 500, "recipe_iterations": 11_000, "restorations": 3,
+        "psnr_db": dict.fromkeys(runs.KINDS, psnr), "ssim": dict.fromkeys(runs.KINDS, 0.9),
+    }  # fmt: skip
+    runs.write(folder, spec.path, runs.Run(facts, [], np.zeros_like(x), averaged))
+
+
+def row(table, words):
+    (found,) = (row for row in table.rows if row[0].strip("*") == words)
+    return found[1:]
+
+
+def test_the_ways_ends_are_the_two_readings_and_every_step_is_one_switch():
+    assert set(plan.SWITCHES) == set(dip_blocks.SECOND_READING)
+    for image in plan.DEVELOPMENT:
+        named = plan.ablation(image, 1)
+        configs = {name: {**dip_blocks.BLOGS_CHOICES, **spec.resolved().config} for name, spec in named.items()}
+        before = configs["blog"]
+        for key in plan.SWITCHES:
+            after = configs[f"to {key}"]
+            assert [k for k in after if after[k] != before[k]] == [key]
+            assert [k for k in after if configs[f"+ {key}"][k] != configs["blog"][k]] == [key]
+            assert [k for k in after if configs[f"- {key}"][k] != configs["paper"][k]] == [key]
+            before = after
+        assert before == configs["paper"] and {spec.mask for spec in named.values()} == {1}
+
+
+def test_choices_are_made_on_pictures_that_are_not_in_the_table():
+    groups = ("ablation", "ideas", "repeated")
+    assert not {spec.image for group in groups for spec in plan.WANTED[group]} & set(images.STANDARD)
+
+
+def test_every_idea_changes_something():
+    base = plan.ablation("camera", 0)["paper"].resolved()
+    resolved = [plan.idea(words, "camera").resolved() for words in plan.IDEAS]
+    assert all(recipe != base for recipe in resolved)
+    assert len({str(recipe) for recipe in resolved}) == len(resolved)
+
+
+def test_differences_are_paired(tmp_path):
+    for seed, (blog, switched) in enumerate(((20.0, 21.0), (30.0, 31.5))):
+        store(tmp_path, plan.ablation("camera", seed)["blog"], blog)
+        store(tmp_path, plan.ablation("camera", seed)["+ skip_from"], switched)
+    store(tmp_path, plan.ablation("astronaut", 0)["+ skip_from"], 99.0)  # nothing to be compared with
+    table = ablation.switches(tmp_path)
+    assert row(table, "+ skips leave above d_i") == ["26.25 ± 7.42", 99.0, "+1.25 ± 0.35", 2, "3.0"]
+    assert row(table, "the second reading")[:2] == [None, None] and row(table, "− reflection for zeros")[2:] == [None, 0, None]
+    assert "not run yet" in table.to("markdown")
+
+
+def test_the_way_and_its_picture(tmp_path):
+    named = plan.ablation("camera", 0)
+    keys = list(plan.SWITCHES)
+    for psnr, name in zip((20.0, 24.0, 23.5), ("blog", f"to {keys[0]}", f"to {keys[1]}")):
+        store(tmp_path, named[name], psnr)
+    way = ablation.way(tmp_path)
+    assert [differences for _, differences in way] == [[4.0], [-0.5], [], [], []]
+    figure = figures.waterfall(20.0, way, "one", "other")
+    words = {text.get_text() for text in figure.axes[0].texts}
+    assert {"+4.00", "−0.50", "not run yet"} <= words
+    assert list(ablation.steps_drawn("camera", tmp_path)) == ["the blog's reading", *(f"+ {plan.SWITCHES[key]}" for key in keys[:2]), "truth"]
+
+
+def test_ideas(tmp_path):
+    store(tmp_path, plan.ablation("camera", 0)["paper"], 25.0)
+    store(tmp_path, plan.idea("no skips", "camera"), 24.0)
+    table = ablation.ideas(tmp_path)
+    assert row(table, "no skips") == ["−1.00", "−1.00", None, None] and row(table, "width 32") == [None] * 4
+
+
+def test_the_mean_of_several_runs(tmp_path):
+    x = images.load("camera", size=128)
+    errors = np.random.default_rng(0).normal(0, 0.05, (2, *x.shape)).astype(np.float32)
+    for spec, error in zip(plan.repeated("camera"), errors):
+        store(tmp_path, spec, 20.0, np.clip(x + error, 0, 1))
+    one, two, three, four = row(ablation.repeated(tmp_path), "Camera")
+    assert two - one == pytest.approx(3, abs=0.4) and three is four is None  # independent errors: half the square
+    mask = dip_blocks.bernoulli_mask(128, 128)
+    pasted = dip_blocks.paste(torch.from_numpy(np.clip(x + errors[0], 0, 1))[None], torch.from_numpy(x)[None], mask)
+    assert one == pytest.approx(dip_blocks.psnr(pasted, torch.from_numpy(x)[None]), abs=0.05)
+
+
+def test_runs_of_other_precision_are_no_further_seeds(tmp_path):
+    from dip_book import tables
+
+    spec = runs.Spec("house", None, iterations=500)
+    x = np.zeros((8, 8), np.float32)
+    for chosen in (spec, replace(spec, seed=1, precision="bf16"), replace(spec, seed=2, p=0.3)):
+        facts = {"format": runs.FORMAT, "image": {"name": "house", "size": None}, "seeds": {"mask": chosen.seed, "weights": chosen.seed}, "iterations": 500}
+        runs.write(tmp_path, chosen.path, runs.Run(facts, [], x))
+    assert [run.facts["seeds"]["mask"] for run in tables.seeds_of("blog", "house", None, tmp_path)] == [0]
