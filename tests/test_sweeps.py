@@ -510,7 +510,7 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
     assert capsys.readouterr().out.count(": new") == 3
 
 
-@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("embedded", "repeated")])
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("embedded", "quick", "repeated")])
 def test_every_table_is_printed(capsys, name):
     assert main(["table", name, "--format", "csv"]) == 0
     first = {"precision": "fp32", "switches": "the blog's reading", "ideas": "the second reading"}
