@@ -1,5 +1,7 @@
 """The pairs agree, stay light, and their first cell works where nothing is installed."""
 
+import base64
+import io
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ import jupytext
 import nbformat
 import pytest
 from dip_book import notebooks, setup
+from PIL import Image
 
 CHAPTERS = notebooks.texts()
 
@@ -261,3 +264,13 @@ def test_a_failed_installation_is_told_in_pips_words(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: failed)
     with pytest.raises(RuntimeError, match="could not install x>=1:\nERROR: no matching distribution"):
         setup.install(["x>=1"])
+
+
+def test_a_drawing_is_stored_with_a_palette():
+    buffer = io.BytesIO()
+    Image.new("RGBA", (40, 30), (17, 128, 140, 255)).save(buffer, "png")
+    light = notebooks._palette(base64.b64encode(buffer.getvalue()).decode())
+    picture = Image.open(io.BytesIO(base64.b64decode(light)))
+    assert picture.mode == "P" and picture.size == (40, 30)
+    assert picture.convert("RGB").getpixel((5, 5)) == (17, 128, 140)
+    assert notebooks._palette(light) == light

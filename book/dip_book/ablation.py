@@ -106,17 +106,17 @@ def repeated(store: Path = runs.ROOT) -> Table:
     return Table(["picture", *(f"mean of {count} runs" if count > 1 else "one run" for count in range(1, most + 1))], rows)
 
 
-def restored(name: str, image: str, seed: int = 0, store: Path = runs.ROOT) -> np.ndarray | None:
-    """What one configuration drew, (H, W); None while it is missing."""
+def run_of(name: str, image: str, seed: int = 0, store: Path = runs.ROOT) -> runs.Run | None:
+    """The run of one configuration of `plan.ablation`; None while it is missing."""
     folder = store / plan.ablation(image, seed)[name].path
-    return runs.read(folder).restored if folder.exists() else None
+    return runs.read(folder) if folder.exists() else None
 
 
 def steps_drawn(image: str, store: Path = runs.ROOT) -> dict[str, np.ndarray]:
     """Words → what was drawn after each step of the waterfall, as far as it was run; the truth last."""
     names = {"the blog's reading": "blog"} | {f"+ {words}": f"to {key}" for key, words in plan.SWITCHES.items()}
-    drawn = {words: restored(name, image, store=store) for words, name in names.items()}
-    return {words: picture for words, picture in drawn.items() if picture is not None} | {"truth": images.load(image, size=128)}
+    made = {words: run_of(name, image, store=store) for words, name in names.items()}
+    return {words: run.restored for words, run in made.items() if run is not None} | {"truth": images.load(image, size=128)}
 
 
 def _of(found: dict, image: str) -> list[float]:
