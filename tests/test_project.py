@@ -107,3 +107,16 @@ def test_no_number_of_the_paper_is_typed_into_a_chapter():
     printed = {f"{value:.2f}" for numbers in tables.REPORTED.values() for value in numbers.values()}
     for path in (ROOT / "notebooks").glob("*.md"):
         assert not printed & set(re.findall(r"\d\d\.\d\d", path.read_text(encoding="utf-8"))), path
+
+
+def test_one_version_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == METADATA["version"] and citation["license"] == METADATA["license"]
+    assert f"version {METADATA['version']}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_workflows_check_what_a_commit_checks():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    tools = [tool for repo in hooks for hook in repo["hooks"] for tool in hook.get("additional_dependencies", [])]
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
+    assert len(tools) == 2 and all(tool in workflow for tool in tools)

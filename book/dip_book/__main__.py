@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import nullcontext
 from itertools import product
@@ -101,6 +102,9 @@ def main(words: list[str] | None = None) -> int:
     asked = parser().parse_args(words)
     try:
         return COMMANDS[asked.command](asked)
+    except BrokenPipeError:  # `| head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
