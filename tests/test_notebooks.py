@@ -12,7 +12,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
-from dip_book import notebooks, setup
+from dip_book import images, notebooks, setup, views
 from PIL import Image
 
 CHAPTERS = notebooks.texts()
@@ -274,3 +274,10 @@ def test_a_drawing_is_stored_with_a_palette():
     assert picture.mode == "P" and picture.size == (40, 30)
     assert picture.convert("RGB").getpixel((5, 5)) == (17, 128, 140)
     assert notebooks._palette(light) == light
+
+
+def test_a_live_figure_is_stored_as_a_still_picture():
+    html = views.mask_view(images.load("camera", 32))._repr_html_()
+    still = notebooks._still(html)
+    assert "<script" in html and not any(tag in still for tag in ("<script", "<style"))
+    assert still.count("<img") == 1 and still.strip().endswith("</div>") and len(still) < 0.8 * len(html)

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -179,8 +180,11 @@ def _light(notebook):
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
             for output in cell.outputs:
-                if "image/png" in output.get("data", {}):
-                    output.data["image/png"] = _palette(output.data["image/png"])
+                data = output.get("data", {})
+                if "image/png" in data:
+                    data["image/png"] = _palette(data["image/png"])
+                if "dip-view" in data.get("text/html", ""):
+                    data["text/html"] = _still(data["text/html"])
     return notebook
 
 
@@ -197,12 +201,21 @@ def _palette(png: str) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def _still(html: str) -> str:
+    """A live figure without its script and data: the static picture, which is what GitHub's preview shows anyway.
+
+    Running the cell brings the live one back.
+    """
+    return re.sub(r"<(script|style)\b.*?</\1>\s*", "", html, flags=re.DOTALL)
+
+
 def _code(notebook) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def _digest(notebook) -> str:
-    cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+    kept = ("tags", "mystnb", "jupyter")  # captions, prompts; not what executing leaves behind
+    cells = [(cell.cell_type, cell.source, {key: cell.metadata[key] for key in kept if key in cell.metadata}) for cell in notebook.cells]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
 
 

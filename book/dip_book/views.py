@@ -62,19 +62,26 @@ def mask_view(image: np.ndarray) -> View:
 
 
 def explorer(runs: list[Run]) -> View:
-    """Stored runs to choose from: before/after comparison, and curves of loss, PSNR and learning rate."""
+    """Runs to choose from by picture and recipe: what was given beside what came out, iteration by iteration.
+
+    A scrubber goes through the frames that a run stored, with a cursor in the curves of loss, PSNR and
+    learning rate; the last stop is the run's final output.  A run without frames shows that alone.
+    """
     first = runs[0]
     fallback = figures.run_summary(first)
     entries = []
     for run in runs:
         x_hat, _ = run.degraded()
+        recipe = run.facts["recipe"]
         entries.append(
             {
-                "title": images.title(run.facts["image"]["name"]) + run.facts.get("note", ""),
+                "title": images.title(run.facts["image"]["name"]),
+                "recipe": f"{recipe['name']}, {run.facts['iterations']:,} iterations" + run.facts.get("note", ""),
                 "facts": describe(run),
                 "truth": _image_url(run.truth()),
                 "degraded": _image_url(x_hat, lossless=True),
                 "restored": _image_url(run.restored),
+                "frames": [{"iteration": iteration, "url": _image_url(frame)} for iteration, frame in run.frames.items()],
                 "history": _columns(run),
             }
         )

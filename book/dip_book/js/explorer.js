@@ -1,4 +1,4 @@
-// Runs side by side: which picture, what went in against what came out, and how the run went.
+// Runs side by side: which picture and recipe, what went in against what came out, iteration by iteration.
 const NS = "http://www.w3.org/2000/svg";
 
 function node(name, attributes, parent, text) {
@@ -32,44 +32,129 @@ function chart(parent, { title, x, y, log = false, marks = [] }) {
     const mark = node("path", { d: `M${px(v)},${height - bottom} l-4,7 l8,0 z`, class: "dip-mark" }, svg);
     node("title", {}, mark, `restored in iteration ${v}`);
   }
+  const line = node("line", { y1: top, y2: height - bottom, class: "dip-cursor" }, svg);
+  const dot = node("circle", { r: 3.5, class: "dip-dot" }, svg);
+  return (iteration) => {
+    const i = nearest(x, iteration);
+    for (const end of ["x1", "x2"]) line.setAttribute(end, px(x[i]));
+    dot.setAttribute("cx", px(x[i]));
+    dot.setAttribute("cy", py(y[i]));
+  };
+}
+
+// Where in a rising list is the value closest to v?
+function nearest(list, v) {
+  let best = 0;
+  list.forEach((entry, i) => { if (Math.abs(entry - v) < Math.abs(list[best] - v)) best = i; });
+  return best;
+}
+
+function options(select, words) {
+  select.replaceChildren(...words.map((word, i) => new Option(word, i)));
 }
 
 export default {
   render({ model, el }) {
     const runs = model.get("runs");
+    const titles = [...new Set(runs.map((run) => run.title))];
     el.innerHTML = `
       <div class="dip-row">
-        <label>Picture <select aria-label="Picture">${runs.map((run, i) => `<option value="${i}">${run.title}</option>`).join("")}</select></label>
-        <label>Compare with <select aria-label="Compare with"><option value="degraded">what was given</option><option value="truth">the truth</option></select></label>
+        <label>Picture <select name="picture"></select></label>
+        <label>Recipe <select name="recipe"></select></label>
+        <label>Compare with <select name="against"><option value="degraded">what was given</option><option value="truth">the truth</option></select></label>
       </div>
       <div class="dip-compare" style="--at: 50%">
         <img class="dip-after" alt=""><img class="dip-before" alt=""><div class="dip-handle"></div>
-        <span class="dip-left"></span><span class="dip-right">restored</span>
-        <input type="range" min="0" max="100" value="50" aria-label="Position of the divider between the two pictures, per cent">
+        <span class="dip-left"></span><span class="dip-right"></span>
+        <input type="range" name="divider" min="0" max="100" value="50" aria-label="Divider between the two pictures">
       </div>
-      <p class="dip-muted" role="status" style="text-align: center; margin-top: .5rem"></p>
-      <div class="dip-plots"></div>`;
-    const [which, against] = el.querySelectorAll("select");
+      <div class="dip-row dip-scrub">
+        <button type="button"></button>
+        <label>Iteration <input type="range" name="iteration" min="0" step="1"></label>
+      </div>
+      <output></output>
+      <div class="dip-plots"></div>
+      <p class="dip-muted dip-facts"></p>`;
+    const [picture, recipe, against] = el.querySelectorAll("select");
     const [after, before] = el.querySelectorAll("img");
-    const compare = el.querySelector(".dip-compare");
-    const show = () => {
-      const run = runs[which.value];
-      after.src = run.restored;
-      after.alt = `${run.title}, restored`;
+    const [divider, scrubber] = el.querySelectorAll("input");
+    const [compare, button, readout] = [".dip-compare", "button", "output"].map((name) => el.querySelector(name));
+    let [run, cursors, timer] = [runs[0], [], null];
+
+    const of = (title) => runs.filter((entry) => entry.title === title);
+    const stop = () => {
+      clearInterval(timer);
+      timer = null;
+      button.textContent = "▶ Play";
+    };
+    // One stop of the scrubber: an output on the way, or the last, drawn without perturbation.
+    const scrub = () => {
+      const at = Number(scrubber.value);
+      const final = at >= run.frames.length;
+      const { iteration, loss, psnr, lr } = run.history;
+      const when = final ? iteration[iteration.length - 1] : run.frames[at].iteration;
+      const i = nearest(iteration, when);
+      after.src = final ? run.restored : run.frames[at].url;
+      after.alt = `${run.title}, ${final ? "restored" : `output in iteration ${when}`}`;
+      el.querySelector(".dip-right").textContent = final ? "restored" : `iteration ${when.toLocaleString("en")}`;
+      const words = `${when.toLocaleString("en")}${final ? ", the end" : ""}: loss ${loss[i].toPrecision(2)}, ${psnr[i].toFixed(1)} dB, learning rate ${lr[i]}`;
+      readout.textContent = words;
+      scrubber.setAttribute("aria-valuetext", `iteration ${words}`);
+      for (const move of cursors) move(when);
+    };
+    const showAgainst = () => {
+      const words = against.selectedOptions[0].textContent;
       before.src = run[against.value];
-      before.alt = `${run.title}, ${against.selectedOptions[0].textContent}`;
+      before.alt = `${run.title}, ${words}`;
       el.querySelector(".dip-left").textContent = against.value === "truth" ? "truth" : "given";
-      el.querySelector("[role=status]").textContent = run.facts;
+    };
+    const showRun = () => {
+      stop();
+      run = of(titles[picture.value])[recipe.value];
+      const steps = run.frames.length;
+      [scrubber.max, scrubber.value, scrubber.disabled, button.disabled] = [steps, steps, !steps, !steps];
+      el.querySelector(".dip-facts").textContent = run.facts;
       const plots = el.querySelector(".dip-plots");
       plots.replaceChildren();
       const { iteration: x, loss, psnr, lr, restored: marks } = run.history;
-      chart(plots, { title: "loss (logarithmic)", x, y: loss, log: true, marks });
-      chart(plots, { title: "PSNR, dB", x, y: psnr, marks });
-      chart(plots, { title: "learning rate", x, y: lr, marks });
+      cursors = [
+        chart(plots, { title: "loss (logarithmic)", x, y: loss, log: true, marks }),
+        chart(plots, { title: "PSNR, dB", x, y: psnr, marks }),
+        chart(plots, { title: "learning rate", x, y: lr, marks }),
+      ];
+      showAgainst();
+      scrub();
     };
-    which.addEventListener("change", show);
-    against.addEventListener("change", show);
-    el.querySelector("input").addEventListener("input", (event) => compare.style.setProperty("--at", `${event.target.value}%`));
-    show();
+    const showPicture = () => {
+      const kept = recipe.selectedOptions[0]?.textContent;
+      const names = of(titles[picture.value]).map((entry) => entry.recipe);
+      options(recipe, names);
+      recipe.value = Math.max(0, names.indexOf(kept));
+      showRun();
+    };
+    const step = () => {
+      if (Number(scrubber.value) >= run.frames.length) return stop();
+      scrubber.value = Number(scrubber.value) + 1;
+      scrub();
+    };
+
+    picture.addEventListener("change", showPicture);
+    recipe.addEventListener("change", showRun);
+    against.addEventListener("change", showAgainst);
+    scrubber.addEventListener("input", () => { stop(); scrub(); });
+    divider.addEventListener("input", () => {
+      compare.style.setProperty("--at", `${divider.value}%`);
+      divider.setAttribute("aria-valuetext", `${divider.value} per cent from the left`);
+    });
+    button.addEventListener("click", () => {
+      if (timer) return stop();
+      if (Number(scrubber.value) >= run.frames.length) scrubber.value = 0;
+      button.textContent = "❚❚ Pause";
+      timer = setInterval(step, 450);
+      scrub();
+    });
+    options(picture, titles);
+    showPicture();
+    return stop; // a timer must not outlive its figure
   },
 };
