@@ -5,6 +5,20 @@ import pytest
 
 import dip_blocks
 
+#: Lines that tests want to be read: measurements, which nothing is asserted about but a wide bound.
+REPORT = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config):
+    config.stash[REPORT] = []
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash[REPORT]:
+        terminalreporter.section("the site, measured")
+        for line in config.stash[REPORT]:
+            terminalreporter.write_line(line)
+
 
 def small_config(depth=2, channels=8, skip=4):
     """A config of the blog's form, narrow and shallow."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_config
-from dip_book import baselines, images, runs, sweeps, tables, views
+from dip_book import baselines, explorer, images, runs, sweeps, tables, views
 from PIL import Image
 
 import dip_blocks
@@ -218,7 +218,7 @@ def test_a_table_says_what_was_not_run():
 def test_views_are_one_piece_of_html_without_outside_addresses(tmp_path):
     run = sweeps.perform(SPEC, tmp_path, device="cpu", progress=False)
     run.facts["image"]["name"] = "camera"
-    for view in (views.mask_view(images.load("camera", 32)), views.explorer([run])):
+    for view in (views.mask_view(images.load("camera", 32)), explorer.Explorer([run])):
         html = view._repr_html_()
         assert "https://" not in html and html.count("<script>") == html.count("</script>") == 1
         assert 'alt="' in html and "data:image/webp" in html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from contextlib import nullcontext
@@ -89,11 +90,12 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--rounds", type=int, default=5, help="rounds taken in turn, of which medians are shown (default: 5)")
     benchmark.add_argument("--seconds", type=float, default=60, help="for the time to a given PSNR, of each loop (default: 60; 0: leave it out)")
     benchmark.add_argument("--device", help="cuda, mps or cpu (default: the first that is there)")
+    benchmark.add_argument("--watching", action="store_true", help="only what the live explorer costs a run (two minutes)")
     benchmark.add_argument("--name", help="of the stored result (default: the device's)")
 
     command("baselines", "run linear and biharmonic interpolation on the 11 test images and store the figures")
     command("ceilings", "compute what a last upsampling can draw of the 11 test images at best, and store the figures")
-    command("picture", "draw the front page's picture from the stored run of the camera")
+    command("picture", "draw the front page's pictures from a stored run of the camera")
     return main
 
 
@@ -215,6 +217,11 @@ def _unpack(asked: argparse.Namespace) -> int:
 
 
 def _bench(asked: argparse.Namespace) -> int:
+    if asked.watching:
+        path = bench.watching(asked.store, rounds=asked.rounds, name=asked.name)
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        print(f"A run that is shown takes {facts['median_ratio']:.3f} times as long. Stored in {path}")
+        return 0
     path = bench.bench(asked.store, sizes=asked.size, rounds=asked.rounds, seconds=asked.seconds, device=asked.device, name=asked.name)
     print(f"Stored in {path}")
     return 0
@@ -231,7 +238,7 @@ def _ceilings(asked: argparse.Namespace) -> int:
 
 
 def _picture(asked: argparse.Namespace) -> int:
-    print(f"Drawn: {tables.front_picture(asked.store)}")
+    print("Drawn:", *tables.front_pictures(asked.store), sep="\n  ")
     return 0
 
 

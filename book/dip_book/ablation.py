@@ -112,6 +112,15 @@ def run_of(name: str, image: str, seed: int = 0, store: Path = runs.ROOT) -> run
     return runs.read(folder) if folder.exists() else None
 
 
+def labelled(pictures: tuple[str, ...], seed: int = 0, store: Path = runs.ROOT) -> list[runs.Run]:
+    """All runs of the ablation with one seed, as far as they were made, each with its words as ``facts["label"]``."""
+    found = [(words, run_of(name, image, seed, store)) for image in pictures for name, words in WORDS.items()]
+    for words, run in found:
+        if run is not None:
+            run.facts["label"] = words.strip("*")
+    return [run for _, run in found if run is not None]
+
+
 def steps_drawn(image: str, store: Path = runs.ROOT) -> dict[str, np.ndarray]:
     """Words → what was drawn after each step of the waterfall, as far as it was run; the truth last."""
     names = {"the blog's reading": "blog"} | {f"+ {words}": f"to {key}" for key, words in plan.SWITCHES.items()}

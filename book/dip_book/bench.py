@@ -194,6 +194,69 @@ def bench(
     return path
 
 
+def watching(store: Path = ROOT, *, rounds: int = 9, iterations: int = 60, name: str | None = None) -> Path:
+    """What the live explorer costs: the same run with and without being shown, in turn, in a Jupyter kernel; stored.
+
+    In a kernel, because there the messages are really packed and sent.  A browser's share is another process.
+    """
+    from jupyter_client.manager import start_new_kernel
+
+    at = dip_blocks.best_device()
+    facts = {**provenance(), "what": f"the recipe quick, {IMAGE}, 128×128", "device": describe_device(at), "iterations": iterations}
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        printed = []
+        code = f"from dip_book import bench\nprint(bench.json.dumps(bench._watched({rounds}, {iterations})))"
+        reply = client.execute_interactive(
+            code, output_hook=lambda message: printed.append(message["content"].get("text", "")), timeout=3600
+        )
+        if reply["content"]["status"] != "ok":
+            raise RuntimeError("\n".join(reply["content"].get("traceback", ["the kernel failed"])))
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    takes = json.loads("".join(printed).strip().splitlines()[-1])
+    ratios = [shown / plain for shown, plain in zip(takes["shown_s"], takes["plain_s"])]
+    facts |= takes | {"median_ratio": round(statistics.median(ratios), 4)}
+    name = name or re.sub(r"[^a-z0-9]+", "-", facts["device"].lower()).strip("-")
+    path = store / FOLDER / "watching" / f"{name}.json"
+    _store(path, facts)
+    return path
+
+
+def _watched(rounds: int, iterations: int) -> dict:
+    """Seconds of runs without and with the explorer's updates, in turn; how many updates, and the seconds spent in them."""
+    from dip_book import explorer
+    from dip_book.runs import Spec
+
+    spec = Spec(IMAGE, 128, "quick", iterations=iterations)
+    truth = images.load(IMAGE, size=128)
+    x_hat, mask = dip_blocks.degrade(truth)
+    takes = {"plain_s": [], "shown_s": [], "updates": [], "updating_s": []}
+
+    class Timed(explorer.Watch):
+        spent, count = 0.0, 0
+
+        def _show(self, fit, words):
+            begun = time.perf_counter()
+            super()._show(fit, words)
+            self.spent, self.count = self.spent + time.perf_counter() - begun, self.count + 1
+
+    for turn in range(rounds + 1):
+        for what in ("plain_s", "shown_s"):
+            live = explorer.Live([], size=128, iterations=iterations)
+            live._going.set()
+            watch = Timed(live, spec) if what == "shown_s" else None
+            begun = time.perf_counter()
+            dip_blocks.restore(x_hat, mask, spec.resolved(), truth=truth, progress=False, watch=watch)
+            if turn:  # the first warms up
+                takes[what].append(round(time.perf_counter() - begun, 4))
+                if watch is not None:
+                    takes["updates"].append(watch.count)
+                    takes["updating_s"].append(round(watch.spent, 5))
+    return takes
+
+
 def _store(path: Path, facts: dict) -> None:
     """After every size and contestant: an interrupt loses only what it interrupts."""
     path.parent.mkdir(parents=True, exist_ok=True)

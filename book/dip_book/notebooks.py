@@ -22,7 +22,7 @@ import yaml
 from jupytext.compare import NotebookDifference, compare_notebooks
 from PIL import Image
 
-from dip_book.setup import ROOT
+from dip_book.setup import ROOT, STILL
 
 FOLDER = ROOT / "notebooks"
 TEXT = "md:myst"
@@ -150,7 +150,7 @@ def run_cells(notebook) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    os.environ["TQDM_DISABLE"] = "1"
+    os.environ |= {"TQDM_DISABLE": "1", STILL: "1"}
     try:
         NotebookClient(
             notebook,

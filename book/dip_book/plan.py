@@ -14,6 +14,8 @@ NEVER = 1e9  # a jump factor that turns backtracking off
 #: The pictures that choices are made on: free ones, none of the 11 that the final tables are about.
 DEVELOPMENT = ("camera", "astronaut")
 SEEDS = (0, 1, 2)
+#: Shares of known pixels, beside the paper's one half.
+DENSITIES = (0.1, 0.2, 0.3, 0.7, 0.9)
 #: Half the blog's width, so that two CPU cores get through three seeds.
 NARROW = (("width", 64),)
 #: The switches between the two readings, in the order of the waterfall.
@@ -92,6 +94,7 @@ WANTED: dict[str, list[Spec]] = {
     "best": [Spec(name, None, "best") for name in images.STANDARD],
     "final-seeds": [Spec(name, None, recipe, seed=seed) for seed, recipe, name in product((1, 2), ("paper", "best"), images.STANDARD)],
     "quick": [Spec(name, 128, "quick") for name in images.EMBEDDED],
+    "front": [Spec("camera", 256, "quick")],  # the front page's pictures
     # the same as far as two CPU cores get; shown, and marked, where the full run is missing
     "table-short": [Spec(name, None, iterations=2000) for name in ("house", "cameraman", "montage", "peppers")],
     "final-short": [
@@ -99,6 +102,8 @@ WANTED: dict[str, list[Spec]] = {
     ],
     # the learning and results chapters: pictures that may be shipped, small enough for a CPU
     "embedded": [Spec(name, iterations=1500) for name in images.EMBEDDED],
+    # the problem's chapter: how the share of known pixels matters
+    "density": [Spec("camera", 128, "quick", p=p) for p in DENSITIES],
     # the chapter "How fast": what precision costs in dB; the seeds show what is chance
     "precision": [
         Spec("camera", iterations=100, seed=seed, precision=precision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,16 +13,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
+#: Environment variable that is set while notebooks are executed for the book's pages and the stored .ipynb.
+STILL = "DIP_STILL"
+
 #: Packages whose installed versions are left as they are: Colab's are built for its GPUs.
 KEPT = ("torch", "numpy")
 
 
 def notebook() -> None:
-    """Make a notebook ready: install what is missing, say what it runs on.
-
-    The book's live figures are plain HTML, so Colab's custom widget manager is not needed.
-    """
+    """Make a notebook ready: install what is missing, let widgets in, say what it runs on."""
     install(missing())
+    if "google.colab" in sys.modules:
+        from google.colab import output
+
+        output.enable_custom_widget_manager()
     import torch
 
     import dip_blocks
@@ -29,6 +34,12 @@ def notebook() -> None:
     device = dip_blocks.best_device()
     name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"Runs on {device} ({name}), PyTorch {torch.__version__}, Python {sys.version.split()[0]}.")
+
+
+def has_reader() -> bool:
+    """Is somebody there to operate a widget?  Not while a program executes a notebook to store its outputs."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel") and STILL not in os.environ
 
 
 def requirements() -> list[str]:

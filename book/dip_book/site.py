@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
-from dip_book.setup import ROOT
+from docutils import nodes
+
+from dip_book.setup import ROOT, STILL
+
+WORDS_A_MINUTE = 200  # of prose that explains something
+#: In the built site: the digest of what it was built from.
+DIGEST = "_digest.txt"
 
 
 def setup(app):
     """Sphinx calls this."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # a progress bar is for people who wait, not for a page
+    os.environ[STILL] = "1"  # nor does a page have a kernel behind its figures
     app.connect("config-inited", configure)
+    app.connect("doctree-read", dress)
     app.connect("html-page-context", leave_out_thebe, priority=900)
+    app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -33,6 +43,81 @@ def configure(app, config) -> None:
     options["use_repository_button"] = options["use_issues_button"] = published
     if not published:
         options["launch_buttons"] = {}
+    config["ogp_site_url"] = pages_url(options.get("repository_url") or "")
+
+
+def pages_url(repository: str) -> str:
+    """Where GitHub Pages publishes a repository; "" for other addresses."""
+    found = re.fullmatch(r"https://github\.com/([^/]+)/([^/]+?)(\.git)?/?", repository)
+    if not found:
+        return ""
+    owner, name = found[1], found[2]
+    host = f"https://{owner.lower()}.github.io/"
+    return host if host == f"https://{name.lower()}/" else f"{host}{name}/"
+
+
+def dress(app, doctree) -> None:
+    """A chapter's opening becomes a box that also says how long it takes; its figures say which cell made them."""
+    name = app.env.docname
+    metadata = getattr(app.env, "nb_metadata", {}).get(name, {})
+    opening = next(iter(doctree.findall(nodes.block_quote)), None)
+    if not name.startswith("notebooks/") or opening is None or not opening.astext().startswith("In this chapter"):
+        return
+    title, *goals = opening.children
+    box = nodes.admonition(classes=["dip-goals"])
+    box += nodes.title("", title.astext())
+    box.extend(goals)
+    box += nodes.paragraph("", time_needed(doctree, metadata.get("exec_data")), classes=["dip-time"])
+    opening.replace_self(box)
+    for figure in doctree.findall(nodes.figure):
+        cell, caption = figure.parent, next(iter(figure.findall(nodes.caption)), None)
+        while cell is not None and cell.get("nb_element") != "cell_code":
+            cell = cell.parent
+        if cell is None or caption is None:
+            continue
+        number = f"cell-{cell['cell_index']}"
+        if number not in cell["ids"]:
+            cell["ids"].append(number)
+        notebook = f"{Path(name).name}.ipynb"
+        origin = nodes.inline(classes=["dip-origin"])
+        origin += nodes.Text(" Made by ")
+        origin += nodes.reference("", f"cell {cell['cell_index']}", refid=number, internal=True)
+        origin += nodes.Text(" of ")
+        origin += nodes.reference("", notebook, refuri=notebook, internal=True)
+        caption += origin
+
+
+def time_needed(doctree, execution: dict | None) -> str:
+    """How long a chapter takes: reading by its count of words, running as measured when the page was built."""
+    text = (node.astext() for node in doctree.findall(nodes.Text) if not _inside(node, (nodes.literal_block, nodes.raw)))
+    minutes = max(1, round(sum(len(words.split()) for words in text) / WORDS_A_MINUTE))
+    reading = f"About {minutes} minute{'s' if minutes > 1 else ''} to read."
+    seconds = (execution or {}).get("runtime")
+    if not seconds:
+        return reading
+    running = f"{seconds / 60:.0f} minutes" if seconds > 100 else f"{max(1, round(seconds))} seconds"
+    return f"{reading} Its code ran in {running} when this page was built."
+
+
+def _inside(node, kinds) -> bool:
+    while node is not None and not isinstance(node, kinds):
+        node = node.parent
+    return node is not None
+
+
+def finish(app, exception) -> None:
+    """The notebooks that the captions name, and what the site was built from, beside the pages."""
+    if exception is None and app.builder.format == "html":
+        for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+            shutil.copy(notebook, Path(app.outdir) / "notebooks" / notebook.name)
+        (Path(app.outdir) / DIGEST).write_text(site_digest() + "\n", encoding="utf-8")
+
+
+def site_digest() -> str:
+    """A hash of everything that the pages are made of."""
+    sources = [ROOT / "_config.yml", *sorted((ROOT / "book").glob("*.*")), *sorted((ROOT / "notebooks").glob("*.md"))]
+    sources += sorted((ROOT / "book" / "theme").iterdir())
+    return hashlib.sha256(code_digest().encode() + b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
 def code_digest() -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from skimage.metrics import structural_similarity
 
 import dip_blocks
@@ -160,9 +161,9 @@ def _stored(name: str, store: Path) -> dict:
     return json.loads((path if path.exists() else runs.ROOT / name).read_text(encoding="utf-8"))
 
 
-def best_run(recipe: str, image: str, size: int | None, store: Path = runs.ROOT, seed: int = 0) -> runs.Run | None:
-    """The stored run with the most iterations (never the one with the best PSNR), of one seed."""
-    found = [run for run in runs.find(store, recipe=recipe, image=image, size=size) if _seeds(run) == {seed}]
+def best_run(recipe: str, image: str, size: int | None, store: Path = runs.ROOT, seed: int = 0, p: float = 0.5) -> runs.Run | None:
+    """The stored run with the most iterations (never the one with the best PSNR), of one seed and mask density."""
+    found = [run for run in runs.find(store, recipe=recipe, image=image, size=size) if _seeds(run) == {seed} and run.facts["p"] == p]
     return max(found, key=lambda run: run.facts["iterations"], default=None)
 
 
@@ -176,6 +177,17 @@ def seeds_of(recipe: str, image: str, size: int | None, store: Path = runs.ROOT)
     found = [run for run in found if re.fullmatch(r"seed\d+-\d+it", run.folder.name)]  # other p or precision: another question
     most = max((run.facts["iterations"] for run in found), default=0)
     return [run for run in found if run.facts["iterations"] == most]
+
+
+def over_density(image: str, size: int = 128, store: Path = runs.ROOT) -> dict[str, dict[float, float]]:
+    """Method → {share p of known pixels: PSNR in dB, known pixels pasted back}: the recipe quick as stored, biharmonic as computed now."""
+    truth, found = images.load(image, size=size), {"biharmonic": {}, "Deep Image Prior, one minute": {}}
+    for p in sorted({0.5, *plan.DENSITIES}):
+        x_hat, mask = (tensor[0].numpy() for tensor in dip_blocks.degrade(truth, p=p))
+        found["biharmonic"][p] = _psnr(BASELINES["biharmonic"](x_hat, mask > 0), truth)
+        if (run := best_run("quick", image, size, store, p=p)) is not None:
+            found["Deep Image Prior, one minute"][p] = run.facts["psnr_db"]["averaged_pasted"]
+    return {method: points for method, points in found.items() if points}
 
 
 def kinds(run: runs.Run) -> Table:
@@ -308,11 +320,18 @@ def precision(store: Path = runs.ROOT) -> Table:
 TABLES = {"standard": standard, "differences": differences, "averaged": averaged, "ssim": ssim, "embedded": embedded, "quick": quick, "precision": precision, "ceilings": ceilings}
 
 
-def front_picture(store: Path = runs.ROOT) -> Path:
-    """Draw the front page's and the README's picture: given, restored, truth."""
-    run = best_run("blog", "camera", 128, store)
+def front_pictures(store: Path = runs.ROOT) -> list[Path]:
+    """Draw the front page's pictures, and the README's: given, restored, truth; and the restoration as it happens.
+
+    The animation ends with the run's final output and does not begin again.
+    """
+    run, theme = best_run("quick", "camera", 256, store), Path(__file__).parents[1] / "theme"
     titles = ["given: half of the pixels", f"restored, {run.facts['iterations']:,} iterations", "the truth"]
     pictures = [run.degraded()[0], run.restored, run.truth()]
-    path = Path(__file__).parents[1] / "theme" / "restoration.png"
-    figures.row(dict(zip(titles, pictures)), width=9).figure.savefig(path, dpi=100)
-    return path
+    figures.row(dict(zip(titles, pictures)), width=9).figure.savefig(theme / "restoration.png", dpi=100)
+    for name, picture in zip(("given", "restored", "truth"), pictures):
+        Image.fromarray(images.to_bytes(picture)).save(theme / f"front-{name}.webp", quality=80, lossless=name == "given", method=6)
+    first, *more = [Image.fromarray(images.to_bytes(frame)) for frame in (*run.frames.values(), run.restored)]
+    options = {"save_all": True, "append_images": more, "duration": 350, "loop": 1, "quality": 70, "method": 6}
+    first.save(theme / "front-happening.webp", **options)
+    return sorted([theme / "restoration.png", *theme.glob("front-*.webp")])

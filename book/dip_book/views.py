@@ -10,16 +10,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import inspect
 import io
 import json
+import textwrap
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 import dip_blocks
 from dip_book import figures, images
-from dip_book.runs import Run
 
 HERE = Path(__file__).parent / "js"
 
@@ -35,88 +37,147 @@ class View:
     """
 
     def __init__(self, module: str, data: dict, fallback, words: str):
-        self._module, self._data, self._words = module, data, words
+        self.data = data
+        self._module, self._words = module, words
         self._fallback = _figure_url(fallback)
 
     def _repr_html_(self) -> str:
-        script = (HERE / f"{self._module}.js").read_text(encoding="utf-8").replace("export default", "const view =")
+        code = script(self._module).replace("export default", "const view =")
         # "<" is written as an escape: text in the data can then not end the script element.
-        data = json.dumps(self._data, separators=(",", ":")).replace("<", "\\u003c")
-        style = (HERE / "view.css").read_text(encoding="utf-8")
-        key = hashlib.sha256((script + data).encode()).hexdigest()[:12]
+        data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")
+        key = hashlib.sha256((code + data).encode()).hexdigest()[:12]
         return (
-            f'<style>{style}</style>\n<div class="dip-view" data-dip="{key}" role="group" aria-label="{html.escape(self._words)}">'
+            f'<style>{style()}</style>\n<div class="dip-view" data-dip="{key}" role="group" aria-label="{html.escape(self._words)}">'
             f'<div class="dip-fallback"><img src="{self._fallback}" alt="{html.escape(self._words)}"></div></div>\n'
-            f"<script>(() => {{\n{script}\nconst data = {data};\n"
+            f"<script>(() => {{\n{code}\nconst data = {data};\n"
             f"for (const el of document.querySelectorAll('[data-dip=\"{key}\"]:not([data-ready])')) {{\n"
             f"  el.dataset.ready = ''; view.render({{ model: {{ get: (name) => data[name] }}, el }});\n}}\n}})();</script>"
         )
 
 
-def mask_view(image: np.ndarray) -> View:
-    """What a Bernoulli mask leaves of a grey picture (H, H), with a slider for p."""
+def script(module: str) -> str:
+    """The code of a script in ``js/``, with the charts before it if it draws any."""
+    code = (HERE / f"{module}.js").read_text(encoding="utf-8")
+    return (HERE / "chart.js").read_text(encoding="utf-8") + code if "chart(" in code else code
+
+
+def style() -> str:
+    """The style of all live figures."""
+    return (HERE / "view.css").read_text(encoding="utf-8")
+
+
+def mask_view(image: np.ndarray, measured: dict[str, dict[float, float]] | None = None) -> View:
+    """What a Bernoulli mask leaves of a grey picture (H, H), with a slider for p.
+
+    Args:
+        measured: method → {p: PSNR in dB}; drawn as curves over p, with the slider's place marked.
+    """
     x_hat, mask = dip_blocks.degrade(image)
     fallback = figures.row({"x": image, "m, p = 0.5": mask, "x̂ = m ⊙ x": x_hat}).figure
-    data = {"side": image.shape[0], "picture": _image_url(image)}
+    series = [{"name": name, "p": list(points), "psnr": [round(v, 2) for v in points.values()]} for name, points in (measured or {}).items()]
+    data = {"side": image.shape[0], "picture": image_url(image), "measured": series}
     return View("mask", data, fallback, "A picture, a random mask with p = 0.5, and their product")
 
 
-def explorer(runs: list[Run]) -> View:
-    """Runs to choose from by picture and recipe: what was given beside what came out, iteration by iteration.
+def steps_view(states: dict[str, dict], label: str, words: str, slider: bool = False) -> View:
+    """One thing in several states, to go through with a slider or to choose from.
 
-    A scrubber goes through the frames that a run stored, with a cursor in the curves of loss, PSNR and
-    learning rate; the last stop is the run's final output.  A run without frames shows that alone.
+    Args:
+        states: name of the state → {caption: picture in [0, 1], "words": a line of text}; the same captions in each.
+        label: what is chosen.
+        words: what the figure shows.
+        slider: the states have an order.
     """
-    first = runs[0]
-    fallback = figures.run_summary(first)
-    entries = []
-    for run in runs:
-        x_hat, _ = run.degraded()
-        recipe = run.facts["recipe"]
-        entries.append(
+    shown = {name: {caption: entry for caption, entry in state.items() if caption != "words"} for name, state in states.items()}
+    captions = list(next(iter(shown.values())))
+    fallback = figures.row(
+        {f"{caption}\n{name}": shown[name][caption] for caption in captions for name in shown}, columns=len(shown)
+    ).figure
+    entries = [
+        {"name": name, "words": states[name].get("words", ""), "pictures": [image_url(picture) for picture in pictures.values()]}
+        for name, pictures in shown.items()
+    ]
+    return View("steps", {"states": entries, "captions": captions, "label": label, "slider": slider}, fallback, words)
+
+
+def network_view(config: dict, height: int, width: int, z_channels: int = 32, out_channels: int = 1) -> View:
+    """The blog's network as a drawing; a block that is pointed at shows its code, its shapes and its share of the work."""
+    blocks = _blocks(config, height, width, z_channels, out_channels)
+    fallback = figures.network(config, height, width, z_channels, out_channels)
+    return View("network", {"blocks": blocks}, fallback, "The network: five levels down, a skip on each level, five levels up")
+
+
+#: What each kind of block does, and who says so.
+ROLES = {
+    "down": "Halves the picture and describes it: convolution, max pooling, convolution.",
+    "skip": "Hands a few channels across, past all that lies below.",
+    "up": "Takes what comes from below and from the skip, describes it anew and doubles its size.",
+    "connect": "The turning point at the bottom, an addition of the blog's.",
+    "out": "Turns channels into grey values between 0 and 1.",
+}
+
+
+def _blocks(config, height, width, z_channels, out_channels) -> list[dict]:
+    """Every block of the network with its place in the drawing, measured in one pass."""
+    net = dip_blocks.UNet(channels=z_channels, out_channels=out_channels, config=config)
+    depth = len(net.down)
+    named = {f"{kind} {i + 1}": block for kind in ("down", "skip", "up") for i, block in enumerate(getattr(net, kind)) if block is not None}
+    named |= {"connect": net.connect, "out": net.out}
+    work, shapes, hooks = dict.fromkeys(named, 0), {}, []
+    for name, block in named.items():
+
+        def note_shapes(block, inputs, output, name=name):
+            shapes[name] = [list(inputs[0].shape[1:]), list(output.shape[1:])]
+
+        def note_work(conv, inputs, output, name=name):
+            work[name] += output.numel() * conv.weight[0].numel()
+
+        hooks.append(block.register_forward_hook(note_shapes))
+        hooks += [part.register_forward_hook(note_work) for part in block.modules() if isinstance(part, torch.nn.Conv2d)]
+    with torch.no_grad():
+        net(torch.zeros(1, z_channels, height, width))
+    weights = {name: sum(weight.numel() for weight in block.parameters()) for name, block in named.items()}
+    places = {"out": (0, 2), "connect": (depth + 1, 1)}
+    places |= {f"{kind} {i + 1}": (i + 1, column) for column, kind in enumerate(("down", "skip", "up")) for i in range(depth)}
+    signs = {"down": "d", "skip": "s", "up": "u"}
+    blocks = [{"name": "z", "row": 0, "column": 0, "kind": "z", "out": [z_channels, height, width], "role": "The input: drawn once, uniformly, and then left alone but for the perturbation."}]
+    for name, block in named.items():
+        kind, _, level = name.partition(" ")
+        blocks.append(
             {
-                "title": images.title(run.facts["image"]["name"]),
-                "recipe": f"{recipe['name']}, {run.facts['iterations']:,} iterations" + run.facts.get("note", ""),
-                "facts": describe(run),
-                "truth": _image_url(run.truth()),
-                "degraded": _image_url(x_hat, lossless=True),
-                "restored": _image_url(run.restored),
-                "frames": [{"iteration": iteration, "url": _image_url(frame)} for iteration, frame in run.frames.items()],
-                "history": _columns(run),
+                "name": signs[kind] + level if level else name,
+                "kind": kind,
+                "row": places[name][0],
+                "column": places[name][1],
+                "in": shapes[name][0],
+                "out": shapes[name][1],
+                "weights": weights[name],
+                "share": round(weights[name] / sum(weights.values()), 4),
+                "work": work[name],
+                "work_share": round(work[name] / sum(work.values()), 4),
+                "role": ROLES[kind],
+                "code": _code(block),
             }
         )
-    words = "A restored picture beside what was given, and the run's loss, PSNR and learning rate"
-    return View("explorer", {"runs": entries}, fallback, words)
+    return blocks
 
 
-def describe(run: Run) -> str:
-    """A run in one line: what, how long, how good."""
-    facts = run.facts
-    side = "×".join(str(n) for n in reversed(facts["image"]["shape"][:2]))
-    count = facts["restorations"]
-    return (
-        f"{side} pixels, {facts['iterations']:,} iterations, {run.psnr:.2f} dB, "
-        f"{count} restoration{'' if count == 1 else 's'}; {facts['wall_time_s']:.0f} s on {facts['device']}, seed {facts['seeds']['mask']}"
-    )
+def _code(block: torch.nn.Module) -> str:
+    """The class of a block of ours as it stands in its module; what PyTorch says of one of its own."""
+    if type(block).__module__ == dip_blocks.__name__:
+        return textwrap.dedent(inspect.getsource(type(block))).rstrip()
+    return str(block)
 
 
-def _columns(run: Run, points: int = 120) -> dict:
-    """A history thinned for drawing; restorations are kept as marks."""
-    every = max(1, len(run.history) // points)
-    kept = [step for i, step in enumerate(run.history) if i % every == 0 or step is run.history[-1]]
-    return {
-        "iteration": [step.iteration for step in kept],
-        "loss": [float(f"{step.loss:.4g}") for step in kept],
-        "psnr": [round(step.psnr, 3) for step in kept],
-        "lr": [float(f"{step.lr:.4g}") for step in kept],
-        "restored": [step.iteration for step in run.history if step.restored],
-    }
+def short(value) -> str:
+    """A value of a recipe in few characters."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _image_url(image, lossless: bool = False) -> str:
-    """A data URL small enough for a page: WebP, exact where single pixels matter."""
+def image_url(image, lossless: bool = False, quick: bool = False) -> str:
+    """A data URL small enough for a page: WebP, exact where single pixels matter; ``quick``: made in a millisecond."""
     buffer = io.BytesIO()
-    Image.fromarray(images.to_bytes(image)).save(buffer, "WEBP", quality=72, lossless=lossless, method=6)
+    Image.fromarray(images.to_bytes(image)).save(buffer, "WEBP", quality=72, lossless=lossless, method=0 if quick else 6)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

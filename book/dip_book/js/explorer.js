@@ -1,62 +1,14 @@
 // Runs side by side: which picture and recipe, what went in against what came out, iteration by iteration.
-const NS = "http://www.w3.org/2000/svg";
-
-function node(name, attributes, parent, text) {
-  const made = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  parent.append(made);
-  return made;
-}
-
-// A small line chart; values are scaled linearly, or by their logarithm.
-function chart(parent, { title, x, y, log = false, marks = [] }) {
-  const [width, height, left, top, bottom] = [260, 150, 44, 20, 24];
-  const svg = node("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title }, parent);
-  const f = log ? Math.log10 : (v) => v;
-  let [low, high] = [Math.min(...y), Math.max(...y)];
-  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low * 0.9, high * 1.1];
-  const last = x[x.length - 1];
-  const px = (v) => left + (v / last) * (width - left - 6);
-  const py = (v) => height - bottom - ((f(v) - f(low)) / (f(high) - f(low))) * (height - top - bottom);
-  node("text", { x: left, y: 12, class: "dip-title" }, svg, title);
-  const label = (v) => (v >= 0.01 ? String(+v.toPrecision(3)) : v.toExponential(1));
-  for (const v of [low, log ? Math.sqrt(low * high) : (low + high) / 2, high]) {
-    node("line", { x1: left, x2: width - 6, y1: py(v), y2: py(v), class: "dip-grid" }, svg);
-    node("text", { x: left - 4, y: py(v) + 4, "text-anchor": "end" }, svg, label(v));
-  }
-  for (const [v, anchor] of [[0, "start"], [last / 2, "middle"], [last, "end"]])
-    node("text", { x: px(v), y: height - 8, "text-anchor": anchor }, svg, Math.round(v).toLocaleString("en"));
-  node("polyline", { points: x.map((v, i) => `${px(v).toFixed(1)},${py(y[i]).toFixed(1)}`).join(" "), class: "dip-curve" }, svg);
-  for (const v of marks) {
-    const mark = node("path", { d: `M${px(v)},${height - bottom} l-4,7 l8,0 z`, class: "dip-mark" }, svg);
-    node("title", {}, mark, `restored in iteration ${v}`);
-  }
-  const line = node("line", { y1: top, y2: height - bottom, class: "dip-cursor" }, svg);
-  const dot = node("circle", { r: 3.5, class: "dip-dot" }, svg);
-  return (iteration) => {
-    const i = nearest(x, iteration);
-    for (const end of ["x1", "x2"]) line.setAttribute(end, px(x[i]));
-    dot.setAttribute("cx", px(x[i]));
-    dot.setAttribute("cy", py(y[i]));
-  };
-}
-
-// Where in a rising list is the value closest to v?
-function nearest(list, v) {
-  let best = 0;
-  list.forEach((entry, i) => { if (Math.abs(entry - v) < Math.abs(list[best] - v)) best = i; });
-  return best;
-}
-
+// With a kernel behind it (dip_book.live) it also starts, pauses and stops a run, and shows it grow.
 function options(select, words) {
   select.replaceChildren(...words.map((word, i) => new Option(word, i)));
 }
 
 export default {
   render({ model, el }) {
-    const runs = model.get("runs");
-    const titles = [...new Set(runs.map((run) => run.title))];
+    const runs = [...model.get("runs")];
+    const titles = () => [...new Set(runs.map((run) => run.title))];
+    el.classList.add("dip-view");
     el.innerHTML = `
       <div class="dip-row">
         <label>Picture <select name="picture"></select></label>
@@ -110,7 +62,12 @@ export default {
     };
     const showRun = () => {
       stop();
-      run = of(titles[picture.value])[recipe.value];
+      run = of(titles()[picture.value])[recipe.value];
+      showAgainst();
+      showEnd();
+    };
+    // The run as far as it has come, its last picture first.
+    const showEnd = () => {
       const steps = run.frames.length;
       [scrubber.max, scrubber.value, scrubber.disabled, button.disabled] = [steps, steps, !steps, !steps];
       el.querySelector(".dip-facts").textContent = run.facts;
@@ -118,16 +75,15 @@ export default {
       plots.replaceChildren();
       const { iteration: x, loss, psnr, lr, restored: marks } = run.history;
       cursors = [
-        chart(plots, { title: "loss (logarithmic)", x, y: loss, log: true, marks }),
-        chart(plots, { title: "PSNR, dB", x, y: psnr, marks }),
-        chart(plots, { title: "learning rate", x, y: lr, marks }),
+        chart(plots, { title: "loss (logarithmic)", series: [{ x, y: loss }], log: true, marks }),
+        chart(plots, { title: "PSNR, dB", series: [{ x, y: psnr }], marks }),
+        chart(plots, { title: "learning rate", series: [{ x, y: lr }], marks }),
       ];
-      showAgainst();
       scrub();
     };
     const showPicture = () => {
       const kept = recipe.selectedOptions[0]?.textContent;
-      const names = of(titles[picture.value]).map((entry) => entry.recipe);
+      const names = of(titles()[picture.value]).map((entry) => entry.recipe);
       options(recipe, names);
       recipe.value = Math.max(0, names.indexOf(kept));
       showRun();
@@ -153,8 +109,93 @@ export default {
       timer = setInterval(step, 450);
       scrub();
     });
-    options(picture, titles);
+    options(picture, titles());
     showPicture();
-    return stop; // a timer must not outlive its figure
+
+    const show = (entry) => {
+      options(picture, titles());
+      picture.value = titles().indexOf(entry.title);
+      showPicture();
+      recipe.value = of(entry.title).indexOf(entry);
+      showRun();
+    };
+    const grown = (entry, news) => {
+      const following = run === entry && Number(scrubber.value) >= entry.frames.length;
+      Object.assign(entry, news.now);
+      if (news.frame) entry.frames.push(news.frame);
+      if (entry.frames.length > 60) entry.frames = entry.frames.filter((_, i) => i % 2); // half of them tell the story too
+      if (following) showEnd();
+      else if (run === entry) scrubber.max = entry.frames.length;
+    };
+    const away = model.get("offers") ? controls(model, el, { runs, show, grown }) : () => {};
+    return () => { stop(); away(); }; // a timer must not outlive its figure
   },
 };
+
+// What only a kernel can do.  Returns what takes the listener away again.
+function controls(model, el, { runs, show, grown }) {
+  const offers = model.get("offers");
+  const row = document.createElement("fieldset");
+  row.className = "dip-row dip-run";
+  row.innerHTML = `
+    <legend>Run one here</legend>
+    <label>Picture <select name="run-picture"></select></label>
+    <label>Recipe <select name="run-recipe"></select></label>
+    <label>Pixels a side <select name="run-size"></select></label>
+    <label>Iterations <input type="number" name="run-iterations" min="1" step="1"></label>
+    <button type="button" name="start">Start</button>
+    <button type="button" name="pause" disabled>Pause</button>
+    <button type="button" name="stop" disabled>Stop</button>
+    <span role="status"></span>`;
+  el.prepend(row);
+  const named = (name) => row.querySelector(`[name="${name}"]`);
+  const [start, pause, end] = ["start", "pause", "stop"].map(named);
+  const status = row.querySelector("[role=status]");
+  options(named("run-picture"), offers.pictures.map((entry) => entry.title));
+  options(named("run-recipe"), offers.recipes);
+  options(named("run-size"), offers.sizes);
+  named("run-size").value = offers.sizes.indexOf(offers.size);
+  named("run-iterations").value = offers.iterations;
+  let [running, entry] = [false, null];
+
+  const ready = () => {
+    [start.disabled, pause.disabled, end.disabled] = [running, !running, !running];
+    pause.textContent = "Pause";
+  };
+  start.addEventListener("click", () => {
+    start.disabled = true;
+    status.textContent = "Starting …";
+    model.send({
+      do: "start",
+      picture: offers.pictures[named("run-picture").value].name,
+      recipe: offers.recipes[named("run-recipe").value],
+      size: offers.sizes[named("run-size").value],
+      iterations: Number(named("run-iterations").value),
+    });
+  });
+  pause.addEventListener("click", () => {
+    const pausing = pause.textContent === "Pause";
+    pause.textContent = pausing ? "Go on" : "Pause";
+    model.send({ do: pausing ? "pause" : "resume" });
+  });
+  end.addEventListener("click", () => model.send({ do: "stop" }));
+
+  const heard = (news) => {
+    status.textContent = news.words ?? "";
+    if (news.kind === "started") {
+      entry = news.now;
+      runs.push(entry);
+      running = true;
+      ready();
+      show(entry);
+    } else if (news.kind === "grown" && entry) {
+      grown(entry, news);
+    } else if (news.kind === "ended" || news.kind === "failed") {
+      running = false;
+      ready();
+      if (news.kind === "ended" && entry) grown(entry, news);
+    }
+  };
+  model.on("msg:custom", heard);
+  return () => model.off("msg:custom", heard);
+}

@@ -1,7 +1,7 @@
 // A picture, a Bernoulli mask, and what is left of the picture: a slider for p, a button for another mask.
 export default {
   render({ model, el }) {
-    const side = model.get("side");
+    const [side, measured] = [model.get("side"), model.get("measured")];
     const [p0, p1, step] = [0.05, 0.95, 0.05];
     el.innerHTML = `
       <div class="dip-row">
@@ -15,11 +15,19 @@ export default {
           .map((words) => `<figure><canvas width="${side}" height="${side}" role="img"></canvas><figcaption>${words}</figcaption></figure>`)
           .join("")}
       </div>
-      <p class="dip-muted" role="status"></p>`;
+      <p class="dip-muted" role="status"></p>
+      <div class="dip-plots dip-wide"></div>`;
     const [slider, shown, button, status] = ["input", "output", "button", "[role=status]"].map((s) => el.querySelector(s));
     const canvases = [...el.querySelectorAll("canvas")].map((canvas) => canvas.getContext("2d"));
     canvases.forEach((context, i) =>
       context.canvas.setAttribute("aria-label", el.querySelectorAll("figcaption")[i].textContent));
+    const series = measured.map(({ name, p, psnr }) => ({ name, x: p, y: psnr }));
+    const plots = el.querySelector(".dip-plots");
+    const cursor = series.length
+      ? chart(plots, { title: "PSNR of a restoration, dB, over p", series, points: true, xs: [0, 0.25, 0.5, 0.75, 1] })
+      : () => plots.remove();
+    // What was measured at the known p next to the slider's.
+    const said = (p) => series.map(({ name, x, y }) => `${name} ${y[nearest(x, p)].toFixed(1)} dB at p = ${x[nearest(x, p)]}`).join(", ");
     let draws;
     const drawMask = () => { draws = Float32Array.from({ length: side * side }, Math.random); };
 
@@ -45,7 +53,9 @@ export default {
         canvases[1].putImageData(mask, 0, 0);
         canvases[2].putImageData(known, 0, 0);
         shown.textContent = `p = ${p.toFixed(2)}`;
-        status.textContent = `${count} of ${side * side} pixels are known (${((100 * count) / (side * side)).toFixed(1)} %).`;
+        const words = `${count} of ${side * side} pixels are known (${((100 * count) / (side * side)).toFixed(1)} %).`;
+        status.textContent = series.length ? `${words} Measured nearby: ${said(p)}.` : words;
+        cursor(p);
       };
       slider.addEventListener("input", show);
       button.addEventListener("click", () => { drawMask(); show(); });

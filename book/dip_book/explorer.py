@@ -1,0 +1,229 @@
+"""The explorer: runs to choose from by picture and recipe, what was given beside what came out, iteration by iteration.
+
+In the rendered book it is HTML with its data (`dip_book.views`).  Where a kernel runs (JupyterLab, VS Code,
+Colab) the same object is an anywidget, from the same script, that can also start, pause and stop a run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import anywidget
+import numpy as np
+import traitlets
+
+import dip_blocks
+from dip_book import figures, images, sweeps, views
+from dip_book.runs import Run, Spec
+from dip_book.setup import has_reader
+
+#: While a run is watched, showing it takes at most this share of its time, and no more than so many pictures a second.
+SHARE, RATE = 0.02, 4.0
+SIZES = (96, 128, 256)
+
+
+class Explorer(views.View):
+    """Stored runs to look at; where a kernel runs, also a run to start.
+
+    A scrubber goes through the frames that a run stored, with a cursor in the curves of loss, PSNR and
+    learning rate; the last stop is the run's final output.  A run without frames shows that alone.
+
+    Args:
+        runs: what to choose from; the first is shown first.
+        size, iterations: what a run started here begins with, in pixels a side and in steps.
+    """
+
+    def __init__(self, runs: list[Run], size: int = 128, iterations: int = 300):
+        words = "A restored picture beside what was given, and the run's loss, PSNR and learning rate"
+        super().__init__("explorer", {"runs": [entry(run) for run in runs]}, figures.run_summary(runs[0]), words)
+        self._offers = {"size": size, "iterations": iterations}
+        self._widget: Live | None = None
+
+    @property
+    def widget(self) -> Live:
+        """The live side, made when it is first asked for."""
+        if self._widget is None:
+            self._widget = Live(self.data["runs"], **self._offers)
+        return self._widget
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        bundle = {"text/html": self._repr_html_(), "text/plain": "<explorer>"}
+        if not has_reader():
+            return bundle
+        data, metadata = self.widget._repr_mimebundle_()
+        return {**data, **bundle}, metadata
+
+
+class Live(anywidget.AnyWidget):
+    """The explorer with a kernel behind it: one run at a time, in a thread of its own.
+
+    ``run`` is the last run that ended (or was stopped) here, as `dip_book.sweeps.recording` has it.
+    """
+
+    _esm = views.script("explorer")
+    _css = views.style()
+    runs = traitlets.List().tag(sync=True)
+    offers = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, entries: list[dict], size: int, iterations: int):
+        pictures = [{"name": name, "title": images.title(name)} for name in images.EMBEDDED]
+        sizes = sorted({*SIZES, size})
+        offers = {"pictures": pictures, "recipes": list(dip_blocks.RECIPES), "sizes": sizes, "size": size, "iterations": iterations}
+        super().__init__(runs=entries, offers=offers)
+        self.run: Run | None = None
+        self._thread: threading.Thread | None = None
+        self._going, self._stopping, self._count = threading.Event(), False, 0
+        self.on_msg(lambda _, content, buffers: self.asked(content))
+
+    @property
+    def running(self) -> bool:
+        """Is a run under way (or paused)?"""
+        return self._thread is not None and self._thread.is_alive()
+
+    def asked(self, content: dict) -> None:
+        """Do what a button says: {"do": "start" (with picture, recipe, size, iterations), "pause", "resume", "stop"}."""
+        what = content.get("do")
+        if what == "start":
+            self.start(*(content[key] for key in ("picture", "recipe", "size", "iterations")))
+        elif what == "pause":
+            self._going.clear()
+        elif what in ("resume", "stop"):
+            self._stopping = what == "stop"
+            self._going.set()
+
+    def start(self, picture: str, recipe: str, size: int, iterations: int) -> None:
+        """Start a run; what is wrong with the wish is said in the figure, and a run under way goes on."""
+        try:
+            if self.running:
+                raise ValueError("A run is under way; stop it first.")
+            if not isinstance(iterations, int) or iterations < 1:
+                raise ValueError("Iterations: a whole number, 1 or more.")
+            spec = Spec(picture, size, recipe, iterations=iterations)
+            spec.resolved()
+            truth = images.load(picture, size=size)
+        except (ValueError, TypeError) as error:
+            self.send({"kind": "running" if self.running else "failed", "words": str(error)})
+            return
+        self._stopping = False
+        self._going.set()
+        self._count += 1
+        self._thread = threading.Thread(target=self._work, args=(spec, truth), daemon=True)
+        self._thread.start()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the run under way to end."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _work(self, spec: Spec, truth: np.ndarray) -> None:
+        x_hat, mask = dip_blocks.degrade(truth, p=spec.p, seed=spec.mask)
+        watch = Watch(self, spec)
+        try:
+            with sweeps.recording(spec, truth) as record:
+                result = dip_blocks.restore(
+                    x_hat, mask, spec.resolved(), seed=spec.seed, truth=truth, progress=False, watch=watch
+                )  # fmt: skip
+                run = record(result)
+            run.facts["wall_time_s"] = round(run.facts["wall_time_s"] - watch.paused, 2)
+            run.facts["note"] = f", run {self._count} of this session"
+            run.frames.update(watch.kept)
+            self.run = run
+            made = entry(run)
+            self.runs = [*self.runs, made]  # a second view of this widget shows it too
+            words = f"Stopped after {len(result.history):,} iterations." if result.interrupted else "Done."
+            self.send({"kind": "ended", "words": words, "now": {key: made[key] for key in ("restored", "facts", "history")}})
+        except Exception as error:  # of whatever kind: in a thread nobody else would hear of it
+            self.send({"kind": "failed", "words": f"{type(error).__name__}: {error}"})
+
+
+class Watch:
+    """What `dip_blocks.restore` calls while it runs for a `Live` explorer: shows, waits, stops.
+
+    It keeps its own time: after an update that took t seconds the next comes t / `SHARE` seconds later
+    at the earliest, so that showing a run does not slow it.
+    """
+
+    def __init__(self, live: Live, spec: Spec):
+        self.live, self.spec = live, spec
+        self.paused, self.next, self.begun = 0.0, 0.0, False
+        self.kept: dict[int, np.ndarray] = {}
+        self.begun_at = time.perf_counter()
+
+    def __call__(self, fit: dip_blocks.Fit) -> None:
+        if not self.live._going.is_set():
+            halted = time.perf_counter()
+            self._show(fit, f"Paused in iteration {fit.iteration:,}.")
+            self.live._going.wait()
+            self.paused += time.perf_counter() - halted
+        if self.live._stopping:
+            raise KeyboardInterrupt  # `restore` then returns the last good state
+        now = time.perf_counter()
+        if now >= self.next:
+            self._show(fit, f"Iteration {fit.iteration:,} of {self.spec.resolved().iterations:,}")
+            self.next = now + max(1 / RATE, (time.perf_counter() - now) / SHARE)
+
+    def _show(self, fit: dip_blocks.Fit, words: str) -> None:
+        picture = fit.output[0].detach().cpu().numpy()
+        url = views.image_url(picture, quick=True)
+        seconds = time.perf_counter() - self.begun_at - self.paused
+        now = {
+            "restored": url,
+            "history": columns(fit.history),
+            "facts": f"{picture.shape[1]}×{picture.shape[0]} pixels, {fit.iteration:,} iterations in {seconds:.0f} s, seed {self.spec.seed}",
+        }
+        if not self.begun:
+            self.begun = True
+            now |= {
+                "title": images.title(self.spec.image),
+                "recipe": f"{self.spec.recipe}, run {self.live._count} of this session",
+                "truth": views.image_url(fit.truth[0].cpu()),
+                "degraded": views.image_url(fit.x_hat[0].cpu(), lossless=True),
+                "frames": [],
+            }
+            self.live.send({"kind": "started", "words": words, "now": now})
+            return
+        self.kept[fit.iteration] = picture
+        self.kept = self.kept if len(self.kept) <= 60 else dict(list(self.kept.items())[1::2])  # as in the script
+        self.live.send({"kind": "grown", "words": words, "now": now, "frame": {"iteration": fit.iteration, "url": url}})
+
+
+def entry(run: Run) -> dict:
+    """A run as the script wants it: JSON with pictures as data URLs."""
+    x_hat, _ = run.degraded()
+    recipe = run.facts["recipe"]
+    changes = "".join(f", {key} {views.short(value)}" for key, value in recipe["changes"].items())
+    return {
+        "title": images.title(run.facts["image"]["name"]),
+        "recipe": run.facts.get("label") or f"{recipe['name']}{changes}, {run.facts['iterations']:,} iterations" + run.facts.get("note", ""),
+        "facts": describe(run),
+        "truth": views.image_url(run.truth()),
+        "degraded": views.image_url(x_hat, lossless=True),
+        "restored": views.image_url(run.restored),
+        "frames": [{"iteration": iteration, "url": views.image_url(frame)} for iteration, frame in run.frames.items()],
+        "history": columns(run.history),
+    }
+
+
+def describe(run: Run) -> str:
+    """A run in one line: what, how long, how good."""
+    facts = run.facts
+    side = "×".join(str(n) for n in reversed(facts["image"]["shape"][:2]))
+    count = facts["restorations"]
+    return (
+        f"{side} pixels, {facts['iterations']:,} iterations, {run.psnr:.2f} dB, "
+        f"{count} restoration{'' if count == 1 else 's'}; {facts['wall_time_s']:.0f} s on {facts['device']}, seed {facts['seeds']['mask']}"
+    )
+
+
+def columns(history: list[dip_blocks.Step], points: int = 120) -> dict:
+    """A history thinned for drawing; restorations are kept as marks."""
+    every = max(1, len(history) // points)
+    kept = [step for i, step in enumerate(history) if i % every == 0 or step is history[-1]]
+    return {
+        "iteration": [step.iteration for step in kept],
+        "loss": [float(f"{step.loss:.4g}") for step in kept],
+        "psnr": [round(step.psnr, 3) for step in kept],
+        "lr": [float(f"{step.lr:.4g}") for step in kept],
+        "restored": [step.iteration for step in history if step.restored],
+    }

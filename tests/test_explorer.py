@@ -1,0 +1,158 @@
+"""The explorer with a kernel behind it: runs started, paused, stopped from the figure."""
+
+import json
+import threading
+import time
+
+import pytest
+from dip_book import explorer, images, runs, setup, sweeps
+
+TINY = {"picture": "brick", "recipe": "quick", "size": 64, "iterations": 12}
+
+
+@pytest.fixture
+def live(monkeypatch):
+    """A live explorer whose messages to the browser are kept; ``heard`` waits for one of a kind."""
+    made = explorer.Live([], size=64, iterations=12)
+    made.said = []
+    monkeypatch.setattr(made, "send", lambda content, buffers=None: made.said.append(json.loads(json.dumps(content))))
+
+    def heard(kind, count=1):
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            if len(found := [news for news in list(made.said) if news["kind"] == kind]) >= count:
+                return found[-1]
+            time.sleep(0.01)
+        raise AssertionError(f"no {kind} among {[news['kind'] for news in made.said]}")
+
+    made.heard = heard
+    yield made
+    made.asked({"do": "stop"})
+    made.join(60)
+
+
+def test_a_run_is_shown_from_start_to_end_and_kept(live):
+    live.asked({"do": "start", **TINY})
+    begun, ended = live.heard("started"), live.heard("ended")
+    live.join(10)
+    assert begun["now"]["title"] == "Brick" and begun["now"]["truth"].startswith("data:image/webp")
+    assert ended["words"] == "Done." and ended["now"]["history"]["iteration"][-1] == 12
+    assert not live.running and live.run.facts["iterations"] == 12
+    assert live.runs[-1]["facts"] == ended["now"]["facts"] == explorer.describe(live.run)
+    # what was shown is what a run without a figure gives
+    plain = explorer.dip_blocks.restore(
+        *explorer.dip_blocks.degrade(images.load("brick", 64)), runs.Spec("brick", 64, "quick", iterations=12).resolved(), progress=False
+    )
+    assert (plain.image[0].numpy() == live.run.restored).all()
+
+
+def test_pause_halts_the_run_and_resume_goes_on(live, monkeypatch):
+    reached = threading.Event()
+    show = explorer.Watch._show
+
+    def noticed(self, fit, words):
+        show(self, fit, words)
+        if fit.iteration == 1:
+            live.asked({"do": "pause"})
+        elif "Paused" in words:
+            reached.set()
+
+    monkeypatch.setattr(explorer.Watch, "_show", noticed)
+    live.asked({"do": "start", **TINY})
+    assert reached.wait(60)
+    count = len(live.said)
+    time.sleep(0.3)
+    assert len(live.said) == count and live.running, "nothing happens while it is paused"
+    live.asked({"do": "resume"})
+    live.heard("ended")
+    live.join(10)
+    assert live.run.facts["iterations"] == 12
+    assert live.run.facts["wall_time_s"] < 60 and live.run.facts["wall_time_s"] > 0
+
+
+def test_stop_keeps_what_was_reached(live):
+    live.asked({"do": "start", **TINY, "iterations": 100_000})
+    live.heard("started")
+    live.asked({"do": "stop"})
+    ended = live.heard("ended")
+    live.join(10)
+    assert "Stopped after" in ended["words"] and 1 <= live.run.facts["iterations"] < 100_000
+
+
+def test_a_paused_run_can_be_stopped(live):
+    live.asked({"do": "start", **TINY, "iterations": 100_000})
+    live.heard("started")
+    live.asked({"do": "pause"})
+    time.sleep(0.2)
+    live.asked({"do": "stop"})
+    live.heard("ended")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"iterations": 0}, "1 or more"),
+        ({"iterations": None}, "1 or more"),
+        ({"recipe": "soup"}, "No recipe is called 'soup'"),
+        ({"picture": "nobody"}, "nobody"),
+        ({"size": 7}, ""),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_answered_in_words(live, change, words):
+    live.asked({"do": "start", **TINY, **change})
+    assert words in live.heard("failed")["words"]
+    assert live.run is None
+
+
+def test_a_second_start_does_not_disturb_the_first(live):
+    live.asked({"do": "start", **TINY, "iterations": 100_000})
+    live.heard("started")
+    live.asked({"do": "start", **TINY})
+    assert "under way" in live.heard("running")["words"]
+    assert live.running
+
+
+def test_showing_a_run_takes_a_small_share_of_its_time():
+    """Not timed: the clock is the test's. An update that took 0.1 s is followed by at least 5 s without one."""
+    clock, shown = [0.0], []
+
+    class Slow(explorer.Watch):
+        def _show(self, fit, words):
+            shown.append(clock[0])
+            clock[0] += 0.1
+
+    class Quiet:
+        _going, _stopping = threading.Event(), False
+
+    Quiet._going.set()
+    watch = Slow(Quiet, runs.Spec("brick", 64, "quick"))
+    fit = type("Fit", (), {"iteration": 1})
+    before, explorer.time = explorer.time, type("Clock", (), {"perf_counter": staticmethod(lambda: clock[0])})
+    try:
+        while clock[0] < 60:
+            watch(fit)
+            clock[0] += 0.05
+    finally:
+        explorer.time = before
+    assert 0.1 * len(shown) / 60 <= explorer.SHARE * 1.1
+
+
+def test_the_widget_is_made_only_where_somebody_can_operate_it(monkeypatch, tmp_path):
+    run = sweeps.perform(runs.Spec("brick", 64, "quick", iterations=3), tmp_path, device="cpu", progress=False)
+    figure = explorer.Explorer([run])
+    assert set(figure._repr_mimebundle_()) == {"text/html", "text/plain"}
+    monkeypatch.setattr(explorer, "has_reader", lambda: True)
+    data, _ = figure._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data and "text/html" in data
+    assert figure.widget.runs == figure.data["runs"] and figure.widget.offers["pictures"]
+
+
+def test_nobody_operates_a_widget_while_a_page_is_made(monkeypatch):
+    import IPython
+
+    assert not setup.has_reader(), "plain Python has no notebook"
+    monkeypatch.setattr(IPython, "get_ipython", lambda: type("Shell", (), {"kernel": object()})())
+    monkeypatch.delenv(setup.STILL, raising=False)
+    assert setup.has_reader()
+    monkeypatch.setenv(setup.STILL, "1")
+    assert not setup.has_reader()

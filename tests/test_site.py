@@ -1,0 +1,438 @@
+"""The built site in a real browser: what a reader meets. `make book` first; DIP_SITE names another site's folder.
+
+Every page is loaded once for each of VISITS, everything is noted on the way, and the tests look at the notes.
+Skipped where there is no site or no browser; with DIP_BROWSER=required that is a failure.
+"""
+
+import functools
+import http.server
+import io
+import os
+import re
+import shutil
+import statistics
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import REPORT
+from dip_book.setup import ROOT
+from PIL import Image
+from playwright.sync_api import Error, sync_playwright
+
+SITE = Path(os.environ.get("DIP_SITE") or ROOT / "_build" / "html").resolve()
+FRONT, EXPLORER, MASK = "book/index.html", "notebooks/08-learning.html", "notebooks/02-problems.html"
+FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+VISITS = [("http", "light"), ("http", "dark"), ("file", "light")]
+#: Jupyter Book's root page only sends on to the front page; reports exist when a chapter's execution failed.
+PAGES = sorted(
+    path.relative_to(SITE).as_posix()
+    for path in SITE.rglob("*.html")
+    if path != SITE / "index.html" and not {"_static", "reports"} & set(path.relative_to(SITE).parts)
+)
+HEAVY = 3_000_000  # bytes
+#: To Chromium each file is an origin of its own, and fonts are the one thing that it then refuses to share. The
+#: theme asks for its icons' fonts; over file:// icons drawn as characters are missing, everything else is there.
+NO_FONTS = re.compile(r"Access to font at 'file:///\S+\.woff2' from origin '(null|file://)' has been blocked by CORS policy: ")
+NO_FONT = re.compile(r"Failed to load resource: net::ERR_FAILED \(file:///\S+\.woff2\)")
+
+#: Before any script of the page: the reader's choice of theme, and a watch on the pictures of the text.
+PREPARE = """
+try { localStorage.setItem("mode", "THEME"); localStorage.setItem("theme", "THEME"); } catch {}
+new MutationObserver(() => document.querySelectorAll("article img:not([elementtiming])").forEach((img) =>
+  img.setAttribute("elementtiming", "picture"))).observe(document, { childList: true, subtree: true });
+"""
+#: Everything has come, and has been drawn: fonts, pictures, formulae.
+SETTLED = """async () => {
+  await document.fonts.ready;
+  await Promise.all([...document.images].filter((img) => img.loading !== "lazy").map((img) => img.decode().catch(() => {})));
+  await window.MathJax?.startup?.promise;
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
+#: Bytes (uncompressed), and when something, a picture and everything was there (ms; null: no picture on the first screen).
+COST = """async () => {
+  const pictures = await new Promise((done) => {
+    new PerformanceObserver((list) => done(list.getEntries())).observe({ type: "element", buffered: true });
+    setTimeout(() => done([]), 200);
+  });
+  const [page] = performance.getEntriesByType("navigation");
+  return {
+    bytes: [page, ...performance.getEntriesByType("resource")].reduce((sum, entry) => sum + entry.decodedBodySize, 0),
+    paint: performance.getEntriesByName("first-contentful-paint")[0].startTime,
+    picture: pictures.length ? Math.min(...pictures.map((entry) => entry.renderTime || entry.loadTime)) : null,
+    loaded: page.loadEventEnd,
+  };
+}"""
+LINKS = """() => ["href", "src", "srcset", "poster", "data", "xlink:href"].flatMap((name) =>
+  [...document.querySelectorAll(`[${name.replace(":", "\\\\:")}]`)].flatMap((element) => {
+    const value = element.getAttribute(name);
+    return (name === "srcset" ? value.split(",").map((part) => part.trim().split(/\\s+/)[0]) : [value]).map((url) => [element.tagName, url]);
+  }))"""
+IDS = """() => [...document.querySelectorAll("[id], a[name]")].flatMap((element) => [element.id, element.getAttribute("name")])"""
+#: Pictures that came to nothing.
+BLANK = """() => [...document.images].filter((img) => img.complete && !img.naturalWidth).map((img) => img.src.slice(0, 100))"""
+#: The width, and what sticks out of the window without being inside something that scrolls by itself.
+WIDE = """() => {
+  const scrolls = (element) => element && (getComputedStyle(element).overflowX !== "visible" || scrolls(element.parentElement));
+  const out = [...document.querySelectorAll("main *")].filter((element) =>
+    element.getBoundingClientRect().right > innerWidth + 1 && !scrolls(element.parentElement));
+  return [document.documentElement.scrollWidth, out.slice(0, 5).map((element) =>
+    `${element.tagName.toLowerCase()}.${[...element.classList].join(".")} "${element.textContent.trim().slice(0, 40)}"`)];
+}"""
+
+
+@dataclass
+class Visit:
+    """What one load of a page told."""
+
+    errors: list[str] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    blank: list[str] = field(default_factory=list)
+    background: float = 0
+    violations: list[dict] = field(default_factory=list)
+    cost: dict = field(default_factory=dict)
+    narrow: tuple[int, list[str]] = (0, [])
+
+
+def absent(reason):
+    """Skip; or fail, where somebody relies on these tests."""
+    if os.environ.get("DIP_BROWSER") == "required":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+# Of this module, not of the session: while Playwright runs, nothing else in this thread can use asyncio.
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The site over http: its address."""
+    if not PAGES:
+        absent(f"no built site in {SITE}: run `make book`")
+    handler = functools.partial(Quiet, directory=SITE)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as playwright:
+        try:
+            running = playwright.chromium.launch(headless=True, executable_path=found, args=FLAGS.split())
+        except Error as error:
+            running, why = None, error.message.strip().splitlines()[0]
+        if running is None:
+            absent(f"{found} does not start: {why}" if found else f"no browser: none of {', '.join(names)}, and not Playwright's own")
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def opened(server, browser):
+    """A function that opens a page in a context (cache, storage) of its own, to be closed by the caller."""
+
+    def open_(page, scheme="http", theme="light", notes=None, wait="load", size=(1280, 900), **options):
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+        context.set_default_timeout(30_000)
+        context.add_init_script(PREPARE.replace("THEME", theme))
+        tab = context.new_page()
+        if notes:
+            tab.on("pageerror", lambda error: notes.errors.append(str(error)))
+            tab.on("console", lambda line: line.type == "error" and notes.console.append(f"{line.text} ({line.location.get('url', '')})"))
+            tab.on("request", lambda request: notes.requests.append(request.url))
+        tab.goto(f"{server if scheme == 'http' else SITE.as_uri()}/{page}", wait_until=wait)
+        tab.evaluate(SETTLED)
+        return tab
+
+    return open_
+
+
+@pytest.fixture(scope="module")
+def visit(opened):
+    """A function from (page, scheme, theme) to what was noted there; no page is loaded twice."""
+
+    @functools.cache
+    def look(page, scheme, theme):
+        notes = Visit()
+        # Over http what a page still asks for after loading comes to light while axe is busy.
+        tab = opened(page, scheme, theme, notes, wait="networkidle" if scheme == "file" else "load")
+        if scheme == "http":
+            notes.cost = tab.evaluate(COST)
+            notes.background = statistics.median(pixels(tab).ravel())
+        tab.evaluate("document.querySelectorAll('details').forEach((element) => { element.open = true; })")
+        if scheme == "http":
+            notes.violations = Axe().run(tab).response["violations"]
+        if (scheme, theme) == ("http", "light"):
+            notes.links, notes.ids = [tuple(link) for link in tab.evaluate(LINKS)], set(tab.evaluate(IDS))
+            tab.set_viewport_size({"width": 390, "height": 844})
+            tab.evaluate(SETTLED)
+            notes.narrow = tab.evaluate(WIDE)
+        notes.blank = tab.evaluate(BLANK)
+        tab.context.close()
+        return notes
+
+    return look
+
+
+def pixels(thing):
+    """A screenshot (H, W, 3) of a page's window or of an element."""
+    return np.asarray(Image.open(io.BytesIO(thing.screenshot(animations="disabled"))).convert("RGB")).astype(int)
+
+
+def changed(before, after):
+    """The share of pixels that differ visibly; 1 where the sizes differ."""
+    return float((abs(before - after).max(axis=-1) > 12).mean()) if before.shape == after.shape else 1.0
+
+
+every_page = pytest.mark.parametrize("page", PAGES or ["no page"])
+every_visit = pytest.mark.parametrize("scheme, theme", VISITS)
+in_both_themes = pytest.mark.parametrize("theme", ["light", "dark"])
+
+
+@every_visit
+@every_page
+def test_a_page_runs_without_an_error(visit, page, scheme, theme):
+    notes = visit(page, scheme, theme)
+    assert not notes.errors
+    assert not [line for line in notes.console if not (scheme == "file" and (NO_FONTS.match(line) or NO_FONT.match(line)))]
+
+
+@every_visit
+@every_page
+def test_a_page_asks_nothing_of_other_hosts(visit, server, page, scheme, theme):
+    home = f"{server}/" if scheme == "http" else f"{SITE.as_uri()}/"
+    assert not [url for url in visit(page, scheme, theme).requests if not url.startswith((home, "data:", "blob:"))]
+
+
+@every_visit
+@every_page
+def test_a_page_shows_every_picture(visit, page, scheme, theme):
+    assert not visit(page, scheme, theme).blank
+
+
+@every_page
+def test_a_page_has_no_dead_link(visit, page):
+    """Inside the site: a file, and an id in it. To other hosts: https, and a host's name. They are not fetched."""
+    dead = []
+    for tag, url in visit(page, "http", "light").links:
+        if re.match(r"(data|blob):", url):
+            continue
+        if re.match(r"[a-z][a-z0-9+.-]*:|//", url, re.I):
+            parts = urlsplit(url)
+            if parts.scheme != "https" or not re.fullmatch(r"([\w-]+\.)+[a-z]{2,}", parts.hostname or "") or re.search(r"\s", url):
+                dead.append(f"{tag} {url}: not a clean https address")
+            continue
+        path, fragment = urldefrag(url)
+        target = unquote(urlsplit(urljoin(f"http://site/{page}", path)).path).lstrip("/") if path else page
+        if not (SITE / target).is_file():
+            dead.append(f"{tag} {url}: no such file")
+        elif fragment and target in PAGES and unquote(fragment) not in visit(target, "http", "light").ids:
+            dead.append(f"{tag} {url}: no such id")
+    assert not dead
+
+
+@every_page
+def test_the_theme_changes_the_page(visit, page):
+    light, dark = (visit(page, "http", theme).background for theme in ("light", "dark"))
+    assert light > 230 and dark < 60, "medians of the screenshots"
+
+
+@every_page
+def test_a_phone_need_not_scroll_sideways(visit, page):
+    width, out = visit(page, "http", "light").narrow
+    assert width <= 390, f"these stick out: {out}"
+
+
+@in_both_themes
+@every_page
+def test_axe_finds_nothing_serious(visit, page, theme):
+    found = [
+        f"{rule['impact']} {rule['id']}: {node['target']}: {node['failureSummary'].splitlines()[-1].strip()}\n    {node['html'][:160]}"
+        for rule in visit(page, "http", theme).violations
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+    assert not found, "\n" + "\n".join(found)
+
+
+@every_page
+def test_a_page_is_light(visit, page, request):
+    cost = visit(page, "http", "light").cost
+    report = request.config.stash[REPORT]
+    if not report:
+        report.append(f"{'page':<38}{'MB':>6}{'first paint':>13}{'first picture':>15}{'loaded':>9}   (ms; over http from this machine)")
+    picture = "-" if cost["picture"] is None else f"{cost['picture']:.0f}"  # -: none on the first screen
+    report.append(f"{page:<38}{cost['bytes'] / 1e6:6.2f}{cost['paint']:13.0f}{picture:>15}{cost['loaded']:9.0f}")
+    assert cost["bytes"] < HEAVY
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_the_root_leads_to_the_front_page(opened, scheme):
+    tab = opened("index.html", scheme)
+    tab.wait_for_url(f"**/{FRONT}")
+    assert tab.locator("h1").first.inner_text()
+    tab.context.close()
+
+
+def test_search_finds_a_chapter(opened):
+    tab = opened(FRONT)
+    tab.keyboard.press("Control+k")
+    tab.keyboard.type("backtracking")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/search.html?*")
+    hit = tab.locator(f"#search-results a[href*='{EXPLORER}']").first
+    hit.wait_for()
+    hit.click()
+    tab.wait_for_url(f"**/{EXPLORER}*")
+    tab.context.close()
+
+
+def test_without_scripts_text_and_a_still_picture_remain(opened, browser):
+    tab = opened(EXPLORER, java_script_enabled=False)
+    still = tab.locator(".dip-fallback img")
+    assert still.is_visible() and still.get_attribute("alt")
+    shown = pixels(still)
+    assert min(shown.shape[:2]) > 100 and shown.std() > 20, "the picture is blank"
+    text = tab.locator("article").inner_text()
+    assert "Backtracking" in text and len(text) > 5000
+    tab.context.close()
+
+
+@pytest.fixture(scope="module")
+def explorer(opened):
+    """The page with the explorer."""
+    tab = opened(EXPLORER, size=(1280, 1400))
+    yield tab
+    tab.context.close()
+
+
+def choices(tab, name):
+    return [option.get_attribute("value") for option in tab.locator(f"select[name={name}] option").all()]
+
+
+def choose(tab, name, value):
+    tab.locator(f"select[name={name}]").select_option(value)
+    tab.evaluate(SETTLED)
+
+
+def steerable(tab):
+    """Choose an entry that has outputs on the way."""
+    for picture in choices(tab, "picture"):
+        choose(tab, "picture", picture)
+        for recipe in choices(tab, "recipe"):
+            choose(tab, "recipe", recipe)
+            if tab.locator("input[name=iteration]").is_enabled():
+                return
+    pytest.fail("no run of the explorer has a scrubber")
+
+
+def test_every_choice_of_the_explorer_shows_something_else(explorer):
+    figure = explorer.locator(".dip-compare")
+    assert len(choices(explorer, "picture")) > 1
+    before = None
+    for picture in choices(explorer, "picture"):
+        choose(explorer, "picture", picture)
+        now = pixels(figure)
+        assert before is None or changed(before, now) > 0.2, f"picture {picture}"
+        before = now
+        for recipe in choices(explorer, "recipe")[1:]:
+            choose(explorer, "recipe", recipe)
+            now = pixels(figure)
+            assert changed(before, now) > 0.02, f"picture {picture}, recipe {recipe}"
+            before = now
+    for against in choices(explorer, "against")[1:]:
+        choose(explorer, "against", against)
+        now = pixels(figure)
+        assert changed(before, now) > 0.1, f"compared with {against}"
+        before = now
+    choose(explorer, "against", choices(explorer, "against")[0])
+
+
+def test_the_divider_moves_by_keyboard(explorer):
+    figure = explorer.locator(".dip-compare")
+    before = pixels(figure)
+    explorer.locator("input[name=divider]").focus()
+    for _ in range(15):
+        explorer.keyboard.press("ArrowRight")
+    explorer.evaluate(SETTLED)
+    assert changed(before, pixels(figure)) > 0.04
+
+
+def test_the_scrubber_moves_by_keyboard(explorer):
+    steerable(explorer)
+    figure, plots, scrubber = (explorer.locator(name) for name in (".dip-compare", ".dip-plots", "input[name=iteration]"))
+    seen = [(pixels(figure), pixels(plots))]
+    scrubber.focus()
+    for key in ("Home", "ArrowRight", "ArrowRight"):
+        scrubber.press(key)
+        explorer.evaluate(SETTLED)
+        seen.append((pixels(figure), pixels(plots)))
+        assert changed(seen[-2][0], seen[-1][0]) > 0.02, f"the picture, {key}"
+        assert changed(seen[-2][1], seen[-1][1]) > 0.0005, f"the cursor in the curves, {key}"
+
+
+def test_play_plays_and_pause_stops(explorer):
+    steerable(explorer)
+    figure, button, scrubber = (explorer.locator(name) for name in (".dip-compare", ".dip-scrub button", "input[name=iteration]"))
+    scrubber.press("Home")
+    before = pixels(figure)
+    button.click()
+    explorer.wait_for_function("() => Number(document.querySelector('input[name=iteration]').value) >= 2")
+    button.click()
+    explorer.evaluate(SETTLED)
+    paused = pixels(figure)
+    assert changed(before, paused) > 0.02
+    explorer.wait_for_timeout(1200)
+    assert changed(paused, pixels(figure)) == 0
+
+
+def test_another_picture_comes_at_once(explorer, request):
+    """Timed from the choice to decoded pictures. The bound is for a machine that is busy; the report has the figure."""
+    times = explorer.evaluate("""async () => {
+      const select = document.querySelector("select[name=picture]");
+      const times = [];
+      for (let round = 0; round < 3; round++)
+        for (const option of select.options) {
+          const start = performance.now();
+          select.value = option.value;
+          select.dispatchEvent(new Event("change", { bubbles: true }));
+          await Promise.all([...document.querySelectorAll(".dip-compare img")].map((img) => img.decode()));
+          times.push(performance.now() - start);
+        }
+      return times;
+    }""")
+    line = f"another picture in the explorer: median {statistics.median(times):.0f} ms, slowest {max(times):.0f} ms of {len(times)}"
+    request.config.stash[REPORT].append(line)
+    assert statistics.median(times) < 1000
+
+
+def test_the_masks_slider_and_button_change_it(opened):
+    tab = opened(MASK, size=(1280, 1400))
+    figure, slider = tab.locator(".dip-view .dip-pictures"), tab.locator(".dip-view input[type=range]")
+    tab.wait_for_function("() => document.querySelector('.dip-view [role=status]').textContent")
+    before = pixels(figure)
+    slider.focus()
+    for _ in range(4):
+        slider.press("ArrowRight")
+    denser = pixels(figure)
+    assert changed(before, denser) > 0.05
+    tab.locator(".dip-view button").click()
+    assert changed(denser, pixels(figure)) > 0.05
+    tab.context.close()
