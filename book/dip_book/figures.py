@@ -205,6 +205,27 @@ def _cut_short(value) -> bool:
     return isinstance(value, str) and "it.)" in value
 
 
+def cost(curves: dict[str, tuple[list, list]], points: dict[str, tuple[float, float]], label: str = "PSNR, dB"):
+    """Quality against time, which is on a logarithmic scale.
+
+    Args:
+        curves: method → (seconds, PSNR in dB) on the way.
+        points: method → (seconds, PSNR in dB) of methods that have no way, only a result.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
+        for (name, (seconds, psnr)), colour, line in zip(curves.items(), SERIES, ("-", "--", "-.", ":", "-")):
+            axis.plot(seconds, psnr, line, lw=1.4, color=colour, label=name)
+            axis.plot(seconds[-1], psnr[-1], "o", ms=5, color=colour)
+        for (name, (seconds, psnr)), marker in zip(points.items(), "sD^v"):
+            axis.plot(seconds, psnr, marker, ms=7, color=INK, label=name, ls="none")
+        axis.set_xscale("log")
+        axis.set_xlabel("seconds")
+        axis.set_ylabel(label)
+        axis.legend(fontsize=9)
+    return _closed(figure)
+
+
 def growth(series: dict[str, dict[int, float]], floor: dict[int, float] | None = None):
     """Seconds an iteration against pixels a side, both on logarithmic scales; the floor as a broken line."""
     with plt.rc_context(STYLE):

@@ -110,6 +110,11 @@ def finish(app, exception) -> None:
     if exception is None and app.builder.format == "html":
         for notebook in (ROOT / "notebooks").glob("*.ipynb"):
             shutil.copy(notebook, Path(app.outdir) / "notebooks" / notebook.name)
+        for page in Path(app.outdir).rglob("*.html"):
+            # Preloading fonts gains nothing here, and from file:// browsers refuse it with errors.
+            text = page.read_text(encoding="utf-8")
+            if text != (lighter := re.sub(r'<link rel="preload" as="font"[^>]*>\s*', "", text)):
+                page.write_text(lighter, encoding="utf-8")
         (Path(app.outdir) / DIGEST).write_text(site_digest() + "\n", encoding="utf-8")
 
 

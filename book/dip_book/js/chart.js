@@ -17,7 +17,7 @@ function nearest(list, v) {
 }
 
 // Series [{x, y, name}] on one pair of axes; values are scaled linearly, or by their logarithm.
-// Several series get the style classes dip-0, dip-1, … and their names at their ends; `points` marks each value.
+// Several series get the style classes dip-0, dip-1, … and their names in the corner; `points` marks each value.
 // Returns a function that moves the cursor to some x.
 function chart(parent, { title, series, log = false, marks = [], points = false, xs }) {
   const [width, height, left, top, bottom] = [260, 150, 44, 20, 24];
@@ -46,7 +46,7 @@ function chart(parent, { title, series, log = false, marks = [], points = false,
     if (points) x.forEach((v, i) => node(n ? "rect" : "circle", n
       ? { x: px(v) - 2.5, y: py(y[i]) - 2.5, width: 5, height: 5, class: `dip-point dip-${n}` }
       : { cx: px(v), cy: py(y[i]), r: 3, class: `dip-point dip-${n}` }, svg));
-    if (name) node("text", { x: left + 8, y: top + 12 + 13 * n, class: `dip-name dip-${n}` }, svg, `${n ? "■" : "●"} ${name}`);
+    if (name) node("text", { x: width - 8, y: height - bottom - 6 - 13 * (series.length - 1 - n), "text-anchor": "end", class: `dip-name dip-${n}` }, svg, `${n ? "■" : "●"} ${name}`);
   });
   for (const v of marks) {
     const mark = node("path", { d: `M${px(v)},${height - bottom} l-4,7 l8,0 z`, class: "dip-mark" }, svg);
