@@ -225,6 +225,42 @@ def test_views_are_one_piece_of_html_without_outside_addresses(tmp_path):
         assert html == view._repr_html_(), "the same every time: notebooks are compared"
 
 
+def test_the_network_is_drawn_with_what_it_is():
+    config = dip_blocks.BLOG.config
+    blocks = {block["name"]: block for block in views.network_view(config, 128, 128).data["blocks"]}
+    assert len(blocks) == 1 + 3 * 5 + 2
+    assert sum(block.get("weights", 0) for block in blocks.values()) == 2_513_637
+    assert sum(block.get("share", 0) for block in blocks.values()) == pytest.approx(1, abs=1e-3)
+    assert blocks["d1"]["in"] == [32, 128, 128] and blocks["d1"]["out"] == [128, 64, 64]
+    # by hand: 9·32·128 products at each of 128² pixels, then 9·128·128 at each of 64²
+    assert blocks["d1"]["work"] == 9 * 32 * 128 * 128**2 + 9 * 128 * 128 * 64**2
+    assert blocks["d1"]["code"].startswith("class Down") and "class Up" in blocks["u1"]["code"]
+    places = [(block["row"], block["column"]) for block in blocks.values()]
+    assert len(set(places)) == len(places), "two blocks in one place"
+
+
+def test_the_network_without_skips_is_drawn_too():
+    config = {**dip_blocks.BLOG.config, "channels_skip": [0] * 5}
+    assert {block["kind"] for block in views.network_view(config, 128, 128).data["blocks"]} == {"z", "down", "up", "connect", "out"}
+    reading = {**dip_blocks.BLOG.config, **dip_blocks.SECOND_READING}
+    assert "connect" not in {block["name"] for block in views.network_view(reading, 128, 128).data["blocks"]}
+
+
+def test_a_figure_of_several_states():
+    light, dark = np.full((8, 8), 0.9), np.full((8, 8), 0.1)
+    view = views.steps_view({"a": {"p": light, "words": "one"}, "b": {"p": dark, "words": "two"}}, "which", "two greys")
+    assert [state["name"] for state in view.data["states"]] == ["a", "b"] and view.data["captions"] == ["p"]
+    assert view.data["states"][0]["pictures"] != view.data["states"][1]["pictures"]
+
+
+def test_quality_over_the_share_of_known_pixels():
+    found = tables.over_density("camera", store=runs.ROOT)
+    biharmonic = found["biharmonic"]
+    assert list(biharmonic.values()) == sorted(biharmonic.values()), "more known pixels, better"
+    assert biharmonic[0.5] == pytest.approx(28.57, abs=0.01)
+    assert 0.5 in found["Deep Image Prior, quick"]
+
+
 def test_data_cannot_end_the_script():
     view = views.View("mask", {"words": "</script><b>"}, views.figures.row({"x": np.zeros((4, 4))}).figure, "a <b>")
     assert view._repr_html_().count("</script>") == 1 and "<b>" not in view._repr_html_()

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import REPORT
+from dip_book import site
 from dip_book.setup import ROOT
 from PIL import Image
 from playwright.sync_api import Error, sync_playwright
@@ -35,6 +36,7 @@ PAGES = sorted(
     for path in SITE.rglob("*.html")
     if path != SITE / "index.html" and not {"_static", "reports"} & set(path.relative_to(SITE).parts)
 )
+ALIVE = [page for page in PAGES if 'class="dip-view"' in (SITE / page).read_text(encoding="utf-8")]  # live figures
 HEAVY = 3_000_000  # bytes
 #: The theme has its icons' fonts fetched ahead, as from another host (crossorigin). Files have no host, so over file://
 #: Chromium refuses that; the same fonts then come by the style sheet. Exactly these two lines for each are expected.
@@ -301,6 +303,11 @@ def test_the_root_leads_to_the_front_page(opened, scheme):
     tab.context.close()
 
 
+@pytest.mark.skipif("DIP_SITE" in os.environ, reason="another site is looked at")
+def test_the_site_is_not_older_than_its_sources():
+    assert (SITE / site.DIGEST).read_text().strip() == site.site_digest(), "the site is of other sources: run `make book`"
+
+
 def test_search_finds_a_chapter(opened):
     tab = opened(FRONT)
     tab.keyboard.press("Control+k")
@@ -316,10 +323,12 @@ def test_search_finds_a_chapter(opened):
 
 def test_without_scripts_text_and_a_still_picture_remain(opened):
     tab = opened(EXPLORER, java_script_enabled=False, settle=False)  # no script, no waiting for one
-    still = tab.locator(".dip-fallback img")
-    assert still.is_visible() and still.get_attribute("alt")
-    shown = pixels(still)
-    assert min(shown.shape[:2]) > 100 and shown.std() > 20, "the picture is blank"
+    stills = tab.locator(".dip-fallback img").all()
+    assert stills
+    for still in stills:
+        assert still.is_visible() and still.get_attribute("alt")
+        shown = pixels(still)
+        assert min(shown.shape[:2]) > 100 and shown.std() > 20, "the picture is blank"
     text = tab.locator("article").inner_text()
     assert "Backtracking" in text and len(text) > 5000
     tab.context.close()
@@ -327,28 +336,28 @@ def test_without_scripts_text_and_a_still_picture_remain(opened):
 
 @pytest.fixture(scope="module")
 def explorer(opened):
-    """The page with the explorer."""
+    """The explorer on its page."""
     tab = opened(EXPLORER, size=(1280, 1400))
-    yield tab
+    yield tab.locator(".dip-view:has(.dip-compare)")
     tab.context.close()
 
 
-def choices(tab, name):
-    return [option.get_attribute("value") for option in tab.locator(f"select[name={name}] option").all()]
+def choices(explorer, name):
+    return [option.get_attribute("value") for option in explorer.locator(f"select[name={name}] option").all()]
 
 
-def choose(tab, name, value):
-    tab.locator(f"select[name={name}]").select_option(value)
-    tab.evaluate(SETTLED)
+def choose(explorer, name, value):
+    explorer.locator(f"select[name={name}]").select_option(value)
+    explorer.page.evaluate(SETTLED)
 
 
-def steerable(tab):
+def steerable(explorer):
     """Choose an entry that has outputs on the way."""
-    for picture in choices(tab, "picture"):
-        choose(tab, "picture", picture)
-        for recipe in choices(tab, "recipe"):
-            choose(tab, "recipe", recipe)
-            if tab.locator("input[name=iteration]").is_enabled():
+    for picture in choices(explorer, "picture"):
+        choose(explorer, "picture", picture)
+        for recipe in choices(explorer, "recipe"):
+            choose(explorer, "recipe", recipe)
+            if explorer.locator("input[name=iteration]").is_enabled():
                 return
     pytest.fail("no run of the explorer has a scrubber")
 
@@ -380,8 +389,8 @@ def test_the_divider_moves_by_keyboard(explorer):
     before = pixels(figure)
     explorer.locator("input[name=divider]").focus()
     for _ in range(15):
-        explorer.keyboard.press("ArrowRight")
-    explorer.evaluate(SETTLED)
+        explorer.page.keyboard.press("ArrowRight")
+    explorer.page.evaluate(SETTLED)
     assert changed(before, pixels(figure)) > 0.04
 
 
@@ -391,7 +400,7 @@ def test_the_scrubber_moves_by_keyboard(explorer):
     before, curves = pixels(figure), pixels(plots)
     for key in ("Home", "ArrowRight", "ArrowRight"):
         scrubber.press(key)
-        explorer.evaluate(SETTLED)
+        explorer.page.evaluate(SETTLED)
         now = pixels(figure)
         assert changed(before, now) > 0.02, key
         before = now
@@ -404,26 +413,26 @@ def test_play_plays_and_pause_stops(explorer):
     scrubber.press("Home")
     before = pixels(figure)
     button.click()
-    explorer.wait_for_function("() => Number(document.querySelector('input[name=iteration]').value) >= 2")
+    explorer.page.wait_for_function("() => Number(document.querySelector('input[name=iteration]').value) >= 2")
     button.click()
-    explorer.evaluate(SETTLED)
+    explorer.page.evaluate(SETTLED)
     paused = pixels(figure)
     assert changed(before, paused) > 0.02
-    explorer.wait_for_timeout(1200)
+    explorer.page.wait_for_timeout(1200)
     assert changed(paused, pixels(figure)) == 0
 
 
 def test_another_picture_comes_at_once(explorer, request):
     """Timed from the choice to decoded pictures. The bound is for a machine that is busy; the report has the figure."""
-    times = explorer.evaluate("""async () => {
-      const select = document.querySelector("select[name=picture]");
+    times = explorer.evaluate("""async (explorer) => {
+      const select = explorer.querySelector("select[name=picture]");
       const times = [];
       for (let round = 0; round < 3; round++)
         for (const option of select.options) {
           const start = performance.now();
           select.value = option.value;
           select.dispatchEvent(new Event("change", { bubbles: true }));
-          await Promise.all([...document.querySelectorAll(".dip-compare img")].map((img) => img.decode()));
+          await Promise.all([...explorer.querySelectorAll(".dip-compare img")].map((img) => img.decode()));
           times.push(performance.now() - start);
         }
       return times;
@@ -435,14 +444,34 @@ def test_another_picture_comes_at_once(explorer, request):
 
 def test_the_masks_slider_and_button_change_it(opened):
     tab = opened(MASK, size=(1280, 1400))
-    figure, slider = tab.locator(".dip-view .dip-pictures"), tab.locator(".dip-view input[type=range]")
-    tab.wait_for_function("() => document.querySelector('.dip-view [role=status]').textContent")
+    view = tab.locator(".dip-view:has(canvas)")
+    figure, slider = view.locator(".dip-pictures"), view.locator("input[type=range]")
     before = pixels(figure)
     slider.focus()
     for _ in range(4):
         slider.press("ArrowRight")
     denser = pixels(figure)
     assert changed(before, denser) > 0.05
-    tab.locator(".dip-view button").click()
+    view.get_by_role("button").click()
     assert changed(denser, pixels(figure)) > 0.05
+    tab.context.close()
+
+
+@pytest.mark.parametrize("page", ALIVE or ["no page"])
+def test_every_live_figure_answers(opened, page):
+    """Whatever a figure offers first (a button, a slider, a choice), its pixels change with it."""
+    tab = opened(page, size=(1280, 1400))
+    for view in tab.locator(".dip-view").all():
+        before = pixels(view)
+        slider, radios, buttons = (view.locator(f"{name}:visible:enabled") for name in ("input[type=range]", "input[type=radio]", "button"))
+        if slider.count():
+            slider.first.focus()
+            for _ in range(5):
+                tab.keyboard.press("ArrowRight")
+        elif radios.count():
+            radios.last.check()
+        else:
+            buttons.last.click()
+        tab.evaluate(SETTLED)
+        assert changed(before, pixels(view)) > 0.002, view.get_attribute("aria-label")
     tab.context.close()

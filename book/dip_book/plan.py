@@ -103,7 +103,7 @@ WANTED: dict[str, list[Spec]] = {
     # the learning and results chapters: pictures that may be shipped, small enough for a CPU
     "embedded": [Spec(name, iterations=1500) for name in images.EMBEDDED],
     # closing the gap: what a decibel costs, at full width
-    "cost": [Spec(image, 128, recipe, iterations=1000) for image, recipe in product(DEVELOPMENT, ("paper", "best"))],
+    "cost": [Spec(image, 128, recipe, iterations=1000) for image, recipe in product(DEVELOPMENT, ("paper", "best", "blog"))],
     # the problem's chapter: how the share of known pixels matters
     "density": [Spec("camera", 128, "quick", p=p) for p in DENSITIES],
     # the chapter "How fast": what precision costs in dB; the seeds show what is chance

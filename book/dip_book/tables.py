@@ -181,12 +181,12 @@ def seeds_of(recipe: str, image: str, size: int | None, store: Path = runs.ROOT)
 
 def over_density(image: str, size: int = 128, store: Path = runs.ROOT) -> dict[str, dict[float, float]]:
     """Method → {share p of known pixels: PSNR in dB, known pixels pasted back}: the recipe quick as stored, biharmonic as computed now."""
-    truth, found = images.load(image, size=size), {"biharmonic": {}, "Deep Image Prior, one minute": {}}
+    truth, found = images.load(image, size=size), {"biharmonic": {}, "Deep Image Prior, quick": {}}
     for p in sorted({0.5, *plan.DENSITIES}):
         x_hat, mask = (tensor[0].numpy() for tensor in dip_blocks.degrade(truth, p=p))
         found["biharmonic"][p] = _psnr(BASELINES["biharmonic"](x_hat, mask > 0), truth)
         if (run := best_run("quick", image, size, store, p=p)) is not None:
-            found["Deep Image Prior, one minute"][p] = run.facts["psnr_db"]["averaged_pasted"]
+            found["Deep Image Prior, quick"][p] = run.facts["psnr_db"]["averaged_pasted"]
     return {method: points for method, points in found.items() if points}
 
 

@@ -122,7 +122,7 @@ def _blocks(config, height, width, z_channels, out_channels) -> list[dict]:
     net = dip_blocks.UNet(channels=z_channels, out_channels=out_channels, config=config)
     depth = len(net.down)
     named = {f"{kind} {i + 1}": block for kind in ("down", "skip", "up") for i, block in enumerate(getattr(net, kind)) if block is not None}
-    named |= {"connect": net.connect, "out": net.out}
+    named |= {name: block for name, block in {"connect": net.connect, "out": net.out}.items() if block is not None}
     work, shapes, hooks = dict.fromkeys(named, 0), {}, []
     for name, block in named.items():
 

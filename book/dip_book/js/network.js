@@ -39,7 +39,6 @@ export default {
       span.setAttribute("aria-hidden", "true");
       place(span, row, column);
     };
-    const rows = Math.max(...blocks.map((block) => block.row));
     for (const block of [...blocks].sort((a, b) => a.row - b.row || a.column - b.column)) {
       const button = document.createElement("button");
       button.type = "button";
@@ -52,7 +51,7 @@ export default {
       buttons.push({ button, of: block });
       place(button, block.row, 2 * block.column);
       if (block.kind === "skip") { arrow("→", block.row, 1); arrow("→", block.row, 3); }
-      if (block.row === rows) { arrow("↳", block.row, 1); arrow("↱", block.row, 3); }
+      if (block.kind === "connect") { arrow("↳", block.row, 1); arrow("↱", block.row, 3); }
     }
     const caption = document.createElement("p");
     caption.className = "dip-muted";

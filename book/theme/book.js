@@ -1,0 +1,16 @@
+// What scrolls sideways must be reachable by keyboard: wide tables and formulae become stops of the Tab key while they are too wide.
+(() => {
+  const mark = () => {
+    for (const box of document.querySelectorAll(".pst-scrollable-table-container, .bd-article mjx-container[display='true']")) {
+      if (box.scrollWidth > box.clientWidth + 1) {
+        box.tabIndex = 0;
+        if (!box.hasAttribute("role") && box.tagName === "DIV") {
+          box.setAttribute("role", "region");
+          box.setAttribute("aria-label", "Table, wider than the page");
+        }
+      } else box.removeAttribute("tabindex");
+    }
+  };
+  addEventListener("load", mark);
+  addEventListener("resize", mark);
+})();

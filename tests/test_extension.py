@@ -1,0 +1,66 @@
+"""The Sphinx extension: where the site is published, what a chapter's opening becomes, what is mended."""
+
+import pytest
+from dip_book import site
+from docutils import nodes
+from docutils.core import publish_doctree
+
+
+@pytest.mark.parametrize(
+    ("repository", "pages"),
+    [
+        ("", ""),
+        ("https://example.org/a/b", ""),
+        ("https://github.com/Someone/book", "https://someone.github.io/book/"),
+        ("https://github.com/someone/book.git", "https://someone.github.io/book/"),
+        ("https://github.com/someone/someone.github.io/", "https://someone.github.io/"),
+    ],
+)
+def test_where_a_repository_is_published(repository, pages):
+    assert site.pages_url(repository) == pages
+
+
+def chapter(body="In this chapter\n\n    - Tell a from b\n"):
+    return publish_doctree(f"Title\n=====\n\n    {body}\nText " + "word " * 400 + "\n\n::\n\n    code " + "x " * 900)
+
+
+def dressed(doctree, runtime=None):
+    metadata = {"notebooks/01-a": {"exec_data": {"runtime": runtime}}} if runtime else {}
+    app = type("App", (), {"env": type("Env", (), {"docname": "notebooks/01-a", "nb_metadata": metadata})})
+    site.dress(app, doctree)
+    return doctree
+
+
+def test_an_opening_becomes_a_box_that_says_how_long():
+    doctree = dressed(chapter(), runtime=7.4)
+    (box,) = doctree.findall(nodes.admonition)
+    assert not list(doctree.findall(nodes.block_quote))
+    assert box[0].astext() == "In this chapter" and "Tell a from b" in box.astext()
+    assert "About 2 minutes to read. Its code ran in 7 seconds" in box.astext(), "code does not count as reading"
+
+
+def test_a_page_without_an_opening_stays_as_it_is():
+    assert not list(dressed(chapter("Some quotation\n")).findall(nodes.admonition))
+
+
+def test_a_figure_says_which_cell_made_it():
+    doctree = chapter()
+    cell = nodes.container(nb_element="cell_code", cell_index=5)
+    figure = nodes.figure("", nodes.image(uri="a.png"), nodes.caption("", "What is seen."))
+    cell += figure
+    doctree += cell
+    dressed(doctree)
+    links = {link.astext(): link.get("refid") or link.get("refuri") for link in figure.findall(nodes.reference)}
+    assert links == {"cell 5": "cell-5", "01-a.ipynb": "01-a.ipynb"} and cell["ids"] == ["cell-5"]
+
+
+def test_what_is_mended():
+    page = '<link rel="preload" as="font" href="a.woff2" />\n<link rel="preload" as="script" href="b.js"/><div role="list" class="citation-list">'
+    assert site.mend(page) == '<link rel="preload" as="script" href="b.js"/><div class="citation-list">'
+
+
+def test_a_site_knows_what_it_was_built_from(tmp_path, monkeypatch):
+    before = site.site_digest()
+    assert before == site.site_digest()
+    monkeypatch.setattr(site, "code_digest", lambda: "other code")
+    assert site.site_digest() != before
