@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 FRONT := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test bench notebooks serve clean lock
+.PHONY: help book test bench notebooks links serve clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ bench: $(READY) ## Time the loops side by side on this machine (ten minutes; dee
 
 notebooks: $(READY) ## Bring the chapters' text and .ipynb together, executing what changed
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m dip_book.notebooks $(if $(ALL),--execute)
+
+links: $(READY) ## Ask every other site that the book links to whether the page is still there
+	@PATH="$(BIN):$$PATH" $(BIN)/jupyter-book build . --config _config.yml --toc book/_toc.yml --builder linkcheck
 
 serve: book ## Build the site and serve it on http://localhost:8000
 	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
