@@ -419,7 +419,7 @@ BEST = replace(PAPER, config={**PAPER.config, "padding_mode": "zeros"}, sigma_p=
 
 #: As good as a minute of two CPU cores at 128×128 makes it: half the width, and a shorter memory of the average.
 QUICK = replace(
-    BEST, config={**BEST.config, "channels_down": [64] * 5, "channels_up": [64] * 5}, iterations=400, averaging=0.97
+    BEST, config={**BEST.config, "channels_down": [64] * 5, "channels_up": [64] * 5}, iterations=700, averaging=0.97
 )
 
 RECIPES = {"blog": BLOG, "blog-low-lr": BLOG_LOW_LR, "paper": PAPER, "best": BEST, "quick": QUICK}
