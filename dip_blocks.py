@@ -894,9 +894,12 @@ def restore(
     return result
 
 
-def paste(image: torch.Tensor, x_hat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The image with the known pixels put back: m ⊙ x̂ + (1 − m) ⊙ image."""
-    return torch.where(mask == 1, x_hat, image)
+def paste(image: torch.Tensor, x_hat, mask) -> torch.Tensor:
+    """The image (C, H, W) with the known pixels put back: m ⊙ x̂ + (1 − m) ⊙ image.
+
+    x̂ and the mask may be whatever `restore` takes; errors as there.
+    """
+    return torch.where(as_mask(mask, *image.shape[-2:]) == 1, as_image(x_hat), image)
 
 
 def best_device() -> str:

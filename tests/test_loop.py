@@ -260,6 +260,8 @@ def test_known_pixels_are_pasted_back(picture):
     image = torch.full_like(x_hat, 0.3)
     pasted = dip_blocks.paste(image, x_hat, mask)
     assert torch.equal(pasted * mask, x_hat) and (pasted[mask == 0] == 0.3).all()
+    # what a user has in hand: a picture as NumPy array, a mask of booleans
+    assert torch.equal(pasted, dip_blocks.paste(image, x_hat.permute(1, 2, 0).numpy(), mask[0].numpy() > 0))
 
 
 @pytest.mark.parametrize("precision", dip_blocks.PRECISIONS)
