@@ -38,6 +38,7 @@ IDEAS = {
     "a third of it, 0.003 falling to a tenth": {"sigma_p": 1 / 90, "lr": 0.003, "lr_end": 0.1},
     "a third of it, learning rate 0.003, zeros at the border": {"sigma_p": 1 / 90, "lr": 0.003, "padding_mode": "zeros"},
     "a third of it, 0.003, zeros, nearest upsampling": {"sigma_p": 1 / 90, "lr": 0.003, "padding_mode": "zeros", "upsampling_method": "nearest"},
+    "a third of it, 0.003, zeros, nearest, Fourier features": {"sigma_p": 1 / 90, "lr": 0.003, "padding_mode": "zeros", "upsampling_method": "nearest", "z_kind": "fourier"},
     "a third of it, 16 channels in the skips": {"sigma_p": 1 / 90, "channels_skip": 16},
     "perturbation fades to none": {"sigma_end": 0.0},
     "16 channels in the skips": {"channels_skip": 16},
