@@ -38,12 +38,6 @@ PAGES = sorted(
 )
 ALIVE = [page for page in PAGES if 'class="dip-view"' in (SITE / page).read_text(encoding="utf-8")]  # live figures
 HEAVY = 3_000_000  # bytes
-#: The theme has its icons' fonts fetched ahead, as from another host (crossorigin). Files have no host, so over file://
-#: Chromium refuses that; the same fonts then come by the style sheet. Exactly these two lines for each are expected.
-NO_PRELOAD = re.compile(
-    r"Access to font at 'file:///\S+\.woff2' from origin '(null|file://)' has been blocked by CORS policy: "
-    r"|Failed to load resource: net::ERR_FAILED \(file:///\S+\.woff2\)"
-)
 
 #: Before any script of the page: the reader's choice of theme, and a watch on the pictures of the text.
 PREPARE = """
@@ -223,7 +217,7 @@ in_both_themes = pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_page_runs_without_an_error(visit, page, scheme, theme):
     notes = visit(page, scheme, theme)
     assert not notes.errors
-    assert not [line for line in notes.console if not (scheme == "file" and NO_PRELOAD.match(line))]
+    assert not notes.console
 
 
 @every_visit

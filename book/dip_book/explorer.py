@@ -86,10 +86,10 @@ class Live(anywidget.AnyWidget):
         what = content.get("do")
         if what == "start":
             self.start(*(content[key] for key in ("picture", "recipe", "size", "iterations")))
-        elif what == "pause":
+        elif what == "pause" and not self._stopping:
             self._going.clear()
         elif what in ("resume", "stop"):
-            self._stopping = what == "stop"
+            self._stopping |= what == "stop"
             self._going.set()
 
     def start(self, picture: str, recipe: str, size: int, iterations: int) -> None:
@@ -126,6 +126,7 @@ class Live(anywidget.AnyWidget):
                 )  # fmt: skip
                 run = record(result)
             run.facts["wall_time_s"] = round(run.facts["wall_time_s"] - watch.paused, 2)
+            run.facts["iterations_per_s"] = round(run.facts["iterations"] / max(run.facts["wall_time_s"], 0.01), 3)
             run.facts["note"] = f", run {self._count} of this session"
             run.frames.update(watch.kept)
             self.run = run
@@ -153,7 +154,7 @@ class Watch:
     def __call__(self, fit: dip_blocks.Fit) -> None:
         if not self.live._going.is_set():
             halted = time.perf_counter()
-            self._show(fit, f"Paused in iteration {fit.iteration:,}.")
+            self.live.send({"kind": "running", "words": f"Paused in iteration {fit.iteration:,}.", "now": {}})
             self.live._going.wait()
             self.paused += time.perf_counter() - halted
         if self.live._stopping:

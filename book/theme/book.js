@@ -11,6 +11,10 @@
       } else box.removeAttribute("tabindex");
     }
   };
-  addEventListener("load", mark);
+  addEventListener("load", () => {
+    mark();
+    window.MathJax?.startup?.promise?.then(mark);
+  });
+  document.addEventListener("toggle", mark, true); // what was folded is measured when it opens
   addEventListener("resize", mark);
 })();

@@ -1,5 +1,5 @@
 // Runs side by side: which picture and recipe, what went in against what came out, iteration by iteration.
-// With a kernel behind it (dip_book.live) it also starts, pauses and stops a run, and shows it grow.
+// With a kernel behind it (dip_book.explorer) it also starts, pauses and stops a run, and shows it grow.
 function options(select, words) {
   select.replaceChildren(...words.map((word, i) => new Option(word, i)));
 }
@@ -49,7 +49,7 @@ export default {
       after.src = final ? run.restored : run.frames[at].url;
       after.alt = `${run.title}, ${final ? "restored" : `output in iteration ${when}`}`;
       el.querySelector(".dip-right").textContent = final ? "restored" : `iteration ${when.toLocaleString("en")}`;
-      const words = `${when.toLocaleString("en")}${final ? ", the end" : ""}: loss ${loss[i].toPrecision(2)}, ${psnr[i].toFixed(1)} dB, learning rate ${lr[i]}`;
+      const words = `${when.toLocaleString("en")}${final ? (run.growing ? ", so far" : ", the end") : ""}: loss ${loss[i].toPrecision(2)}, ${psnr[i].toFixed(1)} dB, learning rate ${lr[i]}`;
       readout.textContent = words;
       scrubber.setAttribute("aria-valuetext", `iteration ${words}`);
       for (const move of cursors) move(when);
@@ -66,10 +66,10 @@ export default {
       showAgainst();
       showEnd();
     };
-    // The run as far as it has come, its last picture first.
-    const showEnd = () => {
+    // The run as far as it has come: at one of its frames, or at its last picture.
+    const showEnd = (at = run.frames.length) => {
       const steps = run.frames.length;
-      [scrubber.max, scrubber.value, scrubber.disabled, button.disabled] = [steps, steps, !steps, !steps];
+      [scrubber.max, scrubber.value, scrubber.disabled, button.disabled] = [steps, at, !steps, !steps];
       el.querySelector(".dip-facts").textContent = run.facts;
       const plots = el.querySelector(".dip-plots");
       plots.replaceChildren();
@@ -120,20 +120,28 @@ export default {
       showRun();
     };
     const grown = (entry, news) => {
-      const following = run === entry && Number(scrubber.value) >= entry.frames.length;
+      const at = entry.frames[Number(scrubber.value)]?.iteration; // none: the reader is at the end, and stays there
       Object.assign(entry, news.now);
       if (news.frame) entry.frames.push(news.frame);
       if (entry.frames.length > 60) entry.frames = entry.frames.filter((_, i) => i % 2); // half of them tell the story too
-      if (following) showEnd();
-      else if (run === entry) scrubber.max = entry.frames.length;
+      if (run === entry) showEnd(at === undefined ? undefined : nearest(entry.frames.map((frame) => frame.iteration), at));
     };
-    const away = model.get("offers") ? controls(model, el, { runs, show, grown }) : () => {};
+    const refresh = () => {
+      const kept = picture.value;
+      runs.push(...model.get("runs").slice(runs.length));
+      options(picture, titles());
+      picture.value = kept;
+      const chosen = recipe.value;
+      options(recipe, of(titles()[kept]).map((entry) => entry.recipe));
+      recipe.value = chosen;
+    };
+    const away = model.get("offers") ? controls(model, el, { runs, show, grown, refresh }) : () => {};
     return () => { stop(); away(); }; // a timer must not outlive its figure
   },
 };
 
 // What only a kernel can do.  Returns what takes the listener away again.
-function controls(model, el, { runs, show, grown }) {
+function controls(model, el, { runs, show, grown, refresh }) {
   const offers = model.get("offers");
   const row = document.createElement("fieldset");
   row.className = "dip-row dip-run";
@@ -183,17 +191,20 @@ function controls(model, el, { runs, show, grown }) {
   const heard = (news) => {
     status.textContent = news.words ?? "";
     if (news.kind === "started") {
-      entry = news.now;
+      entry = { ...news.now, frames: [], growing: true }; // our own: another view of this widget hears the same message
       runs.push(entry);
       running = true;
       ready();
       show(entry);
-    } else if (news.kind === "grown" && entry) {
-      grown(entry, news);
+    } else if (news.kind === "running" || news.kind === "grown") {
+      if (!running) { running = true; ready(); } // this view came later than the run
+      if (entry) grown(entry, news);
     } else if (news.kind === "ended" || news.kind === "failed") {
       running = false;
       ready();
-      if (news.kind === "ended" && entry) grown(entry, news);
+      if (news.kind === "ended" && entry) grown(entry, { now: { ...news.now, growing: false } });
+      else if (news.kind === "ended") refresh();
+      entry = null;
     }
   };
   model.on("msg:custom", heard);

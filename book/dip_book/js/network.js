@@ -8,11 +8,12 @@ export default {
     el.classList.add("dip-view");
     el.innerHTML = `
       <div class="dip-net"></div>
-      <div class="dip-block" role="status">
-        <h4></h4><p class="dip-role"></p><p class="dip-numbers"></p><pre tabindex="0" role="region" aria-label="The block's code"><code></code></pre>
+      <div class="dip-block">
+        <div role="status"><h4></h4><p class="dip-role"></p><p class="dip-numbers"></p></div><pre tabindex="0" role="region" aria-label="The block's code"><code></code></pre>
       </div>`;
     const [board, title, role, numbers, code] = [".dip-net", "h4", ".dip-role", ".dip-numbers", "code"].map((s) => el.querySelector(s));
     const buttons = [];
+    let pinned = null; // a click holds a block, so that the way to its code may cross others
     const show = (block) => {
       for (const { button, of } of buttons) button.setAttribute("aria-pressed", of === block);
       title.textContent = block.name;
@@ -45,9 +46,9 @@ export default {
       button.className = `dip-kind-${block.kind}`;
       button.innerHTML = `<b>${block.name}</b><span>${times(block.out)}</span>${
         block.share === undefined ? "" : `<i style="--share: ${Math.sqrt(block.share)}"></i>`}`;
-      button.addEventListener("click", () => show(block));
+      button.addEventListener("click", () => { pinned = pinned === block ? null : block; show(block); });
       button.addEventListener("focus", () => show(block));
-      button.addEventListener("pointerenter", () => show(block));
+      button.addEventListener("pointerenter", () => { if (!pinned) show(block); });
       buttons.push({ button, of: block });
       place(button, block.row, 2 * block.column);
       if (block.kind === "skip") { arrow("→", block.row, 1); arrow("→", block.row, 3); }
@@ -55,7 +56,7 @@ export default {
     }
     const caption = document.createElement("p");
     caption.className = "dip-muted";
-    caption.textContent = "Down the left side, across by the skips, up the right side. A block's line: its share of the weights, as a square root.";
+    caption.textContent = "Down the left side, across by the skips, up the right side. A block's line: its share of the weights, as a square root. A click holds a block, another lets go.";
     board.after(caption);
     show(blocks.find((block) => block.name === "d1") ?? blocks[0]);
   },
