@@ -469,6 +469,14 @@ def test_the_benchmark_times_in_turn_and_stores(tmp_path, monkeypatch, capsys):
     assert "32×32" in capsys.readouterr().out
 
 
+def test_what_watching_costs_is_measured_in_a_kernel_and_stored(tmp_path):
+    path = bench.watching(tmp_path, rounds=1, iterations=3, name="here")
+    (stored,) = bench.results(tmp_path, bench.WATCHING)
+    assert path.name == "here.json" and not bench.results(tmp_path), "kept apart from the loops' results"
+    assert len(stored["plain_s"]) == len(stored["shown_s"]) == 1 and stored["updates"][0] >= 1
+    assert 0 < stored["updating_s"][0] < stored["shown_s"][0] and stored["median_ratio"] > 0
+
+
 def test_operations_are_counted(monkeypatch):
     """Of one 3×3 convolution the count is known: 2·9·C_in·C_out·H·W, twice more for the way back."""
     with bench.FlopCounterMode(display=False) as flops, bench._Bytes() as moved:

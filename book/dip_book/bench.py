@@ -31,7 +31,7 @@ from dip_book.runs import ROOT
 from dip_book.tables import Table
 
 IMAGE = "camera"
-FOLDER = "bench"
+FOLDER, WATCHING = "bench", "bench/watching"
 REACHED = (20.0, 22.0, 24.0, 25.0, 26.0, 27.0, 28.0, 29.0, 30.0)  # dB
 
 
@@ -219,7 +219,7 @@ def watching(store: Path = ROOT, *, rounds: int = 9, iterations: int = 60, name:
     ratios = [shown / plain for shown, plain in zip(takes["shown_s"], takes["plain_s"])]
     facts |= takes | {"median_ratio": round(statistics.median(ratios), 4)}
     name = name or re.sub(r"[^a-z0-9]+", "-", facts["device"].lower()).strip("-")
-    path = store / FOLDER / "watching" / f"{name}.json"
+    path = store / WATCHING / f"{name}.json"
     _store(path, facts)
     return path
 
@@ -393,9 +393,9 @@ def synchronise(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def results(store: Path = ROOT) -> list[dict]:
-    """All stored results."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((store / FOLDER).glob("*.json"))]
+def results(store: Path = ROOT, folder: str = FOLDER) -> list[dict]:
+    """All stored results of `bench`; with ``folder=WATCHING`` those of `watching`."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((store / folder).glob("*.json"))]
 
 
 # What the chapter shows --------------------------------------------------------------------
