@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from dip_book import ablation, figures, images, plan, runs
+from dip_book import ablation, figures, images, plan, runs, tables
 
 import dip_blocks
 
@@ -105,3 +105,36 @@ def test_runs_of_other_precision_are_no_further_seeds(tmp_path):
         facts = {"format": runs.FORMAT, "image": {"name": "house", "size": None}, "seeds": {"mask": chosen.seed, "weights": chosen.seed}, "iterations": 500}
         runs.write(tmp_path, chosen.path, runs.Run(facts, [], x))
     assert [run.facts["seeds"]["mask"] for run in tables.seeds_of("blog", "house", None, tmp_path)] == [0]
+
+
+def test_runs_to_look_at_carry_their_words(tmp_path):
+    store(tmp_path, plan.ablation("camera", 0)["blog"], 20.0)
+    store(tmp_path, plan.ablation("camera", 0)["- connect"], 21.0)
+    store(tmp_path, plan.ablation("camera", 1)["paper"], 22.0)  # another seed
+    assert [run.facts["label"] for run in ablation.labelled(("camera",), store=tmp_path)] == ["the blog's reading", "− no connecting block"]
+
+
+def test_how_soon_best_is_where_paper_ends(tmp_path):
+    assert row(ablation.reached(tmp_path), "Camera") == [None] * 4
+    for spec in plan.WANTED["cost"]:
+        if spec.image == "camera":
+            store(tmp_path, spec, 25.0)
+            history = [dip_blocks.Step(i, 0.1, 0.001, False, 20.0, 24.0 + i / 1000) for i in range(0, 2000, 10)]
+            made = runs.read(tmp_path / spec.path)
+            runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "iterations": 2000}, history=history))
+    assert row(ablation.reached(tmp_path), "Camera") == ["2,000", 25.0, "1,000", "0.50"]
+
+
+def test_the_final_table_has_every_method_and_says_what_was_not_run(tmp_path):
+    table = tables.final()
+    assert len(table.rows) == 12 and all(len(line) == len(table.header) for line in table.rows)
+    last = [float(line[-1].replace("−", "-")) for line in table.rows[:-1]]
+    assert last == sorted(last, reverse=True)
+    house = row(table, "House")
+    assert house[-1] == "+3.66" and house[table.header.index("paper, reported") - 1] == 39.16
+
+
+def test_quality_against_time():
+    figure = figures.cost({"a": ([1, 10], [20.0, 25.0])}, {"b": (0.1, 24.0)})
+    (axis,) = figure.axes
+    assert axis.get_xscale() == "log" and [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
