@@ -13,7 +13,7 @@ TINY = {"picture": "brick", "recipe": "quick", "size": 64, "iterations": 12}
 @pytest.fixture
 def live(monkeypatch):
     """A live explorer whose messages to the browser are kept; ``heard`` waits for one of a kind."""
-    made = explorer.Live([], size=64, iterations=12)
+    made = explorer.Live([], [], size=64, iterations=12)
     made.said = []
     monkeypatch.setattr(made, "send", lambda content, buffers=None: made.said.append(json.loads(json.dumps(content))))
 
@@ -146,6 +146,13 @@ def test_the_widget_is_made_only_where_somebody_can_operate_it(monkeypatch, tmp_
     data, _ = figure._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data and "text/html" in data
     assert figure.widget.runs == figure.data["runs"] and figure.widget.offers["pictures"]
+
+
+def test_what_runs_share_is_written_once(tmp_path):
+    made = [sweeps.perform(runs.Spec("brick", 64, "quick", iterations=count), tmp_path, device="cpu", progress=False) for count in (2, 3)]
+    data = explorer.Explorer(made).data
+    assert len(data["pictures"]) == 2 and [entry["truth"] for entry in data["runs"]] == [0, 0]
+    assert data["pictures"][data["runs"][1]["degraded"]] == explorer.entry(made[1])["degraded"]
 
 
 def test_nobody_operates_a_widget_while_a_page_is_made(monkeypatch):

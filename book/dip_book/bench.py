@@ -244,7 +244,7 @@ def _watched(rounds: int, iterations: int) -> dict:
 
     for turn in range(rounds + 1):
         for what in ("plain_s", "shown_s"):
-            live = explorer.Live([], size=128, iterations=iterations)
+            live = explorer.Live([], [], size=128, iterations=iterations)
             live._going.set()
             watch = Timed(live, spec) if what == "shown_s" else None
             begun = time.perf_counter()

@@ -36,7 +36,7 @@ class Explorer(views.View):
 
     def __init__(self, runs: list[Run], size: int = 128, iterations: int = 300):
         words = "A restored picture beside what was given, and the run's loss, PSNR and learning rate"
-        super().__init__("explorer", {"runs": [entry(run) for run in runs]}, figures.run_summary(runs[0]), words)
+        super().__init__("explorer", shared([entry(run) for run in runs]), figures.run_summary(runs[0]), words)
         self._offers = {"size": size, "iterations": iterations}
         self._widget: Live | None = None
 
@@ -44,7 +44,7 @@ class Explorer(views.View):
     def widget(self) -> Live:
         """The live side, made when it is first asked for."""
         if self._widget is None:
-            self._widget = Live(self.data["runs"], **self._offers)
+            self._widget = Live(**self.data, **self._offers)
         return self._widget
 
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -64,13 +64,14 @@ class Live(anywidget.AnyWidget):
     _esm = views.script("explorer")
     _css = views.style()
     runs = traitlets.List().tag(sync=True)
+    pictures = traitlets.List().tag(sync=True)
     offers = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, entries: list[dict], size: int, iterations: int):
-        pictures = [{"name": name, "title": images.title(name)} for name in images.EMBEDDED]
+    def __init__(self, runs: list[dict], pictures: list[str], size: int, iterations: int):
+        known = [{"name": name, "title": images.title(name)} for name in images.EMBEDDED]
         sizes = sorted({*SIZES, size})
-        offers = {"pictures": pictures, "recipes": list(dip_blocks.RECIPES), "sizes": sizes, "size": size, "iterations": iterations}
-        super().__init__(runs=entries, offers=offers)
+        offers = {"pictures": known, "recipes": list(dip_blocks.RECIPES), "sizes": sizes, "size": size, "iterations": iterations}
+        super().__init__(runs=runs, pictures=pictures, offers=offers)
         self.run: Run | None = None
         self._thread: threading.Thread | None = None
         self._going, self._stopping, self._count = threading.Event(), False, 0
@@ -204,6 +205,17 @@ def entry(run: Run) -> dict:
         "frames": [{"iteration": iteration, "url": views.image_url(frame)} for iteration, frame in run.frames.items()],
         "history": columns(run.history),
     }
+
+
+def shared(entries: list[dict]) -> dict:
+    """The script's data: what several runs have in common, the truth and what was given, is written once and numbered."""
+    pictures: list[str] = []
+    for made in entries:
+        for key in ("truth", "degraded"):
+            if made[key] not in pictures:
+                pictures.append(made[key])
+            made[key] = pictures.index(made[key])
+    return {"runs": entries, "pictures": pictures}
 
 
 def describe(run: Run) -> str:

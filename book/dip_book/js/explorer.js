@@ -56,7 +56,8 @@ export default {
     };
     const showAgainst = () => {
       const words = against.selectedOptions[0].textContent;
-      before.src = run[against.value];
+      const shown = run[against.value]; // a number: one that several runs share
+      before.src = typeof shown === "number" ? model.get("pictures")[shown] : shown;
       before.alt = `${run.title}, ${words}`;
       el.querySelector(".dip-left").textContent = against.value === "truth" ? "truth" : "given";
     };
