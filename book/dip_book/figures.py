@@ -180,11 +180,12 @@ def waterfall(start: float, steps: list[tuple[str, list[float]]], first: str, la
                 continue
             mean = float(np.mean(differences))
             axis.barh(y, mean, left=level, height=0.55, color=ACCENT if mean >= 0 else WARM)
-            if len(differences) > 1:
-                axis.errorbar(level + mean, y, xerr=np.std(differences, ddof=1), color=INK, lw=1, capsize=3)
+            spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
+            if spread:
+                axis.errorbar(level + mean, y, xerr=spread, color=INK, lw=1, capsize=3)
             axis.plot([level + mean] * 2, [y - 0.3, y + 1.3], color=MUTED, lw=0.8)
-            span += [level, level + mean]
-            axis.annotate(f"{mean:+.2f}".replace("-", "−"), (max(level, level + mean), y), (26, 0), textcoords="offset points", va="center", fontsize=9)
+            span += [level, level + mean - spread, level + mean + spread]
+            axis.annotate(f"{mean:+.2f}".replace("-", "−"), (max(level, level + mean + spread), y), (8, 0), textcoords="offset points", va="center", fontsize=9)
             level += mean
         names.append(last)
         axis.plot(level, len(steps) + 1, "o", color=INK)
