@@ -138,3 +138,16 @@ def test_quality_against_time():
     figure = figures.cost({"a": ([1, 10], [20.0, 25.0])}, {"b": (0.1, 24.0)})
     (axis,) = figure.axes
     assert axis.get_xscale() == "log" and [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_pairs_of_two_precisions_are_told_apart(tmp_path):
+    for seed, precision in enumerate(("fp32", "bf16")):
+        store(tmp_path, plan.ablation("camera", seed)["blog"], 20.0)
+        store(tmp_path, plan.ablation("camera", seed)["+ connect"], 21.0 + seed)
+        for name in ("blog", "+ connect"):
+            spec = plan.ablation("camera", seed)[name]
+            made = runs.read(tmp_path / spec.path)
+            kept = "fp32" if name == "blog" else precision
+            runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "precision": kept}))
+    assert row(ablation.one_precision(tmp_path), "+ no connecting block") == ["+1.50 ± 0.71", 2, "+1.00", 1]
+    assert ablation.precisions(plan.WANTED["ablation"], tmp_path) == "3 in fp32, 1 in bf16"

@@ -521,7 +521,7 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
 @pytest.mark.parametrize("name", [name for name in TABLES if name not in ("embedded", "quick", "repeated")])
 def test_every_table_is_printed(capsys, name):
     assert main(["table", name, "--format", "csv"]) == 0
-    first = {"precision": "fp32", "switches": "the blog's reading", "ideas": "the second reading"}
+    first = {"precision": "fp32", "switches": "the blog's reading", "ideas": "the second reading", "reached": "Astronaut", "one_precision": "no connecting"}
     assert first.get(name, "Montage") in capsys.readouterr().out
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from dip_book import ablation, bench, images, plan, runs, sweeps, tables
 
 #: What `table` prints.
-TABLES = tables.TABLES | {"switches": ablation.switches, "ideas": ablation.ideas, "repeated": ablation.repeated, "reached": ablation.reached}
+TABLES = tables.TABLES | {"switches": ablation.switches, "ideas": ablation.ideas, "repeated": ablation.repeated, "reached": ablation.reached, "one_precision": ablation.one_precision}
 
 EPILOG = """\
 A first session, from a clone of the repository:

@@ -7,6 +7,7 @@ and noise), and then averaged.  A pair of which one side is missing does not cou
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,23 @@ def switches(store: Path = runs.ROOT) -> Table:
         struck = [run.facts["restorations"] for run in _runs(name, store).values()]
         rows.append([words, *(mean_and_deviation(_of(found[name], image)) for image in plan.DEVELOPMENT), *apart, f"{statistics.mean(struck):.1f}" if struck else None])
     return Table(header, rows)
+
+
+def one_precision(store: Path = runs.ROOT) -> Table:
+    """What each switch is worth on all pairs, and on those of which both runs computed in one precision."""
+    rows, made = [], {name: _runs(name, store) for name in WORDS}
+    for name, words in WORDS.items():
+        if base := {"+": "blog", "-": "paper"}.get(name[0]):
+            pairs = [(run, made[base][key]) for key, run in made[name].items() if key in made[base]]
+            equal = [(a, b) for a, b in pairs if a.facts["precision"] == b.facts["precision"]]
+            rows.append([words, *(cell for some in (pairs, equal) for cell in (_signed([a.psnr - b.psnr for a, b in some]), len(some)))])
+    return Table(["switch", "all pairs", "their count", "pairs of one precision", "their count"], rows)
+
+
+def precisions(specs: list[runs.Spec], store: Path = runs.ROOT) -> str:
+    """In which precision stored runs computed, in words."""
+    found = Counter(runs.read(store / spec.path).facts["precision"] for spec in specs if (store / spec.path).exists())
+    return ", ".join(f"{count} in {precision}" for precision, count in found.most_common())
 
 
 def way(store: Path = runs.ROOT) -> list[tuple[str, list[float]]]:

@@ -126,6 +126,8 @@ WANTED: dict[str, list[Spec]] = {
     # why it fell short: from one reading to the other, on the development pictures
     "ablation": list(dict.fromkeys(s for image, seed in product(DEVELOPMENT, SEEDS) for s in ablation(image, seed).values())),
     "ideas": [idea(words, image) for image, words in product(DEVELOPMENT, IDEAS)],
+    # ideas were tried on two kinds of CPU, one of which computes in bf16: what that does to what they are compared with
+    "bases": [Spec(image, 128, "paper", NARROW, 500, precision="bf16") for image in DEVELOPMENT],
     "repeated": [spec for image in DEVELOPMENT for spec in repeated(image)],
     # the learning chapter: what counts as a jump
     "jump": [
