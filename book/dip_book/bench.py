@@ -174,8 +174,7 @@ def bench(
         **provenance(), "what": f"the blog's recipe, {IMAGE}, p = 0.5, grey", "device": describe_device(str(at)),
         "default precision": dip_blocks.best_precision(at), "peak": device_peak(at), "sizes": {},
     }  # fmt: skip
-    name = name or re.sub(r"[^a-z0-9]+", "-", facts["device"].lower()).strip("-")
-    path = store / FOLDER / f"{name}.json"
+    path = store / FOLDER / f"{name or _slug(facts['device'])}.json"
     with contextlib.suppress(PackageNotFoundError):
         facts["versions"]["deepinv"] = version("deepinv")
     for size in sizes or [128, 256, *([512] if at.type == "cuda" else [])]:
@@ -218,8 +217,7 @@ def watching(store: Path = ROOT, *, rounds: int = 9, iterations: int = 60, name:
     takes = json.loads("".join(printed).strip().splitlines()[-1])
     ratios = [shown / plain for shown, plain in zip(takes["shown_s"], takes["plain_s"])]
     facts |= takes | {"median_ratio": round(statistics.median(ratios), 4)}
-    name = name or re.sub(r"[^a-z0-9]+", "-", facts["device"].lower()).strip("-")
-    path = store / WATCHING / f"{name}.json"
+    path = store / WATCHING / f"{name or _slug(facts['device'])}.json"
     _store(path, facts)
     return path
 
@@ -255,6 +253,10 @@ def _watched(rounds: int, iterations: int) -> dict:
                     takes["updates"].append(watch.count)
                     takes["updating_s"].append(round(watch.spent, 5))
     return takes
+
+
+def _slug(device: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
 
 
 def _store(path: Path, facts: dict) -> None:
