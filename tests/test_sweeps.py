@@ -16,7 +16,7 @@ import filelock
 import pytest
 import torch
 from conftest import small_config
-from dip_book import bench, images, plan, runs, sweeps, tables
+from dip_book import bench, checkpoints, images, plan, runs, sweeps, tables
 from dip_book.__main__ import TABLES, main, parser
 
 import dip_blocks
@@ -104,7 +104,7 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, monkeypatch, how):
         saved.write_bytes(saved.read_bytes()[:1000])
     with monkeypatch.context() as patch:
         if how == "other code":
-            patch.setattr(sweeps, "code_digest", lambda: "another")
+            patch.setattr(checkpoints, "code_digest", lambda: "another")
         if how == "other versions":
             patch.setattr(torch, "__version__", "0.0")
         if how == "other precision":

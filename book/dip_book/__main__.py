@@ -10,7 +10,8 @@ from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
-from dip_book import ablation, bench, images, plan, runs, sweeps, tables
+import dip_blocks
+from dip_book import ablation, bench, images, photo, plan, runs, sweeps, tables
 
 #: What `table` prints.
 TABLES = tables.TABLES | {"switches": ablation.switches, "ideas": ablation.ideas, "repeated": ablation.repeated, "reached": ablation.reached, "one_precision": ablation.one_precision}
@@ -18,6 +19,7 @@ TABLES = tables.TABLES | {"switches": ablation.switches, "ideas": ablation.ideas
 EPILOG = """\
 A first session, from a clone of the repository:
 
+  python -m dip_book restore photo.png                         fill in the black or transparent pixels of a picture of yours
   python -m dip_book run camera --size 128 --iterations 300    make a run; about two minutes on two cores
   python -m dip_book show blog/camera-128/seed0-300it          look at it
   python -m dip_book status                                    what the book wants, and what of it is missing
@@ -35,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     main = argparse.ArgumentParser(
         prog="dip_book",
-        description="Make stored runs, look at them, and move them between machines.",
+        description="Restore a picture of yours; make stored runs, look at them, and move them between machines.",
         epilog=EPILOG.format(embedded=", ".join(images.EMBEDDED), standard=", ".join(images.STANDARD)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,9 +48,25 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--store", type=Path, default=runs.ROOT, help="folder of the stored runs (default: the book's)")
         return sub
 
+    restore = commands.add_parser(
+        "restore",
+        help="fill in the missing pixels of a picture of yours",
+        description="Fill in the missing pixels of a picture of yours. Missing is what is transparent or, in a picture without "
+        "transparency, black; or what is black in a mask. Interrupt it, and the picture so far is written; the same command goes on.",
+    )
+    restore.add_argument("picture", type=Path, help="a picture file; PNG if it has no mask")
+    restore.add_argument("--mask", type=Path, help="a picture of the same size: white where a pixel is known, black where it is missing")
+    restore.add_argument("--to", type=Path, help="the PNG file to write (default: PICTURE-restored.png, in this folder)")
+    restore.add_argument("--recipe", default="quick", help=f"{', '.join(dip_blocks.RECIPES)} (default: quick)")
+    restore.add_argument("--iterations", type=int, help="fewer (or more) than the recipe's")
+    restore.add_argument("--seed", type=int, default=0, help="of weights, z and noise (default: 0)")
+    restore.add_argument("--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)")
+    restore.add_argument("--precision", choices=dip_blocks.PRECISIONS, help="of the convolutions (default: by the device)")
+    restore.add_argument("--again", action="store_true", help="write over a result that is there already")
+
     run = command(
         "run",
-        "restore pictures and store the runs",
+        "make restorations of which the truth is known, and store the runs",
         "Runs that are stored already are skipped, and those that another process is making are left to it: the same "
         "command can be started once for each GPU of a machine. After an interrupt or a crash the same command goes "
         "on from the last checkpoint, at most a minute back.",
@@ -63,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--mask-seed", type=int, help="of the mask alone (default: the same as --seed)")
     run.add_argument("--every", type=int, default=10, help="write every so many iterations to the history (default: 10)")
     run.add_argument("--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)")
-    run.add_argument("--precision", choices=("fp32", "tf32", "bf16"), help="of the convolutions (default: by the device)")
+    run.add_argument("--precision", choices=dip_blocks.PRECISIONS, help="of the convolutions (default: by the device)")
     run.add_argument("--threads", type=int, help="CPU threads of a run (default: all cores)")
     run.add_argument("--scheduler", metavar="ADDRESS", help="hand the runs to a Dask cluster, e.g. tcp://10.0.0.1:8786; its workers must see the store")
     run.add_argument("--again", action="store_true", help="make also what is stored already")
@@ -110,9 +128,22 @@ def main(words: list[str] | None = None) -> int:
     except (ValueError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
+    except photo.Unfinished as stopped:
+        print(stopped)
+        return 130
     except KeyboardInterrupt:
         print("Interrupted. What was complete is stored; the same command goes on from the last checkpoint.")
         return 130
+
+
+def _restore(asked: argparse.Namespace) -> int:
+    x_hat, known = images.load_damaged(asked.picture, asked.mask)
+    height, width = known.shape
+    missing = known.size - int(known.sum())
+    print(f"{width}×{height} pixels, {'colour' if x_hat.ndim == 3 else 'grey'}; {missing:,} of them ({missing / known.size:.1%}) are missing.", flush=True)
+    options = {key: getattr(asked, key) for key in ("mask", "recipe", "iterations", "seed", "device", "precision", "again")}
+    print(f"Written: {photo.restore(asked.picture, asked.to, **options)}")
+    return 0
 
 
 def _run(asked: argparse.Namespace) -> int:
@@ -243,7 +274,7 @@ def _picture(asked: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "run": _run, "status": _status, "show": _show, "table": _table, "pack": _pack, "unpack": _unpack,
+    "restore": _restore, "run": _run, "status": _status, "show": _show, "table": _table, "pack": _pack, "unpack": _unpack,
     "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "picture": _picture,
 }  # fmt: skip
 

@@ -128,7 +128,7 @@ class Live(anywidget.AnyWidget):
                 run = record(result)
             run.facts["wall_time_s"] = round(run.facts["wall_time_s"] - watch.paused, 2)
             run.facts["iterations_per_s"] = round(run.facts["iterations"] / max(run.facts["wall_time_s"], 0.01), 3)
-            run.facts["note"] = f", run {self._count} of this session"
+            run.facts["note"] = f", run {self._count} here"
             run.frames.update(watch.kept)
             self.run = run
             made = entry(run)
@@ -178,7 +178,7 @@ class Watch:
             self.begun = True
             now |= {
                 "title": images.title(self.spec.image),
-                "recipe": f"{self.spec.recipe}, run {self.live._count} of this session",
+                "recipe": f"{self.spec.recipe}, run {self.live._count} here",
                 "truth": views.image_url(fit.truth[0].cpu()),
                 "degraded": views.image_url(fit.x_hat[0].cpu(), lossless=True),
                 "frames": [],

@@ -114,6 +114,53 @@ def load(name: str | os.PathLike, size: int | None = None, colour: bool = False)
     return (np.asarray(picture, dtype=np.float64) / scale).astype(np.float32)
 
 
+def load_damaged(path: str | os.PathLike, mask: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """A picture file of which pixels are missing, at its own size, and which of them are known.
+
+    Args:
+        path: a picture file, see `load`.  It is grey if all its pixels are.
+        mask: a picture file of the same size, white where a pixel is known and black where it is
+            missing.  None: missing is what is not fully opaque; in a picture without transparency,
+            what is black (0 in all channels).
+
+    Returns:
+        x̂: float32 in [0, 1], shape (H, W) or (H, W, 3), 0 at missing pixels; m: bool, (H, W).
+
+    Raises:
+        ImageError: see `load`; a mask of another size; all pixels known, or none; a JPEG file without
+            a mask, because compression has blurred the edges of its holes.
+    """
+    path = Path(path)
+    picture = _open(path)
+    opaque = _opacity(picture)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # transparency is dropped, but not lost
+        x = load(path, colour=True)
+        x = x if np.ptp(x, axis=-1).any() else load(path)  # 16-bit grey keeps its bits
+    if mask is not None:
+        drawn = load(mask)
+        if drawn.shape != x.shape[:2]:
+            raise ImageError(
+                f"'{mask}' has {drawn.shape[1]}×{drawn.shape[0]} pixels, the picture {x.shape[1]}×{x.shape[0]}: a mask has the picture's size."
+            )
+        m = drawn > 0.5
+    elif not opaque.all():
+        m = opaque
+    elif _format(path) in ("JPEG", "MPO"):
+        raise ImageError(
+            f"'{path}' is a JPEG file, whose compression blurs the edges of holes. Name a mask (white: known, black: missing), "
+            "or use a PNG file in which nothing but missing pixels is black or transparent."
+        )
+    else:
+        m = (x if x.ndim == 3 else x[..., None]).any(axis=-1)
+    if m.all():
+        where = f"'{mask}' is white everywhere" if mask is not None else f"'{path}' has no black and no transparent pixel"
+        raise ImageError(f"{where}: nothing is missing. Make missing pixels transparent or black, or name a mask in which they are black.")
+    if not m.any():
+        raise ImageError(f"No pixel of '{path}' is known: a mask is white where a pixel is known, and black where it is missing.")
+    return np.where(m if x.ndim == 2 else m[..., None], x, np.float32(0)), m
+
+
 def digest(image: np.ndarray) -> str:
     """SHA-256 of a loaded picture's pixels, rounded to 16 bits: what exactly was restored."""
     return hashlib.sha256(np.round(np.asarray(image, np.float64) * 65535).astype("<u2").tobytes()).hexdigest()
@@ -197,12 +244,24 @@ def _open(path: Path) -> Image.Image:
     return ImageOps.exif_transpose(picture)
 
 
+def _format(path: Path) -> str:
+    with Image.open(path) as file:  # a copy, as `_open` gives, no longer knows
+        return file.format
+
+
 def _check_size(size: tuple[int, int], name) -> None:
     width, height = size
     if width * height <= 1:
         raise ImageError(f"'{name}' has {width}×{height} pixels: there is nothing to restore.")
     if width * height > MAX_PIXELS:
         raise ImageError(f"'{name}' has {width}×{height} pixels, more than {MAX_PIXELS:,}: shrink it first.")
+
+
+def _opacity(picture: Image.Image) -> np.ndarray:
+    """Where a picture is not transparent at all: bool, (H, W)."""
+    if picture.mode not in ("LA", "PA", "RGBA") and "transparency" not in picture.info:
+        return np.ones((picture.height, picture.width), bool)
+    return np.asarray(picture.convert("RGBA").getchannel("A")) == 255
 
 
 def _plain(picture: Image.Image, colour: bool, name) -> Image.Image:

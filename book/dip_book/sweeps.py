@@ -7,8 +7,6 @@ on from the checkpoint.  So several sweeps may share a store, and a sweep may be
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, as_completed
@@ -19,13 +17,12 @@ from pathlib import Path
 import filelock
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
 import dip_blocks
 from dip_book import images, runs
-from dip_book.provenance import code_digest, describe_device, forget_peak, peak_memory, provenance
+from dip_book.checkpoints import Checkpoint, iterations_in
+from dip_book.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs import ROOT, WORK, Run, Spec
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
@@ -81,7 +78,6 @@ def _perform(
     recipe, place = spec.resolved(), store / spec.path
     work = store / WORK
     work.mkdir(parents=True, exist_ok=True)
-    saved = work / f"{runs.work_name(spec.path)}.safetensors"
     lock = filelock.FileLock(work / f"{runs.work_name(spec.path)}.lock", timeout=patience)
     try:
         lock.acquire()
@@ -94,27 +90,22 @@ def _perform(
         x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.mask)
         device = str(device or dip_blocks.best_device())
         precision = spec.precision or dip_blocks.best_precision(device)
-        key = _key(spec, x, device, precision)
-        state, spent = _load(saved, key)
-        with recording(spec, x, device, spent=spent) as record:
-            clock, begun = time.perf_counter(), time.perf_counter()
-
-            def watch(fit: dip_blocks.Fit):
-                nonlocal clock
-                if time.perf_counter() - clock >= checkpoint_s and fit.iteration < recipe.iterations:
-                    _save(saved, key, fit, spent + time.perf_counter() - begun)
-                    clock = time.perf_counter()
-
+        same = {
+            "recipe": recipe.as_dict(), "image": images.digest(x), "p": spec.p, "seeds": [spec.seed, spec.mask],
+            "device": torch.device(device).type, "precision": precision,
+        }  # fmt: skip
+        saved = Checkpoint(work / f"{runs.work_name(spec.path)}.safetensors", same, checkpoint_s)
+        with recording(spec, x, device, spent=saved.spent) as record:
             result = dip_blocks.restore(
                 x_hat, mask, recipe, seed=spec.seed, device=device, precision=precision, truth=x,
-                frames=frame_iterations(recipe.iterations), progress=progress, resume=state, watch=watch,
+                frames=frame_iterations(recipe.iterations), progress=progress, resume=saved.state, watch=saved,
             )  # fmt: skip
             if result.interrupted:
                 raise KeyboardInterrupt
             run = record(result)
         kept = [s for s in run.history if s.iteration % every == 0 or s.restored or s.iteration in (1, len(run.history))]
         stored = runs.write(store, spec.path, replace(run, history=kept))
-        saved.unlink(missing_ok=True)
+        saved.discard()
         return stored, True
     finally:
         lock.release()
@@ -237,12 +228,8 @@ def dask_executor(address: str):
 
 def progress_of(spec: Spec, store: Path = ROOT) -> str:
     """How far a checkpoint has got, in words; empty where there is none."""
-    try:
-        with safe_open(store / WORK / f"{runs.work_name(spec.path)}.safetensors", framework="pt") as file:
-            done = file.get_slice("history").get_shape()[0]
-    except (OSError, SafetensorError):
-        return ""
-    return f"  (checkpoint at iteration {done:,})"
+    done = iterations_in(store / WORK / f"{runs.work_name(spec.path)}.safetensors")
+    return f"  (checkpoint at iteration {done:,})" if done else ""
 
 
 def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) -> bool:
@@ -260,37 +247,6 @@ def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
         return None, "another process is making it"
     except Exception as error:  # whatever it is, the other runs go on
         return None, f"failed: {error}" if str(error) else f"failed: {type(error).__name__}"
-
-
-# Checkpoints ------------------------------------------------------------------------------
-
-
-def _key(spec: Spec, x: np.ndarray, device: str, precision: str) -> str:
-    """What must be equal for a run to go on from a checkpoint."""
-    same = {
-        "recipe": spec.resolved().as_dict(), "image": images.digest(x), "p": spec.p, "seeds": [spec.seed, spec.mask],
-        "device": torch.device(device).type, "precision": precision, "threads": torch.get_num_threads(),
-        "torch": torch.__version__, "code": code_digest(),
-    }  # fmt: skip
-    return json.dumps(same, sort_keys=True)
-
-
-def _save(path: Path, key: str, fit: dip_blocks.Fit, spent: float) -> None:
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(fit.state(), draft, metadata={"key": key, "seconds": f"{spent:.3f}"})
-    os.replace(draft, path)
-
-
-def _load(path: Path, key: str) -> tuple[dict | None, float]:
-    """State and seconds spent; (None, 0) where there is nothing that can be continued."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            if file.metadata()["key"] != key:
-                return None, 0.0
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-            return tensors, float(file.metadata()["seconds"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None, 0.0
 
 
 def _ssim(image: torch.Tensor, truth: torch.Tensor) -> float:

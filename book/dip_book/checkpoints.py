@@ -1,0 +1,79 @@
+"""A fit that was cut off goes on: its state, written to a file now and then.
+
+A checkpoint is only continued with what it was made with: same picture, mask, recipe, seeds, precision,
+kind of device, threads, versions.  Anything else would give a result that nobody could repeat.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+import dip_blocks
+from dip_book.provenance import code_digest
+
+
+class Checkpoint:
+    """The file of one fit; to be passed to `dip_blocks.restore` as ``resume=….state, watch=…``.
+
+    Args:
+        path: of the file.
+        same: what must be equal for a fit to go on from it, as JSON can hold it; device and precision
+            are to be among it.
+        seconds: between two writings.
+
+    Attributes:
+        state: of the fit to go on from; None where there is nothing that can be continued.
+        spent: seconds that went into the fit so far, earlier processes included.
+    """
+
+    def __init__(self, path: Path, same: dict, seconds: float):
+        self.path, self.seconds = path, seconds
+        versions = {"threads": torch.get_num_threads(), "torch": torch.__version__, "code": code_digest()}
+        self.key = json.dumps(same | versions, sort_keys=True)
+        self.state, self.before = self._load()
+        self.begun = self.written = time.perf_counter()
+
+    @property
+    def spent(self) -> float:
+        return self.before + time.perf_counter() - self.begun
+
+    def __call__(self, fit: dip_blocks.Fit) -> None:
+        if time.perf_counter() - self.written >= self.seconds and fit.iteration < fit.recipe.iterations:
+            self._save(fit)
+            self.written = time.perf_counter()
+
+    def discard(self) -> None:
+        """The fit has come to its end."""
+        self.path.unlink(missing_ok=True)
+
+    def _save(self, fit: dip_blocks.Fit) -> None:
+        draft = self.path.with_suffix(f".{os.getpid()}.tmp")
+        state = {name: tensor.contiguous() for name, tensor in fit.state().items()}  # colour in bf16 has its channels innermost
+        save_file(state, draft, metadata={"key": self.key, "seconds": f"{self.spent:.3f}"})
+        os.replace(draft, self.path)
+
+    def _load(self) -> tuple[dict | None, float]:
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                if file.metadata()["key"] != self.key:
+                    return None, 0.0
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+                return tensors, float(file.metadata()["seconds"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return None, 0.0
+
+
+def iterations_in(path: Path) -> int:
+    """How far a checkpoint has got; 0 where there is none that can be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.get_slice("history").get_shape()[0]
+    except (OSError, SafetensorError):
+        return 0

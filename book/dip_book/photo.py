@@ -1,0 +1,86 @@
+"""Restoring a picture of yours: from a file with holes to a file without."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+import dip_blocks
+from dip_book import images
+from dip_book.checkpoints import Checkpoint
+
+CHECKPOINT_S = 15.0  # seconds between checkpoints
+
+
+class Unfinished(RuntimeError):
+    """The fit was interrupted; the message says what there is so far and how to go on."""
+
+
+def restore(
+    picture: str | Path,
+    to: str | Path | None = None,
+    *,
+    mask: str | Path | None = None,
+    recipe: str = "quick",
+    iterations: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    precision: str | None = None,
+    progress: bool = True,
+    again: bool = False,
+) -> Path:
+    """Fill in the missing pixels of a picture file, and write the result.
+
+    What is written is the moving average of the network's outputs, with the known pixels as they were.
+
+    Args:
+        picture, mask: see `images.load_damaged`.
+        to: the file that is written, 8-bit PNG; if None, the picture's name with "-restored", in the current folder.
+        recipe: a name among `dip_blocks.RECIPES`; its `iterations` unless others are given.
+        again: write over a result that is there already.
+
+    Returns:
+        The written file's path.
+
+    Raises:
+        ImageError: see `images.load_damaged`; a result that is there already, or that would replace its source.
+        ValueError: an unknown recipe; no iteration.
+        Unfinished: after an interrupt.  The picture so far is written, and a checkpoint beside it: the same
+            call goes on from it, at most `CHECKPOINT_S` seconds back, with the result of an uninterrupted one.
+    """
+    if recipe not in dip_blocks.RECIPES:
+        raise ValueError(f"There is no recipe {recipe!r}; there are {', '.join(dip_blocks.RECIPES)}.")
+    if iterations is not None and iterations < 1:
+        raise ValueError(f"Iterations: 1 or more, not {iterations}.")
+    x_hat, known = images.load_damaged(picture, mask)
+    to = Path(f"{Path(picture).stem}-restored.png") if to is None else Path(to)
+    if to.suffix.lower() != ".png":
+        raise images.ImageError(f"The result is written as PNG: call it '{to.with_suffix('.png')}', not '{to}'.")
+    if any(to.resolve() == Path(source).resolve() for source in (picture, mask) if source is not None):
+        raise images.ImageError(f"'{to}' would replace the picture that it is made from: choose another name.")
+    if not to.parent.is_dir():
+        raise images.ImageError(f"There is no folder '{to.parent}' to write the result into.")
+    device = str(device or dip_blocks.best_device())
+    precision = precision or dip_blocks.best_precision(device)
+    same = {
+        "recipe": dip_blocks.RECIPES[recipe].as_dict(), "iterations": iterations, "image": images.digest(x_hat),
+        "mask": hashlib.sha256(known.tobytes()).hexdigest(), "seed": seed, "device": torch.device(device).type, "precision": precision,
+    }  # fmt: skip
+    saved = Checkpoint(to.with_suffix(".checkpoint"), same, CHECKPOINT_S)
+    if to.exists() and saved.state is None and not again:
+        raise images.ImageError(f"'{to}' is there already: choose another name, or write over it with --again (again=True).")
+    result = dip_blocks.restore(
+        x_hat, known, dip_blocks.RECIPES[recipe], iterations=iterations, seed=seed, device=device, precision=precision,
+        progress=progress, resume=saved.state, watch=saved,
+    )  # fmt: skip
+    images.save_png(to, dip_blocks.paste(result.averaged, x_hat, known))
+    if result.interrupted:
+        total = iterations or dip_blocks.RECIPES[recipe].iterations
+        raise Unfinished(
+            f"Stopped after {len(result.history):,} of {total:,} iterations. The picture so far is in {to}; "
+            f"the same command goes on from the last checkpoint{'' if saved.path.exists() else ' (there is none yet)'}."
+        )
+    saved.discard()
+    return to
