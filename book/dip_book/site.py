@@ -80,11 +80,11 @@ def dress(app, doctree) -> None:
             cell["ids"].append(number)
         notebook = f"{Path(name).name}.ipynb"
         origin = nodes.inline(classes=["dip-origin"])
-        origin += nodes.Text(" Made by ")
+        origin += nodes.Text("Made by ")
         origin += nodes.reference("", f"cell {cell['cell_index']}", refid=number, internal=True)
         origin += nodes.Text(" of ")
         origin += nodes.reference("", notebook, refuri=notebook, internal=True)
-        caption += origin
+        caption += [nodes.Text(" "), origin]
 
 
 def time_needed(doctree, execution: dict | None) -> str:
