@@ -51,6 +51,8 @@ def test_a_figure_says_which_cell_made_it():
     doctree += cell
     dressed(doctree)
     links = {link.astext(): link.get("refid") or link.get("refuri") for link in figure.findall(nodes.reference)}
+    assert figure[0]["alt"] == "What is seen." and figure["classes"] == ["dip-drawing"]
+    assert figure.astext().endswith("What is seen. Made by cell 5 of 01-a.ipynb")
     assert links == {"cell 5": "cell-5", "01-a.ipynb": "01-a.ipynb"} and cell["ids"] == ["cell-5"]
 
 

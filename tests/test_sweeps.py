@@ -469,6 +469,17 @@ def test_the_benchmark_times_in_turn_and_stores(tmp_path, monkeypatch, capsys):
     assert "32×32" in capsys.readouterr().out
 
 
+def test_a_floor_is_that_of_the_fastest_loop_s_precision():
+    def result(fp32, bf16):
+        loops = {"one vector, fp32": {"median_s": fp32}, "+ bf16": {"median_s": bf16}, "straightforward": {"median_s": 0.001}}
+        peak = {"fp32_gflop_s": 100.0, "bf16_gflop_s": 400.0, "copy_gbyte_s": 10.0}
+        return {"peak": peak, "sizes": {"128": {"floor": {"gflop": 20.0, "gbyte": 1.0}, "contestants": loops}}}
+
+    # 20 GFLOP take 200 ms in fp32 and 50 in bf16; 1 GB takes 100 ms, half as many bytes 50.
+    assert bench.floors(result(0.4, 0.5)).rows == [["128²", 20.0, 1.0, "200.0", "100.0", "400.0 (one vector, fp32)", "50 %"]]
+    assert bench.floors(result(0.4, 0.1)).rows == [["128²", 20.0, 1.0, "50.0", "50.0", "100.0 (+ bf16)", "50 %"]]
+
+
 def test_what_watching_costs_is_measured_in_a_kernel_and_stored(tmp_path):
     path = bench.watching(tmp_path, rounds=1, iterations=3, name="here")
     (stored,) = bench.results(tmp_path, bench.WATCHING)

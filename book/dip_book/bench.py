@@ -364,7 +364,7 @@ def floor(size: int, device: torch.device) -> dict:
 
 
 def device_peak(device: torch.device) -> dict:
-    """What the device does at best, measured: fp32 matrix product (TF32, bf16 on a GPU) and copying."""
+    """What the device does at best, measured: matrix products in fp32 (TF32 on a GPU) and, where there is hardware for it, in bf16; copying."""
 
     def best(work: Callable, amount: float) -> float:
         work()
@@ -380,7 +380,7 @@ def device_peak(device: torch.device) -> dict:
     n = 8192 if device.type == "cuda" else 2048
     a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
     result = {"fp32_gflop_s": best(lambda: a @ b, 2 * n**3)}
-    if device.type == "cuda":
+    if device.type == "cuda" or dip_blocks.best_precision(device) == "bf16":
         half = a.bfloat16(), b.bfloat16()
         result["bf16_gflop_s"] = best(lambda: half[0] @ half[1], 2 * n**3)
     long, target = torch.randn(2**26, device=device), torch.empty(2**26, device=device)
@@ -418,6 +418,11 @@ def compared(result: dict) -> Table:
     return Table(header, [[who, *(cell for entry in sizes.values() for cell in _cells(entry, who))] for who in names])
 
 
+def title(result: dict) -> str:
+    """A device, and the precision that a loop has there unless told otherwise; a CPU's tells whether it has units for bf16."""
+    return f"{result['device']}, by default in {result['default precision']}"
+
+
 def _cells(entry: dict, who: str) -> list[str]:
     figures = entry["contestants"].get(who)
     if figures is None:
@@ -426,11 +431,13 @@ def _cells(entry: dict, who: str) -> list[str]:
 
 
 def floors(result: dict) -> Table:
-    """Counted operations and bytes, the time they take at the device's measured peak, and our loop's time."""
+    """Counted operations and bytes, the time they take at the device's measured peak in our fastest loop's precision, and that loop's time."""
     peak, rows = result["peak"], []
     for size, entry in result["sizes"].items():
-        compute, memory = (1e3 * s for s in _floor_seconds(entry["floor"], peak["fp32_gflop_s"], peak["copy_gbyte_s"]))
         best = min((f["median_s"], who) for who, f in entry["contestants"].items() if who not in OTHERS)
+        half = "bf16" in best[1] and "bf16_gflop_s" in peak  # half as many bytes, and a unit of its own
+        speed, width = (peak["bf16_gflop_s"], 2) if half else (peak["fp32_gflop_s"], 1)
+        compute, memory = (1e3 * s for s in _floor_seconds(entry["floor"], speed, width * peak["copy_gbyte_s"]))
         rows.append([
             f"{size}²", entry["floor"]["gflop"], entry["floor"]["gbyte"], f"{compute:,.1f}", f"{memory:,.1f}",
             f"{best[0] * 1e3:,.1f} ({best[1]})", f"{max(compute, memory) / best[0] / 10:.0f} %",

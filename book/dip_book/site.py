@@ -79,6 +79,9 @@ def dress(app, doctree) -> None:
         if number not in cell["ids"]:
             cell["ids"].append(number)
         notebook = f"{Path(name).name}.ipynb"
+        for image in figure.findall(nodes.image):
+            image["alt"] = caption.astext()  # else a screen reader spells out the file's name
+        figure["classes"].append("dip-pictures" if "figures.row(" in cell.astext() else "dip-drawing")
         origin = nodes.inline(classes=["dip-origin"])
         origin += nodes.Text("Made by ")
         origin += nodes.reference("", f"cell {cell['cell_index']}", refid=number, internal=True)

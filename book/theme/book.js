@@ -1,7 +1,7 @@
-// What scrolls sideways must be reachable by keyboard: wide tables and formulae become stops of the Tab key while they are too wide.
+// What scrolls sideways must be reachable by keyboard: wide tables, formulae and drawings become stops of the Tab key while they are too wide.
 (() => {
   const mark = () => {
-    for (const box of document.querySelectorAll(".pst-scrollable-table-container, .bd-article mjx-container[display='true']")) {
+    for (const box of document.querySelectorAll(".pst-scrollable-table-container, .bd-article mjx-container[display='true'], .bd-article figure.dip-drawing")) {
       if (box.scrollWidth > box.clientWidth + 1) {
         box.tabIndex = 0;
         if (!box.hasAttribute("role") && box.tagName === "DIV") {
