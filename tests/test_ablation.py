@@ -1,5 +1,6 @@
 """What the ablation's tables say of stored runs: paired, complete, and silent about what is missing."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -151,3 +152,16 @@ def test_pairs_of_two_precisions_are_told_apart(tmp_path):
             runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "precision": kept}))
     assert row(ablation.one_precision(tmp_path), "+ no connecting block") == ["+1.50 ± 0.71", 2, "+1.00", 1]
     assert ablation.precisions(plan.WANTED["ablation"], tmp_path) == "3 in fp32, 1 in bf16"
+
+
+def test_distances_are_differences_to_what_others_reached(tmp_path):
+    stored = next(folder for folder in runs.folders() if folder.parts[-3:-1] == ("best", "house"))
+    shutil.copytree(stored, tmp_path / "best" / "house" / stored.name)
+    for kind in ("baselines.json", "ceilings.json"):
+        if (runs.ROOT / kind).exists():
+            shutil.copy(runs.ROOT / kind, tmp_path)
+    table, facts = tables.distances("best", tmp_path), runs.read(stored).facts["psnr_db"]
+    assert [line[0] for line in table.rows] == ["House", "**mean**"]
+    assert table.rows[0][2] == f"{facts['raw'] - 32.64:+.2f}".replace("-", "−")
+    assert table.rows[0][3] == f"{facts['raw'] - 39.16:+.2f}".replace("-", "−") == table.rows[1][3]
+    assert tables.distances("quick", tmp_path).rows == [], "no run, no row, and no mean of nothing"

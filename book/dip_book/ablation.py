@@ -15,7 +15,7 @@ import torch
 
 import dip_blocks
 from dip_book import images, plan, runs
-from dip_book.tables import Table, mean_and_deviation
+from dip_book.tables import Table, mean_and_deviation, signed
 
 KIND = "raw"  # what is compared, unless said otherwise: the network's own output
 
@@ -59,7 +59,7 @@ def switches(store: Path = runs.ROOT) -> Table:
     for name, words in WORDS.items():
         base = {"+": "blog", "-": "paper"}.get(name[0])
         differences = paired(found[name], found[base]) if base else []
-        apart = [_signed(differences), len(differences)] if base else ["", ""]
+        apart = [signed(differences), len(differences)] if base else ["", ""]
         struck = [run.facts["restorations"] for run in _runs(name, store).values()]
         rows.append([words, *(mean_and_deviation(_of(found[name], image)) for image in plan.DEVELOPMENT), *apart, f"{statistics.mean(struck):.1f}" if struck else None])
     return Table(header, rows)
@@ -72,7 +72,7 @@ def one_precision(store: Path = runs.ROOT) -> Table:
         if base := {"+": "blog", "-": "paper"}.get(name[0]):
             pairs = [(run, made[base][key]) for key, run in made[name].items() if key in made[base]]
             equal = [(a, b) for a, b in pairs if a.facts["precision"] == b.facts["precision"]]
-            rows.append([words, *(cell for some in (pairs, equal) for cell in (_signed([a.psnr - b.psnr for a, b in some]), len(some)))])
+            rows.append([words, *(cell for some in (pairs, equal) for cell in (signed([a.psnr - b.psnr for a, b in some]), len(some)))])
     return Table(["switch", "all pairs", "their count", "pairs of one precision", "their count"], rows)
 
 
@@ -100,7 +100,7 @@ def ideas(store: Path = runs.ROOT) -> Table:
     rows = [["**the second reading**, PSNR", *base.values()]]
     for words in plan.IDEAS:
         drawn = {(image, kind): value(plan.idea(words, image), kind, store) for image, kind in base}
-        rows.append([words, *(_signed([drawn[key] - base[key]] if None not in (drawn[key], base[key]) else []) for key in base)])
+        rows.append([words, *(signed([drawn[key] - base[key]] if None not in (drawn[key], base[key]) else []) for key in base)])
     return Table(header, rows)
 
 
@@ -166,10 +166,3 @@ def steps_drawn(image: str, store: Path = runs.ROOT) -> dict[str, np.ndarray]:
 
 def _of(found: dict, image: str) -> list[float]:
     return [psnr for (name, _), psnr in found.items() if name == image]
-
-
-def _signed(differences: list[float]) -> str | None:
-    if not differences:
-        return None
-    spread = f" ± {statistics.stdev(differences):.2f}" if len(differences) > 1 else ""
-    return f"{statistics.mean(differences):+.2f}{spread}".replace("-", "−")

@@ -126,6 +126,14 @@ def mean_and_deviation(values, digits: int = 2) -> str | float | None:
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 
 
+def signed(differences: list[float]) -> str | None:
+    """The mean of differences in dB with its sign, ± the sample standard deviation of several; of none, None."""
+    if not differences:
+        return None
+    spread = f" ± {statistics.stdev(differences):.2f}" if len(differences) > 1 else ""
+    return f"{statistics.mean(differences):+.2f}{spread}".replace("-", "−")
+
+
 def baseline(image: str, method: str, size: int | None = None, p: float = 0.5, seed: int = 0) -> dict:
     """Run a classical method on a degraded picture: {"psnr_db", "ssim"}, rounded as in stored runs."""
     x = images.load(image, size=size)
@@ -204,10 +212,10 @@ def embedded(size: int = 128, recipe: str = "blog", store: Path = runs.ROOT) -> 
         figures = {"dip": run and run.psnr, **{m: baseline(name, m, size)["psnr_db"] for m in BASELINES}}
         for key, value in figures.items():
             columns[key].append(value)
-        difference = None if run is None else f"{figures['dip'] - figures['biharmonic']:+.2f}"
+        difference = None if run is None else signed([figures["dip"] - figures["biharmonic"]])
         rows.append([images.title(name), run and f"{run.facts['iterations']:,}", *figures.values(), difference])
     means = [mean(values) for values in columns.values()]
-    difference = None if means[0] is None else f"{means[0] - means[2]:+.2f}"
+    difference = None if means[0] is None else signed([means[0] - means[2]])
     rows.append(["**mean**", "", *means, difference])
     return Table(["picture", "iterations", "blog's recipe, raw output", *BASELINES, "recipe − biharmonic"], rows)
 
@@ -291,10 +299,26 @@ def final(store: Path = runs.ROOT) -> Table:
     table = _table(chosen)
     classic = values["biharmonic"] | {"**mean**": mean(values["biharmonic"].values())}
     for row, (name, reported) in zip(table.rows, [*values["paper, reported"].items(), ("**mean**", mean(values["paper, reported"].values()))]):
-        row.append(f"{reported - classic[name]:+.2f}".replace("-", "−"))
+        row.append(signed([reported - classic[name]]))
     table.header.append("paper, reported − biharmonic")
     table.rows[:-1] = sorted(table.rows[:-1], key=lambda row: -float(row[-1].replace("−", "-")))
     return table
+
+
+def distances(recipe: str = "best", store: Path = runs.ROOT) -> Table:
+    """How far a recipe's runs on the paper's 11 images, of whatever length, end from what others reached: differences in dB, mean last."""
+    values, rows, apart = columns(store), [], []
+    for name in images.STANDARD:
+        run = best_run(recipe, name, None, store)
+        if run is None:
+            continue
+        raw, pasted = (run.facts["psnr_db"][kind] for kind in ("raw", "averaged_pasted"))
+        blog, paper, classical = (values[method][name] for method in ("blog, reported", "paper, reported", "biharmonic"))
+        apart.append([raw - blog, raw - paper, pasted - paper, pasted - classical])
+        rows.append([images.title(name), f"{run.facts['iterations']:,}", *(signed([difference]) for difference in apart[-1])])
+    if rows:
+        rows.append(["**mean**", "", *(signed([mean(column)]) for column in zip(*apart))])
+    return Table(["image", "iterations", "raw − blog", "raw − paper", "averaged, pasted − paper", "averaged, pasted − biharmonic"], rows)
 
 
 def differences(store: Path = runs.ROOT) -> Table:
@@ -306,7 +330,7 @@ def differences(store: Path = runs.ROOT) -> Table:
         "blog − paper": (blog, paper), "blog − biharmonic": (blog, classic), "paper − biharmonic": (paper, classic),
     }  # fmt: skip
     table = _table({title: {name: _minus(a[name], b[name]) for name in images.STANDARD} for title, (a, b) in pairs.items()})
-    table.rows = [[f"{cell:+.2f}" if isinstance(cell, float) else cell for cell in row] for row in table.rows]
+    table.rows = [[signed([cell]) if isinstance(cell, float) else cell for cell in row] for row in table.rows]
     return table
 
 
@@ -333,7 +357,7 @@ def precision(store: Path = runs.ROOT) -> Table:
 
 
 #: What the command line prints.
-TABLES = {"standard": standard, "final": final, "differences": differences, "averaged": averaged, "ssim": ssim, "embedded": embedded, "quick": quick, "precision": precision, "ceilings": ceilings}
+TABLES = {"standard": standard, "final": final, "distances": distances, "differences": differences, "averaged": averaged, "ssim": ssim, "embedded": embedded, "quick": quick, "precision": precision, "ceilings": ceilings}
 
 
 def front_pictures(store: Path = runs.ROOT) -> list[Path]:
