@@ -502,7 +502,7 @@ def as_mask(mask, height: int, width: int) -> torch.Tensor:
     if m.numel() != height * width or tuple(m.shape[-2:]) != (height, width):
         raise ValueError(f"The mask's shape is {tuple(m.shape)}, but the image is {height}×{width}: one value a pixel.")
     if not ((m == 0) | (m == 1)).all():
-        raise ValueError("A mask holds 1 (or True) where the pixel is known and 0 (or False) where it is missing.")
+        raise ValueError("A mask holds 1 (or True) where a pixel is known, 0 (or False) where it is missing; of a picture take mask > 127.")
     return m.reshape(1, height, width)
 
 
@@ -619,7 +619,7 @@ class Fit:
         truth = None if truth is None else as_image(truth)
         if truth is not None and truth.shape != x_hat.shape:
             raise ValueError(f"truth has shape {tuple(truth.shape)}, the degraded image {tuple(x_hat.shape)}.")
-        self.recipe, self.device = recipe, torch.device(device or best_device())
+        self.recipe, self.device = recipe, as_device(device)
         self.precision = precision or best_precision(self.device)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}.")
@@ -860,9 +860,11 @@ def restore(
     An interrupt (Ctrl-C, a notebook's stop button) returns the last good state.
 
     Raises:
-        ValueError, TypeError: bad input, see `as_image`, `as_mask`, `UNet`.
+        ValueError, TypeError: bad input, see `as_image`, `as_mask`, `UNet`, `as_device`; a recipe's name for a recipe.
         DivergenceError: non-finite losses from which the loop cannot recover; names the iteration.
     """
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a Recipe, such as RECIPES['quick'], not {recipe!r}.")
     if iterations is not None:
         recipe = replace(recipe, iterations=iterations)
     fit = Fit(x_hat, mask, recipe, seed=seed, device=device, precision=precision, truth=truth)
@@ -909,6 +911,14 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def as_device(device: str | torch.device | None) -> torch.device:
+    """A device, `best_device` if None.  Raises ValueError for one that is not here."""
+    try:
+        return torch.empty(0, device=device or best_device()).device
+    except (AssertionError, RuntimeError, NotImplementedError):  # what PyTorch raises depends on what it was built for
+        raise ValueError(f"There is no device {str(device)!r} here that PyTorch can use; there is {best_device()!r}.") from None
 
 
 def best_precision(device: str | torch.device) -> str:

@@ -528,3 +528,17 @@ def test_progress_is_shown_or_not(picture, recipe, capfd, monkeypatch):
 
 def test_best_device_is_one_that_works():
     torch.zeros(1, device=dip_blocks.best_device())
+
+
+def test_a_recipe_s_name_is_not_a_recipe(picture):
+    with pytest.raises(TypeError, match=r"RECIPES\['quick'\], not 'quick'"):
+        dip_blocks.restore(picture, np.ones_like(picture), "quick")
+
+
+@pytest.mark.parametrize("device", ["cuda", "gpu", "cuda:7"])
+def test_a_device_that_is_not_here_is_named(device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("it is here")
+    with pytest.raises(ValueError, match=f"no device '{device}' here"):
+        dip_blocks.as_device(device)
+    assert dip_blocks.as_device(None).type == dip_blocks.best_device()

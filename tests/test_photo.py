@@ -143,6 +143,7 @@ def test_nothing_is_overwritten_unasked(holed, tmp_path, capsys):
         (["--to", "nowhere/a.png"], "no folder 'nowhere'"),
         (["--recipe", "slow"], "There is no recipe 'slow'; there are blog"),
         (["--iterations", "0"], "1 or more"),
+        (["--device", "gpu"], "no device 'gpu' here"),
     ]:
         assert main(["restore", "photo.png", *words]) == 2
         assert said in capsys.readouterr().err

@@ -132,7 +132,7 @@ def main(words: list[str] | None = None) -> int:
         print(stopped)
         return 130
     except KeyboardInterrupt:
-        print("Interrupted. What was complete is stored; the same command goes on from the last checkpoint.")
+        print("Interrupted. What was complete is stored; the same command goes on from the last checkpoint, at most a minute back.")
         return 130
 
 
@@ -153,6 +153,9 @@ def _run(asked: argparse.Namespace) -> int:
         images.load(spec.image, size=spec.size)
     options = {key: getattr(asked, key) for key in ("device", "every", "again")}
     failed, done = 0, 0
+    for spec in specs:
+        if begun := sweeps.progress_of(spec, asked.store):
+            print(f"{spec.path}: begun already{begun}", flush=True)
     with _executor(asked.scheduler) as executor:
         for spec, run, what in sweeps.sweep(specs, asked.store, executor=executor, threads=asked.threads, **options):
             done += 1

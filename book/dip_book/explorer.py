@@ -134,7 +134,7 @@ class Live(anywidget.AnyWidget):
             made = entry(run)
             self.runs = [*self.runs, made]  # a second view of this widget shows it too
             words = f"Stopped after {len(result.history):,} iterations." if result.interrupted else "Done."
-            self.send({"kind": "ended", "words": words, "now": {key: made[key] for key in ("restored", "facts", "history")}})
+            self.send({"kind": "ended", "words": words, "now": {key: made[key] for key in ("restored", "facts", "psnr", "history")}})
         except Exception as error:  # of whatever kind: in a thread nobody else would hear of it
             self.send({"kind": "failed", "words": f"{type(error).__name__}: {error}"})
 
@@ -199,6 +199,7 @@ def entry(run: Run) -> dict:
         "title": images.title(run.facts["image"]["name"]),
         "recipe": run.facts.get("label") or f"{recipe['name']}{changes}, {run.facts['iterations']:,} iterations" + run.facts.get("note", ""),
         "facts": describe(run),
+        "psnr": round(run.psnr, 2),  # of the picture that is shown last; the history's are of perturbed input
         "truth": views.image_url(run.truth()),
         "degraded": views.image_url(x_hat, lossless=True),
         "restored": views.image_url(run.restored),

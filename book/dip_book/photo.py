@@ -62,7 +62,7 @@ def restore(
         raise images.ImageError(f"'{to}' would replace the picture that it is made from: choose another name.")
     if not to.parent.is_dir():
         raise images.ImageError(f"There is no folder '{to.parent}' to write the result into.")
-    device = str(device or dip_blocks.best_device())
+    device = str(dip_blocks.as_device(device))
     precision = precision or dip_blocks.best_precision(device)
     same = {
         "recipe": dip_blocks.RECIPES[recipe].as_dict(), "iterations": iterations, "image": images.digest(x_hat),

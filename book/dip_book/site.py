@@ -10,6 +10,7 @@ from pathlib import Path
 
 from docutils import nodes
 
+from dip_book import plan
 from dip_book.setup import ROOT, STILL
 
 WORDS_A_MINUTE = 200  # of prose that explains something
@@ -142,7 +143,10 @@ def code_digest() -> str:
     """A hash of everything that a chapter's outputs depend on besides its own cells."""
     sources = [ROOT / "dip_blocks.py", ROOT / "requirements.lock"]
     sources += sorted(path for path in (ROOT / "book" / "dip_book").rglob("*") if path.suffix in {".py", ".js", ".css"})
-    sources += sorted((ROOT / "book" / "runs").rglob("*.json"))
+    # A reader's own runs are no source of the pages, as long as the plan does not want them.
+    wanted = {spec.path for specs in plan.WANTED.values() for spec in specs}
+    stored = sorted((ROOT / "book" / "runs").rglob("*.json"))
+    sources += [path for path in stored if path.name != "run.json" or path.parent.relative_to(ROOT / "book" / "runs") in wanted]
     digest = hashlib.sha256()
     for path in sources:
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())

@@ -26,6 +26,7 @@ from dip_book.provenance import describe_device, forget_peak, peak_memory, prove
 from dip_book.runs import ROOT, WORK, Run, Spec
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
+SSIM_SIDE = 7  # pixels: scikit-image's window
 ABOUT = (
     "One restoration by Deep Image Prior of a picture of which only a share p of the pixels was given. "
     "PSNR in dB (peak 1) and SSIM are over the whole picture. raw: the network's output after the last iteration; "
@@ -88,7 +89,7 @@ def _perform(
             return _check(spec, store), False
         x = images.load(spec.image, size=spec.size)
         x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.mask)
-        device = str(device or dip_blocks.best_device())
+        device = str(dip_blocks.as_device(device))
         precision = spec.precision or dip_blocks.best_precision(device)
         same = {
             "recipe": recipe.as_dict(), "image": images.digest(x), "p": spec.p, "seeds": [spec.seed, spec.mask],
@@ -129,6 +130,8 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
     Args:
         spent: seconds that went into the run before.
     """
+    if min(x.shape) < SSIM_SIDE:  # now, not after all iterations
+        raise images.ImageError(f"A picture of {x.shape[1]}×{x.shape[0]} pixels is too small for SSIM, which looks at {SSIM_SIDE}×{SSIM_SIDE}.")
     device = device or dip_blocks.best_device()
     forget_peak(device)
     before, started = provenance(), time.perf_counter()

@@ -49,7 +49,7 @@ export default {
       after.src = final ? run.restored : run.frames[at].url;
       after.alt = `${run.title}, ${final ? "restored" : `output in iteration ${when}`}`;
       el.querySelector(".dip-right").textContent = final ? "restored" : `iteration ${when.toLocaleString("en")}`;
-      const words = `${when.toLocaleString("en")}${final ? (run.growing ? ", so far" : ", the end") : ""}: loss ${loss[i].toPrecision(2)}, ${psnr[i].toFixed(1)} dB, learning rate ${lr[i]}`;
+      const words = `${when.toLocaleString("en")}${final ? (run.growing ? ", so far" : ", the end") : ""}: loss ${loss[i].toPrecision(2)}, ${(final && run.psnr ? run.psnr : psnr[i]).toFixed(2)} dB, learning rate ${lr[i]}`;
       readout.textContent = words;
       scrubber.setAttribute("aria-valuetext", `iteration ${words}`);
       for (const move of cursors) move(when);
@@ -71,6 +71,7 @@ export default {
     const showEnd = (at = run.frames.length) => {
       const steps = run.frames.length;
       [scrubber.max, scrubber.value, scrubber.disabled, button.disabled] = [steps, at, !steps, !steps];
+      el.querySelector(".dip-scrub").hidden = !steps; // a run that stored nothing on the way has nothing to scrub through
       el.querySelector(".dip-facts").textContent = run.facts;
       const plots = el.querySelector(".dip-plots");
       plots.replaceChildren();
