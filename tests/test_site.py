@@ -99,6 +99,7 @@ class Visit:
     links: list[tuple[str, str]] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     blank: list[str] = field(default_factory=list)
+    alts: list[str] = field(default_factory=list)
     background: float = 0
     violations: list[dict] = field(default_factory=list)
     cost: dict = field(default_factory=dict)
@@ -191,6 +192,7 @@ def visit(opened):
             tab.evaluate(SETTLED)
             notes.narrow = tab.evaluate(WIDE)
         notes.blank = tab.evaluate(BLANK)
+        notes.alts = tab.evaluate("[...document.querySelectorAll('article img:not([role=presentation])')].map((img) => img.alt)")
         tab.context.close()
         return notes
 
@@ -258,6 +260,31 @@ def test_a_page_has_no_dead_link(visit, page):
 def test_the_theme_changes_the_page(visit, page):
     light, dark = (visit(page, "http", theme).background for theme in ("light", "dark"))
     assert light > 230 and dark < 60, "medians of the screenshots"
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_the_theme_is_the_system_s_until_one_is_chosen(opened, system):
+    tab = opened(FRONT, theme="auto", color_scheme=system)
+    assert tab.evaluate("document.documentElement.dataset.theme") == system
+    tab.context.close()
+
+
+def test_drawings_on_a_phone_slide_and_pictures_fit(opened):
+    tab = opened("notebooks/09-results.html", size=(390, 844))
+    drawing, pictures = (tab.locator(f"figure.{kind}:has(> img)").first for kind in ("dip-drawing", "dip-pictures"))
+    assert drawing.locator("img").bounding_box()["width"] > 500 and drawing.get_attribute("tabindex") == "0"
+    assert pictures.locator("img").bounding_box()["width"] <= 390
+    before = drawing.evaluate("box => box.scrollLeft")
+    drawing.focus()
+    tab.keyboard.press("ArrowRight")
+    tab.wait_for_function("box => box.scrollLeft > 0", arg=drawing.element_handle())
+    assert before == 0
+    tab.context.close()
+
+
+@every_page
+def test_pictures_have_words_for_those_who_do_not_see_them(visit, page):
+    assert not [words for words in visit(page, "http", "light").alts if re.search(r"\.(png|webp|svg)$|^\s*$", words)]
 
 
 @every_page

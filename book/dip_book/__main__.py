@@ -205,6 +205,9 @@ def _status(asked: argparse.Namespace) -> int:
         for spec in dict.fromkeys(spec for group in plan.WANTED.values() for spec in group if spec in lacking):
             print(spec.path)
         return 0
+    wanted = set().union(*plan.WANTED.values())
+    waiting = [f"{group} {count}" for group, specs in plan.WANTED.items() if (count := sum(spec in lacking for spec in specs))]
+    print(f"{len(wanted) - len(lacking)} of {len(wanted)} wanted runs are stored; missing: {', '.join(waiting) or 'none'}")
     for group, specs in plan.WANTED.items():
         there = sum(spec not in lacking for spec in specs)
         print(f"{group}: {there} of {len(specs)}")
