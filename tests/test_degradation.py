@@ -107,7 +107,7 @@ def test_a_mask_of_another_shape(shape):
 
 @pytest.mark.parametrize("value", [0.5, 255, -1, np.nan])
 def test_a_mask_of_other_values(value):
-    with pytest.raises(ValueError, match="1 .* known and 0 .* missing"):
+    with pytest.raises(ValueError, match="1 .* known, 0 .* missing"):
         as_mask(np.full((8, 8), value), 8, 8)
 
 

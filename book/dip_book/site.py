@@ -89,6 +89,8 @@ def dress(app, doctree) -> None:
         origin += nodes.Text(" of ")
         origin += nodes.reference("", notebook, refuri=notebook, internal=True)
         caption += [nodes.Text(" "), origin]
+    for image in doctree.findall(nodes.image):  # a drawing without a caption: at least no file name
+        image.setdefault("alt", "A drawing of the cell above")
 
 
 def time_needed(doctree, execution: dict | None) -> str:
