@@ -126,7 +126,7 @@ def test_an_interrupted_restoration_goes_on_to_the_same_picture(holed, monkeypat
         patch.setattr(dip_blocks.Fit, "step", step)
         assert main(["restore", "photo.png", "--device", "cpu", "--to", "cut.png"]) == 130
     said = capsys.readouterr().out
-    assert "Stopped after 12 of 25 iterations" in said and "cut.png" in said and "none yet" not in said
+    assert "Stopped after 12 of 25 iterations" in said and "cut.png" in said and "goes on from the last checkpoint" in said
     assert (tmp_path / "cut.png").read_bytes() != whole, "the picture so far"
     steps = []
     monkeypatch.setattr(dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit)))
@@ -135,13 +135,25 @@ def test_an_interrupted_restoration_goes_on_to_the_same_picture(holed, monkeypat
     assert not list(tmp_path.glob("*.checkpoint"))
 
 
+def test_an_interrupt_before_the_first_checkpoint_says_how_to_begin_anew(holed, monkeypatch, capsys):
+    def stop(fit):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dip_blocks.Fit, "step", stop)
+        assert main(["restore", "photo.png", "--device", "cpu"]) == 130
+    assert "with --again" in capsys.readouterr().out
+    assert main(["restore", "photo.png", "--device", "cpu"]) == 2, "the picture so far is not overwritten unasked"
+    assert main(["restore", "photo.png", "--device", "cpu", "--again"]) == 0
+
+
 def test_nothing_is_overwritten_unasked(holed, tmp_path, capsys):
     before = holed.read_bytes()
     for words, said in [
         (["--to", "photo.png"], "would replace"),
         (["--to", "a.jpg"], "call it 'a.png'"),
         (["--to", "nowhere/a.png"], "no folder 'nowhere'"),
-        (["--recipe", "slow"], "There is no recipe 'slow'; there are blog"),
+        (["--recipe", "slow"], "No recipe is called 'slow'; there are blog"),
         (["--iterations", "0"], "1 or more"),
         (["--device", "gpu"], "no device 'gpu' here"),
     ]:

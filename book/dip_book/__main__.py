@@ -137,10 +137,6 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _restore(asked: argparse.Namespace) -> int:
-    x_hat, known = images.load_damaged(asked.picture, asked.mask)
-    height, width = known.shape
-    missing = known.size - int(known.sum())
-    print(f"{width}×{height} pixels, {'colour' if x_hat.ndim == 3 else 'grey'}; {missing:,} of them ({missing / known.size:.1%}) are missing.", flush=True)
     options = {key: getattr(asked, key) for key in ("mask", "recipe", "iterations", "seed", "device", "precision", "again")}
     print(f"Written: {photo.restore(asked.picture, asked.to, **options)}")
     return 0

@@ -448,7 +448,7 @@ def floors(result: dict) -> Table:
 
 def estimates(result: dict, iterations: int = 11_000) -> Table:
     """Minutes for one image at the recipe's length: measured here, and floors for devices from their data sheets."""
-    rows = [[f"this machine, {result['device']}: measured"], *([f"{name}: floor, not measured"] for name in DATA_SHEETS)]
+    rows = [[f"this machine, {title(result)}: measured"], *([f"{name}: floor, not measured"] for name in DATA_SHEETS)]
     for entry in result["sizes"].values():
         best = min(f["median_s"] for who, f in entry["contestants"].items() if who not in OTHERS)
         rows[0].append(_minutes(iterations * best))

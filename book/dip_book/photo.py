@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import dip_blocks
-from dip_book import images
+from dip_book import images, runs
 from dip_book.checkpoints import Checkpoint
 
 CHECKPOINT_S = 15.0  # seconds between checkpoints
@@ -39,6 +39,7 @@ def restore(
         picture, mask: see `images.load_damaged`.
         to: the file that is written, 8-bit PNG; if None, the picture's name with "-restored", in the current folder.
         recipe: a name among `dip_blocks.RECIPES`; its `iterations` unless others are given.
+        progress: say what is missing, and show a bar.
         again: write over a result that is there already.
 
     Returns:
@@ -50,8 +51,7 @@ def restore(
         Unfinished: after an interrupt.  The picture so far is written, and a checkpoint beside it: the same
             call goes on from it, at most `CHECKPOINT_S` seconds back, with the result of an uninterrupted one.
     """
-    if recipe not in dip_blocks.RECIPES:
-        raise ValueError(f"There is no recipe {recipe!r}; there are {', '.join(dip_blocks.RECIPES)}.")
+    chosen = runs.Spec(str(picture), None, recipe, iterations=iterations).resolved()
     if iterations is not None and iterations < 1:
         raise ValueError(f"Iterations: 1 or more, not {iterations}.")
     x_hat, known = images.load_damaged(picture, mask)
@@ -65,22 +65,25 @@ def restore(
     device = str(dip_blocks.as_device(device))
     precision = precision or dip_blocks.best_precision(device)
     same = {
-        "recipe": dip_blocks.RECIPES[recipe].as_dict(), "iterations": iterations, "image": images.digest(x_hat),
-        "mask": hashlib.sha256(known.tobytes()).hexdigest(), "seed": seed, "device": torch.device(device).type, "precision": precision,
+        "recipe": chosen.as_dict(), "image": images.digest(x_hat), "mask": hashlib.sha256(known.tobytes()).hexdigest(),
+        "seed": seed, "device": torch.device(device).type, "precision": precision,
     }  # fmt: skip
     saved = Checkpoint(to.with_suffix(".checkpoint"), same, CHECKPOINT_S)
     if to.exists() and saved.state is None and not again:
         raise images.ImageError(f"'{to}' is there already: choose another name, or write over it with --again (again=True).")
+    if progress:
+        (height, width), missing = known.shape, int((~known).sum())
+        kind = "colour" if x_hat.ndim == 3 else "grey"
+        print(f"{width}×{height} pixels, {kind}; {missing:,} of them ({missing / known.size:.1%}) are missing.", flush=True)
     result = dip_blocks.restore(
-        x_hat, known, dip_blocks.RECIPES[recipe], iterations=iterations, seed=seed, device=device, precision=precision,
+        x_hat, known, chosen, seed=seed, device=device, precision=precision,
         progress=progress, resume=saved.state, watch=saved,
     )  # fmt: skip
     images.save_png(to, dip_blocks.paste(result.averaged, x_hat, known))
     if result.interrupted:
-        total = iterations or dip_blocks.RECIPES[recipe].iterations
+        further = "goes on from the last checkpoint" if saved.path.exists() else "with --again (again=True) begins anew: there is no checkpoint yet"
         raise Unfinished(
-            f"Stopped after {len(result.history):,} of {total:,} iterations. The picture so far is in {to}; "
-            f"the same command goes on from the last checkpoint{'' if saved.path.exists() else ' (there is none yet)'}."
+            f"Stopped after {len(result.history):,} of {chosen.iterations:,} iterations. The picture so far is in {to}; the same command {further}."
         )
     saved.discard()
     return to
