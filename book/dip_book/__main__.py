@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, nargs="+", default=[0], help="of mask, weights, z and noise (default: 0)")
     run.add_argument("--mask-seed", type=int, help="of the mask alone (default: the same as --seed)")
     run.add_argument("--every", type=int, default=10, help="write every so many iterations to the history (default: 10)")
+    run.add_argument("--frames", type=int, default=12, help="keep so many outputs on the way, for the explorer (default: 12)")
     run.add_argument("--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)")
     run.add_argument("--precision", choices=dip_blocks.PRECISIONS, help="of the convolutions (default: by the device)")
     run.add_argument("--threads", type=int, help="CPU threads of a run (default: all cores)")
@@ -147,7 +148,7 @@ def _run(asked: argparse.Namespace) -> int:
     for spec in specs:  # a mistake in the fifth should not wait for the first four
         spec.resolved()
         images.load(spec.image, size=spec.size)
-    options = {key: getattr(asked, key) for key in ("device", "every", "again")}
+    options = {key: getattr(asked, key) for key in ("device", "every", "again", "frames")}
     failed, done = 0, 0
     for spec in specs:
         if begun := sweeps.progress_of(spec, asked.store):

@@ -55,7 +55,8 @@ class Spec:
     size: int | None = 128  # None: as the picture comes
     recipe: str = "blog"
     #: What differs from the recipe of that name: its values, `dip_blocks.CHOICES` of its network, "depth",
-    #: "width" (channels_down and channels_up), or one of `dip_blocks.CONFIG_LISTS` with one number for all levels.
+    #: "width" (channels_down and channels_up), or one of `dip_blocks.CONFIG_LISTS`; these with one number for all
+    #: levels, or one for each, full resolution first: "32-64-128".
     changes: tuple[tuple[str, float | str | bool], ...] = ()
     iterations: int | None = None  # None: the recipe's
     seed: int = 0  # of weights, z and noise
@@ -75,7 +76,7 @@ class Spec:
                 config |= {name: (config[name] * int(value))[: int(value)] for name in dip_blocks.CONFIG_LISTS}
             elif key == "width" or key in dip_blocks.CONFIG_LISTS:
                 for name in ("channels_down", "channels_up") if key == "width" else (key,):
-                    config[name] = [int(value)] * len(config[name])
+                    config[name] = _by_level(key, value, len(config[name]))
             elif key in dip_blocks.CHOICES:
                 config[key] = value
             elif key in values:
@@ -267,6 +268,17 @@ def unpack(archive: Path, store: Path = ROOT) -> list[tuple[Path, str]]:
         raise RunError(f"{archive} is not an archive of runs: {error}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _by_level(key: str, value: float | str, depth: int) -> list[int]:
+    """One number for all levels, or "32-64-128", full resolution first, of which the last holds for all below."""
+    try:
+        levels = [int(level) for level in str(value).split("-")] if isinstance(value, str) else [int(value)]
+    except ValueError:
+        raise RunError(f"{key} takes one number for all levels, or one for each with hyphens between, such as 32-64-128; not '{value}'.") from None
+    if len(levels) > depth:
+        raise RunError(f"{key}={value} has {len(levels)} levels, the network {depth}.")
+    return levels + [levels[-1]] * (depth - len(levels))
 
 
 def _short(value: float | str | bool) -> str:

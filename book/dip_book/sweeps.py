@@ -48,6 +48,7 @@ def perform(
     every: int = 10,
     progress: bool = True,
     again: bool = False,
+    frames: int = 12,
     checkpoint_s: float = CHECKPOINT_S,
 ) -> Run:
     """Make the run that a spec describes and store it; one that is stored already is only read.
@@ -60,18 +61,19 @@ def perform(
         every: write every so many iterations to the history; restorations and the last are always
             written.
         again: make it anew even if it is stored.
+        frames: so many outputs on the way are kept.
         checkpoint_s: seconds between checkpoints.
 
     Raises:
         Busy: another process is making the same run.
         KeyboardInterrupt: after an interrupt; at most ``checkpoint_s`` of work is lost.
     """
-    options = {"device": device, "every": every, "progress": progress, "again": again, "checkpoint_s": checkpoint_s}
+    options = {"device": device, "every": every, "progress": progress, "again": again, "frames": frames, "checkpoint_s": checkpoint_s}
     return _perform(spec, store, **options)[0]
 
 
 def _perform(
-    spec, store, *, device=None, every=10, progress=True, again=False, checkpoint_s=CHECKPOINT_S, patience=0.0
+    spec, store, *, device=None, every=10, progress=True, again=False, frames=12, checkpoint_s=CHECKPOINT_S, patience=0.0
 ) -> tuple[Run, bool]:
     """As `perform`; also says whether the run was made now.  Waits ``patience`` seconds for the lock."""
     if every < 1:
@@ -99,7 +101,7 @@ def _perform(
         with recording(spec, x, device, spent=saved.spent) as record:
             result = dip_blocks.restore(
                 x_hat, mask, recipe, seed=spec.seed, device=device, precision=precision, truth=x,
-                frames=frame_iterations(recipe.iterations), progress=progress, resume=saved.state, watch=saved,
+                frames=frame_iterations(recipe.iterations, frames), progress=progress, resume=saved.state, watch=saved,
             )  # fmt: skip
             if result.interrupted:
                 raise KeyboardInterrupt
@@ -169,7 +171,7 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
 
 def frame_iterations(iterations: int, count: int = 12) -> set[int]:
     """A dozen iterations, evenly spaced on a logarithmic scale, the first and the last among them."""
-    return set() if iterations < 1 else {int(round(i)) for i in np.geomspace(1, iterations, count)}
+    return set() if iterations < 1 or count < 1 else {int(round(i)) for i in np.geomspace(1, iterations, count)}
 
 
 def sweep(
