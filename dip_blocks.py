@@ -173,8 +173,9 @@ class Dropout(nn.Module):
         return x * (kept.to(x.dtype) * (256 / (256 - least)))
 
 
-def dropout(choices: dict) -> nn.Module:
-    return Dropout(choices["dropout"]) if choices["dropout"] else nn.Identity()
+def dropout(choices: dict) -> tuple[nn.Module, ...]:
+    """The layer that the choices ask for, or nothing."""
+    return (Dropout(choices["dropout"]),) if choices["dropout"] else ()
 
 
 class Down(nn.Sequential):
@@ -221,11 +222,11 @@ class Up(nn.Module):
             normalise(channels_in, choices),
             conv(channels_in, channels_out, kernel_size, choices),
             *norm_act(channels_out, choices),
-            dropout(choices),
+            *dropout(choices),
             conv(channels_out, channels_out, 1, choices),
             *norm_act(channels_out, choices),
         )
-        self.dropout = dropout(choices)  # at the smaller size
+        self.dropout = nn.Sequential(*dropout(choices))  # at the smaller size
         self.upsample = Upsample(choices["upsampling_method"])
         self.first = choices["upsampling_position"] == "first"
         self.fold = self.first and choices["upsampling_method"] == "nearest" and choices["padding_mode"] == "zeros"
@@ -282,11 +283,15 @@ class OutConv(nn.Sequential):
         super().__init__(nn.Conv2d(channels_in, channels_out, 1), nn.Sigmoid())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        conv, sigmoid = self
-        if x.is_contiguous(memory_format=torch.channels_last):  # a pixel's channels lie together: one product of matrices
+        conv, *rest = self
+        if x.is_contiguous(memory_format=torch.channels_last):  # a pixel's channels lie together: products of matrices
             rows = [x.movedim(1, -1) @ weight for weight in conv.weight.flatten(1)]
-            return sigmoid(torch.stack(rows, dim=1) + conv.bias.view(-1, 1, 1))
-        return super().forward(x)
+            x = torch.stack(rows, dim=1) + conv.bias.view(-1, 1, 1)
+        else:
+            x = conv(x)
+        for stage in rest:
+            x = stage(x)
+        return x
 
 
 # --------------------------------------------------------------------------------------
@@ -346,6 +351,11 @@ class UNet(nn.Module):
             Up(enters[i], up[max(i - 1, 0)], config["kernels_up"][i], choices) for i in range(self.depth)
         )
         self.out = OutConv(below, out_channels)
+        # Where the last upsampling meets the 1×1 convolution, they change places: the same numbers (a weighted
+        # mean of sums is the sum of weighted means), but one channel is upsampled, not 128.
+        if choices["upsampling_position"] == "last" and not late:
+            self.out.insert(1, self.up[0].upsample)
+            self.up[0].upsample = nn.Identity()
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         height, width = z.shape[-2:]

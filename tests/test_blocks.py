@@ -17,15 +17,14 @@ def test_layers_stand_in_the_blogs_order():
     tail = ["BatchNorm2d", "LeakyReLU"]
     assert kinds(Down(3, 5, 3)) == ["Conv2d", "MaxPool2d", *tail, "Conv2d", *tail]
     assert kinds(Skip(3, 5, 1)) == ["Conv2d", *tail]
-    assert kinds(Up(3, 5, 3).stages[0]) == ["BatchNorm2d", "Conv2d", *tail, "Conv2d", *tail]
-    assert kinds(Up(3, 5, 3).stages) == ["Sequential", "Upsample"]
+    assert kinds(Up(3, 5, 3).body) == ["BatchNorm2d", "Conv2d", *tail, "Conv2d", *tail]
     assert kinds(Connect(3, 5, 3)) == ["MaxPool2d", "Conv2d", *tail, "Conv2d", *tail, "Upsample"]
     assert kinds(OutConv(3, 1)) == ["Conv2d", "Sigmoid"]
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_kernels_padding_and_slope(kernel):
-    up = Up(6, 4, kernel).stages[0]
+    up = Up(6, 4, kernel).body
     assert [layer.kernel_size for layer in up if isinstance(layer, nn.Conv2d)] == [(kernel, kernel), (1, 1)]
     for block in (Down(3, 4, kernel), Skip(3, 4, kernel), Connect(3, 4, kernel), up):
         for layer in block:
@@ -64,7 +63,7 @@ def test_each_skip_leaves_after_the_down_block():
     for i in range(2):
         net.down[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"down{i}", out))
         net.skip[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"skip{i}", (x[0], out)))
-        net.up[i].stages[0].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"up{i}", x[0]))
+        net.up[i].body.register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"up{i}", x[0]))
     net.connect.register_forward_hook(lambda block, x, out: seen.__setitem__("connect", out))
     net(torch.rand(1, 4, 32, 32))
     for i in range(2):
@@ -137,7 +136,7 @@ def test_the_blogs_network_refuses_64_and_takes_65():
         ({"skip_from": "middle"}, "skip_from must be one of output, input, not 'middle'"),
         ({"downsampling_method": "wavelet"}, "downsampling_method must be one of max, stride, average, lanczos"),
         ({"connect": "yes"}, "connect must be one of True, False"),
-        ({"negative_slope": 1.0}, "negative_slope must be 0 or above, and below 1"),
+        ({"negative_slope": 1.0}, "negative_slope must be a number, 0 or above and below 1, not 1.0"),
     ],
 )
 def test_a_wrong_config_is_named(change, words):
@@ -210,7 +209,7 @@ def test_in_the_second_reading_skips_leave_before_and_convolutions_follow_the_up
     for i in range(2):
         net.down[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"down{i}", x[0]))
         net.skip[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"skip{i}", (x[0], out)))
-        net.up[i].stages[1].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"body{i}", x[0]))
+        net.up[i].body.register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"body{i}", x[0]))
     z = torch.rand(1, 4, 32, 32)
     net(z)
     assert net.connect is None and seen["skip0"][0] is z

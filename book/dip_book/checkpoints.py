@@ -31,18 +31,24 @@ class Checkpoint:
     Attributes:
         state: of the fit to go on from; None where there is nothing that can be continued.
         spent: seconds that went into the fit so far, earlier processes included.
+        worked: seconds of a core that the process worked meanwhile, likewise.
     """
 
     def __init__(self, path: Path, same: dict, seconds: float):
         self.path, self.seconds = path, seconds
         versions = {"threads": torch.get_num_threads(), "torch": torch.__version__, "code": code_digest()}
         self.key = json.dumps(same | versions, sort_keys=True)
-        self.state, self.before = self._load()
+        self.state, self.before, self.worked_before = self._load()
         self.begun = self.written = time.perf_counter()
+        self.working = time.process_time()
 
     @property
     def spent(self) -> float:
         return self.before + time.perf_counter() - self.begun
+
+    @property
+    def worked(self) -> float:
+        return self.worked_before + time.process_time() - self.working
 
     def __call__(self, fit: dip_blocks.Fit) -> None:
         if time.perf_counter() - self.written >= self.seconds and fit.iteration < fit.recipe.iterations:
@@ -56,18 +62,18 @@ class Checkpoint:
     def _save(self, fit: dip_blocks.Fit) -> None:
         draft = self.path.with_suffix(f".{os.getpid()}.tmp")
         state = {name: tensor.contiguous() for name, tensor in fit.state().items()}  # colour in bf16 has its channels innermost
-        save_file(state, draft, metadata={"key": self.key, "seconds": f"{self.spent:.3f}"})
+        save_file(state, draft, metadata={"key": self.key, "seconds": f"{self.spent:.3f}", "worked": f"{self.worked:.3f}"})
         os.replace(draft, self.path)
 
-    def _load(self) -> tuple[dict | None, float]:
+    def _load(self) -> tuple[dict | None, float, float]:
         try:
             with safe_open(self.path, framework="pt") as file:
                 if file.metadata()["key"] != self.key:
-                    return None, 0.0
+                    return None, 0.0, 0.0
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-                return tensors, float(file.metadata()["seconds"])
+                return tensors, float(file.metadata()["seconds"]), float(file.metadata()["worked"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-            return None, 0.0
+            return None, 0.0, 0.0
 
 
 def iterations_in(path: Path) -> int:

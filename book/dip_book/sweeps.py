@@ -98,7 +98,7 @@ def _perform(
             "device": torch.device(device).type, "precision": precision,
         }  # fmt: skip
         saved = Checkpoint(work / f"{runs.work_name(spec.path)}.safetensors", same, checkpoint_s)
-        with recording(spec, x, device, spent=saved.spent) as record:
+        with recording(spec, x, device, spent=saved.before, worked=saved.worked_before) as record:
             result = dip_blocks.restore(
                 x_hat, mask, recipe, seed=spec.seed, device=device, precision=precision, truth=x,
                 frames=frame_iterations(recipe.iterations, frames), progress=progress, resume=saved.state, watch=saved,
@@ -124,19 +124,20 @@ def _check(spec: Spec, store: Path) -> Run:
 
 
 @contextmanager
-def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float = 0.0):
+def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float = 0.0, worked: float = 0.0):
     """Time what happens inside; gives a function that turns a `dip_blocks.Restoration` into a `Run`.
 
     Versions and commit are read at the beginning: they are those of the code that runs.
 
     Args:
         spent: seconds that went into the run before.
+        worked: seconds of a core, likewise.
     """
     if min(x.shape) < SSIM_SIDE:  # now, not after all iterations
         raise images.ImageError(f"A picture of {x.shape[1]}×{x.shape[0]} pixels is too small for SSIM, which looks at {SSIM_SIDE}×{SSIM_SIDE}.")
     device = device or dip_blocks.best_device()
     forget_peak(device)
-    before, started = provenance(), time.perf_counter()
+    before, started, working = provenance(), time.perf_counter(), time.process_time()
 
     def record(result: dip_blocks.Restoration) -> Run:
         seconds = spent + time.perf_counter() - started
@@ -157,6 +158,7 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
             "ssim": {kind: round(_ssim(kinds[kind], truth), 5) for kind in runs.KINDS},
             "restorations": sum(step.restored for step in result.history),
             "wall_time_s": round(seconds, 2),
+            "core_seconds": round(worked + time.process_time() - working, 2) if torch.device(device).type == "cpu" else None,
             "iterations_per_s": round(done / seconds, 3),
             "peak_memory_mib": peak_memory(device),
             "device": describe_device(device),
