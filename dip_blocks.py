@@ -22,6 +22,7 @@ Inside the network everything has a batch dimension of one.
 from __future__ import annotations
 
 import ctypes
+import json
 import math
 import warnings
 from collections import Counter
@@ -789,7 +790,6 @@ class Fit:
         # Tensor cores, and bf16 on a CPU, want the channels innermost; fp32 on a CPU does not.
         layout = torch.contiguous_format if self.precision == "fp32" else torch.channels_last
         self.z = z.to(self.device).contiguous(memory_format=layout)
-        self.noise = torch.Generator(self.device).manual_seed(seed)
         self.x_hat, self.mask = x_hat.to(self.device), mask.to(self.device)
         self.truth = None if truth is None else truth.to(self.device)
 
@@ -833,11 +833,11 @@ class Fit:
         self.notes = torch.zeros(1 if self.device.type == "cpu" else 50, 6, device=self.device)
         self.row = scalar([0])
         self._replay = None
-        for module in self.net.modules():
-            if isinstance(module, Dropout):
-                module.generator = self.noise
+        self.draw_from(torch.Generator(self.device).manual_seed(seed))
         with torch.no_grad():
+            self.net.eval()
             self.draw(self.z)  # refuses a picture too small for the network
+            self.net.train()
 
     def _window(self, part: slice) -> torch.Tensor:
         window = self.weights[part]
@@ -946,12 +946,26 @@ class Fit:
         history = [[math.nan if value is None else float(value) for value in step] for step in self.history]
         parts["history"] = torch.tensor(history, dtype=torch.float64).reshape(-1, len(Step._fields))
         parts |= {f"frame.{iteration}": frame for iteration, frame in self.frames.items()}
-        return {name: tensor.detach().cpu().clone() for name, tensor in {**parts, "noise": self.noise.get_state()}.items()}
+        parts |= {"noise": self.noise.get_state(), "recipe": self._signature()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in parts.items()}
+
+    def _signature(self) -> torch.Tensor:
+        """The recipe, less its length, as bytes: a state is one of this recipe."""
+        values = {key: value for key, value in self.recipe.as_dict().items() if key != "iterations"}
+        return torch.tensor(list(json.dumps(values | {"shape": list(self.x_hat.shape)}, sort_keys=True).encode()), dtype=torch.uint8)
 
     @torch.no_grad()
     def load(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on where `state` was taken: with the same picture, mask, recipe and seed, bitwise on one machine."""
+        """Go on where `state` was taken: with the same picture, mask, recipe and seed, bitwise on one machine.
+
+        Raises ValueError for a state of another recipe or size, of another member of a mean, say; names what differs.
+        """
+        theirs, ours = (json.loads(bytes(signature.tolist())) for signature in (state["recipe"], self._signature()))
+        if different := [f"{key} is {ours.get(key)!r} here, {theirs.get(key)!r} there" for key in ours if ours[key] != theirs.get(key)]:
+            raise ValueError(f"This state is of another fit, and nothing was loaded: {'; '.join(different)}.")
         for name, tensor in state.items():
+            if name == "recipe":
+                continue
             if name == "noise":
                 self.noise.set_state(tensor)
             elif name == "history":
@@ -972,7 +986,8 @@ class Fit:
     def record(self) -> bool:
         """Record one iteration as a CUDA graph, to be replayed from now on; False where that cannot be.
 
-        A replay starts all of an iteration's kernels at once, without Python in between.
+        A replay starts all of an iteration's kernels at once, without Python in between.  It is only
+        trusted when it leads where plain iterations do (`same_as_plain`).
         """
         if self.device.type != "cuda":
             return False
@@ -989,14 +1004,40 @@ class Fit:
                 graph.register_generator_state(self.noise)
                 with torch.cuda.graph(graph, stream=aside):
                     self.step()
-                self._replay = graph.replay
-            except RuntimeError as error:
-                torch.cuda.set_stream(main)  # a capture cut short may leave another stream, and a generator, behind
+                self.load(before)
+                if self.same_as_plain(graph.replay):
+                    self._replay = graph.replay
+                    return True
+                why = "its replay does not lead where plain iterations do"
+            except Exception as error:  # whatever a driver or a version may raise: the plain step is there
+                why = f"{type(error).__name__}: {error}"
+                torch.cuda.set_stream(main)  # a capture cut short may leave another stream behind
                 torch.cuda.synchronize()
-                self.noise = torch.Generator(self.z.device)
-                warnings.warn(f"No CUDA graph here, the plain step is used, which is slower: {error}", stacklevel=2)
+            self.draw_from(torch.Generator(self.z.device))  # nor is a generator that a graph has held used again
         self.load(before)
-        return self._replay is not None
+        warnings.warn(f"No CUDA graph here, the plain step is used, which is slower: {why}", stacklevel=2)
+        return False
+
+    def same_as_plain(self, replay: Callable[[], None], steps: int = 3) -> bool:
+        """Do a few replayed iterations lead where as many plain ones do?  Leaves the state as it was.
+
+        From one state, each its own losses, rates and pictures; a perturbation or a dropout that is not drawn
+        anew, or a step that is left out, shows in the second loss.
+        """
+        before, reached = self.state(), []
+        for iterate in (replay, self.step):
+            for _ in range(steps):
+                iterate()
+            reached.append([self.notes[:steps].clone(), self.output.clone(), self.averaged.clone()])
+            self.load(before)
+        return all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(*reached))
+
+    def draw_from(self, generator: torch.Generator) -> None:
+        """Let the perturbations of z, and dropout, come from this generator."""
+        self.noise = generator
+        for module in self.net.modules():
+            if isinstance(module, Dropout):
+                module.generator = generator
 
 
 def restore(

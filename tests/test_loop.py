@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from conftest import small_config
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import dip_blocks
@@ -127,6 +128,22 @@ def test_it_goes_back_where_the_loop_written_out_does(picture, recipe):
     assert len(went_back) >= 3, "a run that never goes back would show nothing"
 
 
+def test_a_state_of_another_fit_is_refused(picture, recipe):
+    """Another member of a mean, say: the sentence names what differs, and nothing is loaded."""
+    x_hat, mask = degrade(picture)
+    fit = Fit(x_hat, mask, recipe, device="cpu", truth=picture)
+    fit.run(2)
+    before = fit.state()
+    other = Fit(x_hat, mask, replace(recipe, optimiser="muon", lr=0.02), device="cpu")
+    other.run(1)
+    with pytest.raises(ValueError, match="of another fit, and nothing was loaded: lr is 0.003 here, 0.02 there; optimiser is 'adam' here"):
+        fit.load(other.state())
+    small = Fit(x_hat[:, :20], mask[:, :20], recipe, device="cpu")
+    with pytest.raises(ValueError, match=r"shape is \[1, 20, 32\] here, \[1, 32, 32\] there"):
+        restore(x_hat[:, :20], mask[:, :20], recipe, device="cpu", progress=False, resume=before)
+    assert small.iteration == 0 and all(torch.equal(tensor, before[name]) for name, tensor in fit.state().items())
+
+
 class NothingIsAsked(TorchDispatchMode):
     """Raises when a value is brought from the device to Python."""
 
@@ -159,9 +176,10 @@ def test_one_vector_holds_all_weights(picture, recipe):
 
 
 @pytest.mark.parametrize("cut", [1, 17, 29])
-def test_resuming_changes_nothing(picture, recipe, cut):
+@pytest.mark.parametrize("how", [{"lr": 0.3}, {"optimiser": "muon", "lr": 0.5, "jump": 1.02}, {"lr": 0.3, "config": {**small_config(), "dropout": 0.2}}])
+def test_resuming_changes_nothing(picture, recipe, cut, how):
     """Stopped and continued from what `state` holds: every bit as without the stop."""
-    reckless = replace(recipe, lr=0.3, jump=1.3)  # so that a restoration or two lie on either side
+    reckless = replace(recipe, **{"jump": 1.3, **how})  # so that a restoration or two lie on either side
     x_hat, mask = degrade(picture)
     whole = restore(x_hat, mask, reckless, truth=picture, device="cpu", progress=False)
     states = {}
@@ -308,6 +326,65 @@ def test_recording_leaves_the_state_as_it_was(picture, recipe, monkeypatch):
     with pytest.warns(UserWarning, match="No CUDA graph here.*not here"):
         assert not fit.record()
     assert torch.equal(fit.weights, plain.weights)
+
+
+def frozen(fit):
+    """What a wrong recording does: the same random numbers in every replay."""
+    kept = fit.noise.get_state()
+
+    def replay():
+        fit.noise.set_state(kept)
+        fit.step()
+
+    return replay
+
+
+def forgetful(fit):
+    """The pictures are drawn, and the weights stay."""
+
+    def replay():
+        live = [tensor.clone() for tensor in fit.live]
+        fit.step()
+        for tensor, before in zip(fit.live, live):
+            tensor.copy_(before)
+
+    return replay
+
+
+@pytest.mark.parametrize("optimiser", dip_blocks.OPTIMISERS)
+@pytest.mark.parametrize("drawn", [{"sigma_p": 1 / 30}, {"sigma_p": 0.0, "config": {**small_config(), "dropout": 0.1}}])
+def test_a_replay_is_only_trusted_when_it_leads_where_plain_iterations_do(picture, recipe, optimiser, drawn):
+    """On whatever device: what a recording would do is played by functions, right and wrong ones."""
+    fit = Fit(*degrade(picture), replace(recipe, optimiser=optimiser, **drawn), device="cpu", truth=picture)
+    fit.run(5)
+    fit.notes = torch.zeros(50, 6)
+    before = fit.state()
+    assert fit.same_as_plain(fit.step)
+    assert not fit.same_as_plain(frozen(fit)), "a perturbation or a dropout that is drawn once"
+    assert not fit.same_as_plain(forgetful(fit)), "a step that is left out"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in fit.state().items()), "and nothing has moved"
+
+
+def test_a_wrong_recording_falls_back_to_the_plain_step(picture, recipe, monkeypatch):
+    x_hat, mask = degrade(picture)
+    plain, fit = (Fit(x_hat, mask, recipe, device="cpu", truth=picture) for _ in range(2))
+    fit.notes = torch.zeros(50, 6)
+    plain.run(10)
+    fit.device = mock.Mock(type="cuda")
+
+    def step():
+        pretended, fit.device = fit.device, torch.device("cpu")
+        Fit.step(fit)
+        fit.device = pretended
+
+    monkeypatch.setattr(fit, "step", step)
+    for name in ("Stream", "stream", "current_stream", "graph", "device", "set_stream", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, mock.MagicMock())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: mock.Mock(replay=frozen(fit)))
+    with pytest.warns(UserWarning, match="does not lead where plain iterations do"):
+        assert not fit.record()
+    fit.run(10)
+    assert fit.history == plain.history and torch.equal(fit.weights, plain.weights)
 
 
 def test_colour(recipe):
