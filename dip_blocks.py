@@ -521,6 +521,9 @@ QUICK = replace(
 
 RECIPES = {"blog": BLOG, "blog-low-lr": BLOG_LOW_LR, "paper": PAPER, "best": BEST, "quick": QUICK}
 
+#: Means of several networks, by their recipes' names: each is fitted alone, see `restore_mean`.
+MEANS = {}
+
 
 def draw_z(recipe: Recipe, height: int, width: int) -> torch.Tensor:
     """The network's fixed input z, (1, z_channels, H, W), values between 0 and z_scale.
@@ -1117,6 +1120,24 @@ def restore(
         result.image, result.averaged = fit.image(), fit.averaged.cpu().clone()
     result.history, result.frames = fit.history, fit.frames
     return result
+
+
+def restore_mean(x_hat, mask, recipes: Iterable[Recipe], **options) -> Restoration:
+    """Fit several networks, one after the other, and average what they draw: raw outputs, and averages.
+
+    Networks of different kinds err in different places, so their mean is nearer to the truth than each
+    (book, "A better optimiser").  The options and errors are those of `restore`; there is no history, and no
+    ``resume``.  An interrupt ends it: the mean is then of what was drawn until then.
+    """
+    results = []
+    for recipe in recipes:
+        results.append(restore(x_hat, mask, recipe, **options))
+        if results[-1].interrupted:
+            break
+    if not results:
+        raise ValueError("A mean needs a recipe or more.")
+    image, averaged = (torch.stack([getattr(r, kind) for r in results]).mean(0) for kind in ("image", "averaged"))
+    return Restoration(image, averaged, interrupted=results[-1].interrupted)
 
 
 def paste(image: torch.Tensor, x_hat, mask) -> torch.Tensor:

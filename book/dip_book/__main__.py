@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     restore.add_argument("picture", type=Path, help="a picture file; PNG if it has no mask")
     restore.add_argument("--mask", type=Path, help="a picture of the same size: white where a pixel is known, black where it is missing")
     restore.add_argument("--to", type=Path, help="the PNG file to write (default: PICTURE-restored.png, in this folder)")
-    restore.add_argument("--recipe", default="quick", help=f"{', '.join(dip_blocks.RECIPES)} (default: quick)")
+    restore.add_argument("--recipe", default="quick", help=f"{', '.join([*dip_blocks.RECIPES, *dip_blocks.MEANS])} (default: quick)")
     restore.add_argument("--iterations", type=int, help="fewer (or more) than the recipe's")
     restore.add_argument("--seed", type=int, default=0, help="of weights, z and noise (default: 0)")
     restore.add_argument("--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)")
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("image", nargs="*", help="names of pictures, or files")
     run.add_argument("--missing", nargs="*", metavar="GROUP", choices=list(plan.WANTED), help=f"what the book lacks, of {', '.join(plan.WANTED)}; of all if none is named")
-    run.add_argument("--recipe", default="blog", help="a named recipe of dip_blocks (default: blog)")
+    run.add_argument("--recipe", default="blog", help=f"{', '.join([*dip_blocks.RECIPES, *dip_blocks.MEANS])} (default: blog)")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the recipe or one choice of its network, e.g. lr=0.01, skip_from=input, width=64, depth=4")
     run.add_argument("--size", type=int, help="shrink the middle square to this many pixels a side (default: as it is)")
     run.add_argument("--iterations", type=int, help="fewer (or more) than the recipe's")
@@ -146,13 +146,15 @@ def _restore(asked: argparse.Namespace) -> int:
 def _run(asked: argparse.Namespace) -> int:
     specs = _specs(asked)
     for spec in specs:  # a mistake in the fifth should not wait for the first four
-        spec.resolved()
+        for member in spec.members:
+            member.resolved()
         images.load(spec.image, size=spec.size)
     options = {key: getattr(asked, key) for key in ("device", "every", "again", "frames")}
     failed, done = 0, 0
     for spec in specs:
-        if begun := sweeps.progress_of(spec, asked.store):
-            print(f"{spec.path}: begun already{begun}", flush=True)
+        for member in spec.members:
+            if begun := sweeps.progress_of(member, asked.store):
+                print(f"{member.path}: begun already{begun}", flush=True)
     with _executor(asked.scheduler) as executor:
         for spec, run, what in sweeps.sweep(specs, asked.store, executor=executor, threads=asked.threads, **options):
             done += 1

@@ -39,6 +39,7 @@ class Checkpoint:
         versions = {"threads": torch.get_num_threads(), "torch": torch.__version__, "code": code_digest()}
         self.key = json.dumps(same | versions, sort_keys=True)
         self.state, self.before, self.worked_before = self._load()
+        self.fit: dip_blocks.Fit | None = None  # as last seen
         self.begun = self.written = time.perf_counter()
         self.working = time.process_time()
 
@@ -51,9 +52,15 @@ class Checkpoint:
         return self.worked_before + time.process_time() - self.working
 
     def __call__(self, fit: dip_blocks.Fit) -> None:
+        self.fit = fit
         if time.perf_counter() - self.written >= self.seconds and fit.iteration < fit.recipe.iterations:
             self._save(fit)
             self.written = time.perf_counter()
+
+    def finish(self) -> None:
+        """Keep the end of the fit: what resumes from it has nothing left to do."""
+        if self.fit is not None:
+            self._save(self.fit)
 
     def discard(self) -> None:
         """The fit has come to its end."""

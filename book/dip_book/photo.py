@@ -38,7 +38,8 @@ def restore(
     Args:
         picture, mask: see `images.load_damaged`.
         to: the file that is written, 8-bit PNG; if None, the picture's name with "-restored", in the current folder.
-        recipe: a name among `dip_blocks.RECIPES`; its `iterations` unless others are given.
+        recipe: a name among `dip_blocks.RECIPES`, or among `dip_blocks.MEANS`, whose networks are fitted one after
+            the other; its `iterations` (each member's) unless others are given.
         progress: say what is missing, and show a bar.
         again: write over a result that is there already.
 
@@ -51,7 +52,7 @@ def restore(
         Unfinished: after an interrupt.  The picture so far is written, and a checkpoint beside it: the same
             call goes on from it, at most `CHECKPOINT_S` seconds back, with the result of an uninterrupted one.
     """
-    chosen = runs.Spec(str(picture), None, recipe, iterations=iterations).resolved()
+    members = {spec.recipe: spec.resolved() for spec in runs.Spec(str(picture), None, recipe, iterations=iterations).members}
     if iterations is not None and iterations < 1:
         raise ValueError(f"Iterations: 1 or more, not {iterations}.")
     x_hat, known = images.load_damaged(picture, mask)
@@ -65,25 +66,34 @@ def restore(
     device = str(dip_blocks.as_device(device))
     precision = precision or dip_blocks.best_precision(device)
     same = {
-        "recipe": chosen.as_dict(), "image": images.digest(x_hat), "mask": hashlib.sha256(known.tobytes()).hexdigest(),
+        "image": images.digest(x_hat), "mask": hashlib.sha256(known.tobytes()).hexdigest(),
         "seed": seed, "device": torch.device(device).type, "precision": precision,
     }  # fmt: skip
-    saved = Checkpoint(to.with_suffix(".checkpoint"), same, CHECKPOINT_S)
-    if to.exists() and saved.state is None and not again:
+    names = {name: to.with_suffix(f".{name}.checkpoint" if len(members) > 1 else ".checkpoint") for name in members}
+    saved = {name: Checkpoint(names[name], same | {"recipe": chosen.as_dict()}, CHECKPOINT_S) for name, chosen in members.items()}
+    if to.exists() and not any(checkpoint.state for checkpoint in saved.values()) and not again:
         raise images.ImageError(f"'{to}' is there already: choose another name, or write over it with --again (again=True).")
     if progress:
         (height, width), missing = known.shape, int((~known).sum())
         kind = "colour" if x_hat.ndim == 3 else "grey"
         print(f"{width}×{height} pixels, {kind}; {missing:,} of them ({missing / known.size:.1%}) are missing.", flush=True)
-    result = dip_blocks.restore(
-        x_hat, known, chosen, seed=seed, device=device, precision=precision,
-        progress=progress, resume=saved.state, watch=saved,
-    )  # fmt: skip
-    images.save_png(to, dip_blocks.paste(result.averaged, x_hat, known))
-    if result.interrupted:
-        further = "goes on from the last checkpoint" if saved.path.exists() else "with --again (again=True) begins anew: there is no checkpoint yet"
-        raise Unfinished(
-            f"Stopped after {len(result.history):,} of {chosen.iterations:,} iterations. The picture so far is in {to}; the same command {further}."
-        )
-    saved.discard()
+    drawn, total = [], sum(chosen.iterations for chosen in members.values())
+    for name, chosen in members.items():
+        if progress and len(members) > 1:
+            print(f"Network {len(drawn) + 1} of {len(members)}, {name}:", flush=True)
+        result = dip_blocks.restore(
+            x_hat, known, chosen, seed=seed, device=device, precision=precision,
+            progress=progress, resume=saved[name].state, watch=saved[name],
+        )  # fmt: skip
+        drawn.append(result)
+        images.save_png(to, dip_blocks.paste(torch.stack([r.averaged for r in drawn]).mean(0), x_hat, known))
+        if result.interrupted:
+            kept = any(checkpoint.path.exists() for checkpoint in saved.values())
+            further = "goes on from the last checkpoint" if kept else "with --again (again=True) begins anew: there is no checkpoint yet"
+            done = sum(len(r.history) for r in drawn)
+            raise Unfinished(f"Stopped after {done:,} of {total:,} iterations. The picture so far is in {to}; the same command {further}.")
+        if len(drawn) < len(members):
+            saved[name].finish()  # the next may be interrupted
+    for checkpoint in saved.values():
+        checkpoint.discard()
     return to

@@ -79,6 +79,7 @@ MUON_IDEAS = {
     "dropout 0.1": {"dropout": 0.1},
     "dropout 0.2": {"dropout": 0.2},
     "dropout 0.1, bilinear": {"dropout": 0.1, "upsampling_method": "bilinear"},
+    "dropout 0.05, bilinear": {"dropout": 0.05, "upsampling_method": "bilinear"},
     "dropout 0.1, no perturbation of z": {"dropout": 0.1, "sigma_p": 0.0},
     "perturbation of 1/60": {"sigma_p": 1 / 60},
     "perturbation of 1/150": {"sigma_p": 1 / 150},
@@ -93,6 +94,8 @@ MUON_IDEAS = {
     "average over about 10 outputs": {"averaging": 0.9},
     "average over about 100 outputs": {"averaging": 0.99},
 }
+#: Of these, what is tried at 256×256: what helped where pictures are small, and what it is compared with.
+LARGER_IDEAS = ("dropout 0.05", "dropout 0.05, bilinear", "dropout 0.1", "bilinear upsampling", "Muon")
 #: The pictures that it is tried on: two photographs, and two regular textures, of which the table has some too.
 TUNING = (*DEVELOPMENT, "brick", "grass")
 
@@ -175,6 +178,7 @@ WANTED: dict[str, list[Spec]] = {
     "ideas": [idea(words, image) for image, words in product(DEVELOPMENT, IDEAS)],
     # a better optimiser: what turns over under it
     "muon": [under_muon(words, image) for words, image in product(MUON_IDEAS, TUNING)],
+    "muon-256": [under_muon(words, image, 256) for words, image in product(LARGER_IDEAS, TUNING)],
     # ideas were tried on two kinds of CPU, one of which computes in bf16: what that does to what they are compared with
     "bases": [Spec(image, 128, "paper", NARROW, 500, precision="bf16") for image in DEVELOPMENT],
     "repeated": [spec for image in DEVELOPMENT for spec in repeated(image)],

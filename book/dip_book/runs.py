@@ -66,8 +66,10 @@ class Spec:
 
     def resolved(self) -> dip_blocks.Recipe:
         """The recipe with every change applied; RunError for an unknown name, ValueError for an impossible value."""
+        if self.recipe in dip_blocks.MEANS:
+            raise RunError(f"'{self.recipe}' is the mean of several networks: {', '.join(dip_blocks.MEANS[self.recipe])}. Each has a recipe of its own.")
         if self.recipe not in dip_blocks.RECIPES:
-            raise RunError(f"No recipe is called '{self.recipe}'; there are {', '.join(dip_blocks.RECIPES)}.")
+            raise RunError(f"No recipe is called '{self.recipe}'; there are {', '.join([*dip_blocks.RECIPES, *dip_blocks.MEANS])}.")
         recipe = dip_blocks.RECIPES[self.recipe]
         values = {f.name for f in fields(dip_blocks.Recipe)} - {"config", "iterations"}
         config = {key: list(entry) if isinstance(entry, (list, tuple)) else entry for key, entry in recipe.config.items()}
@@ -89,6 +91,11 @@ class Spec:
         return recipe if self.iterations is None else replace(recipe, iterations=self.iterations)
 
     @property
+    def members(self) -> list[Spec]:
+        """The runs of the networks that a mean is of; of anything else, the run itself."""
+        return [replace(self, recipe=name) for name in dip_blocks.MEANS.get(self.recipe, [self.recipe])]
+
+    @property
     def mask(self) -> int:
         """The seed of the mask."""
         return self.seed if self.mask_seed is None else self.mask_seed
@@ -101,7 +108,7 @@ class Spec:
         mask = "" if self.mask == self.seed else f"-mask{self.mask}"
         p = "" if self.p == 0.5 else f"-p{self.p:g}"
         p += "" if self.precision is None else f"-{self.precision}"
-        return Path(recipe) / f"{Path(self.image).stem}{size}" / f"seed{self.seed}{mask}{p}-{self.resolved().iterations}it"
+        return Path(recipe) / f"{Path(self.image).stem}{size}" / f"seed{self.seed}{mask}{p}-{sum(member.resolved().iterations for member in self.members)}it"
 
 
 @dataclass

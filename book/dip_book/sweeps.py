@@ -17,10 +17,9 @@ from pathlib import Path
 import filelock
 import numpy as np
 import torch
-from skimage.metrics import structural_similarity
 
 import dip_blocks
-from dip_book import images, runs
+from dip_book import images, means, runs
 from dip_book.checkpoints import Checkpoint, iterations_in
 from dip_book.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs import ROOT, WORK, Run, Spec
@@ -78,6 +77,9 @@ def _perform(
     """As `perform`; also says whether the run was made now.  Waits ``patience`` seconds for the lock."""
     if every < 1:
         raise ValueError(f"Write the history every 1 or more iterations, not every {every}.")
+    if spec.recipe in dip_blocks.MEANS:
+        options = {"device": device, "every": every, "progress": progress, "again": again, "frames": frames, "checkpoint_s": checkpoint_s, "patience": patience}
+        return _perform_mean(spec, store, options)
     recipe, place = spec.resolved(), store / spec.path
     work = store / WORK
     work.mkdir(parents=True, exist_ok=True)
@@ -114,6 +116,14 @@ def _perform(
         lock.release()
 
 
+def _perform_mean(spec: Spec, store: Path, options: dict) -> tuple[Run, bool]:
+    """The members first, each a run of its own; members that are stored are not made again for want of their mean."""
+    if (store / spec.path).exists() and not options["again"]:
+        return _check(spec, store), False
+    members = [_perform(member, store, **options)[0] for member in spec.members]
+    return runs.write(store, spec.path, means.combine(spec, members)), True
+
+
 def _check(spec: Spec, store: Path) -> Run:
     """The stored run; RunError if it is damaged, or of another file of the same name."""
     run = runs.read(store / spec.path)
@@ -143,8 +153,6 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
         seconds = spent + time.perf_counter() - started
         recipe, done = spec.resolved(), len(result.history)
         known = dip_blocks.bernoulli_mask(*x.shape, p=spec.p, seed=spec.mask)
-        truth, kinds = torch.from_numpy(x)[None], {"raw": result.image, "averaged": result.averaged}
-        kinds |= {f"{kind}_pasted": dip_blocks.paste(image, truth, known) for kind, image in kinds.items()}
         facts = {
             "format": runs.FORMAT,
             "about": ABOUT,
@@ -154,8 +162,7 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
             "seeds": {"mask": spec.mask, "weights, z and noise": spec.seed},
             "iterations": done,
             "recipe_iterations": dip_blocks.RECIPES[spec.recipe].iterations,
-            "psnr_db": {kind: round(dip_blocks.psnr(kinds[kind], truth), 4) for kind in runs.KINDS},
-            "ssim": {kind: round(_ssim(kinds[kind], truth), 5) for kind in runs.KINDS},
+            **means.measured(result.image, result.averaged, torch.from_numpy(x)[None], known),
             "restorations": sum(step.restored for step in result.history),
             "wall_time_s": round(seconds, 2),
             "core_seconds": round(worked + time.process_time() - working, 2) if torch.device(device).type == "cpu" else None,
@@ -254,7 +261,3 @@ def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
         return None, "another process is making it"
     except Exception as error:  # whatever it is, the other runs go on
         return None, f"failed: {error}" if str(error) else f"failed: {type(error).__name__}"
-
-
-def _ssim(image: torch.Tensor, truth: torch.Tensor) -> float:
-    return float(structural_similarity(image[0].numpy(), truth[0].numpy(), data_range=1.0))

@@ -1,0 +1,79 @@
+"""What runs of several networks draw together: their averaged outputs, averaged.
+
+Networks of one kind err alike; networks of two kinds less so, and their mean is worth more (book, "A better
+optimiser").  Each member is a stored run that stands alone.  The mean is a stored run too, with its
+members' paths, and no history: it was never fitted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from skimage.metrics import structural_similarity
+
+import dip_blocks
+from dip_book import runs
+from dip_book.provenance import provenance
+from dip_book.runs import Run, RunError, Spec
+
+
+def measured(raw: torch.Tensor, averaged: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> dict:
+    """PSNR in dB and SSIM of both pictures (1, H, W), alone and with known pixels pasted: part of `run.json`."""
+    kinds = {"raw": raw, "averaged": averaged}
+    kinds |= {f"{kind}_pasted": dip_blocks.paste(image, truth, known) for kind, image in kinds.items()}
+    return {
+        "psnr_db": {kind: round(dip_blocks.psnr(kinds[kind], truth), 4) for kind in runs.KINDS},
+        "ssim": {kind: round(_ssim(kinds[kind], truth), 5) for kind in runs.KINDS},
+    }
+
+
+def mean_of(members: list[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of raw and of averaged outputs, (H, W) each, from the stored pictures of 8 bits.
+
+    Raises RunError for fewer than two members, or members that saw different pictures or pixels: it names what differs.
+    """
+    if len(members) < 2:
+        raise RunError("A mean needs two runs or more.")
+    for what, key in (("pictures", lambda facts: facts["image"]["sha256"]), ("masks", lambda facts: (facts["seeds"]["mask"], facts["p"]))):
+        if len({key(run.facts) for run in members}) > 1:
+            raise RunError(f"A mean of networks of different {what} means nothing: {', '.join(str(run.folder) for run in members)}.")
+    return tuple(np.mean([getattr(run, kind) for run in members], axis=0, dtype=np.float32) for kind in ("restored", "averaged"))
+
+
+def combine(spec: Spec, members: list[Run]) -> Run:
+    """The run of a spec whose recipe is one of `dip_blocks.MEANS`, of its members' runs; errors as `mean_of`.
+
+    Needs the true picture, for PSNR.  The seconds are those of all members.
+    """
+    raw, averaged = mean_of(members)
+    first, truth = members[0].facts, members[0].truth()
+    known = dip_blocks.bernoulli_mask(*truth.shape, p=first["p"], seed=first["seeds"]["mask"])
+    tensors = [torch.from_numpy(array)[None] for array in (raw, averaged, truth)]
+
+    def total(key: str) -> float | None:
+        values = [run.facts[key] for run in members]
+        return None if None in values else round(sum(values), 2)
+
+    facts = {
+        "format": runs.FORMAT,
+        "about": "The mean of what several networks drew, each a stored run (members), from their pictures of 8 bits. "
+        "Iterations and seconds are those of all members together. PSNR in dB (peak 1) and SSIM are over the whole picture.",
+        "recipe": {"name": spec.recipe, "changes": dict(spec.changes), "members": [run.facts["recipe"] for run in members]},
+        "members": [member.path.as_posix() for member in spec.members],
+        **{key: first[key] for key in ("image", "p", "seeds")},
+        "iterations": total("iterations"),
+        "recipe_iterations": total("recipe_iterations"),
+        **measured(*tensors, known),
+        "restorations": total("restorations"),
+        "wall_time_s": total("wall_time_s"),
+        "core_seconds": total("core_seconds"),
+        "iterations_per_s": round(total("iterations") / total("wall_time_s"), 3),
+        "peak_memory_mib": max((run.facts["peak_memory_mib"] for run in members if run.facts["peak_memory_mib"]), default=None),
+        **{key: " and ".join(dict.fromkeys(run.facts[key] for run in members)) for key in ("device", "precision")},
+        **provenance(),
+    }
+    return Run(facts, [], raw, averaged)
+
+
+def _ssim(image: torch.Tensor, truth: torch.Tensor) -> float:
+    return float(structural_similarity(image[0].numpy(), truth[0].numpy(), data_range=1.0))
