@@ -80,12 +80,14 @@ MUON_IDEAS = {
     "dropout 0.2": {"dropout": 0.2},
     "dropout 0.1, bilinear": {"dropout": 0.1, "upsampling_method": "bilinear"},
     "dropout 0.05, bilinear": {"dropout": 0.05, "upsampling_method": "bilinear"},
+    "width 32, 64, then 128": {"width": "32-64-128"},
+    "width 32, 64, then 128, dropout 0.1": {"width": "32-64-128", "dropout": 0.1},
+    "width 32, 64, then 128, dropout 0.1, bilinear": {"width": "32-64-128", "dropout": 0.1, "upsampling_method": "bilinear"},
     "dropout 0.1, no perturbation of z": {"dropout": 0.1, "sigma_p": 0.0},
     "perturbation of 1/60": {"sigma_p": 1 / 60},
     "perturbation of 1/150": {"sigma_p": 1 / 150},
     "16 channels in the skips": {"channels_skip": 16},
     "depth 4": {"depth": 4},
-    "width 32, 64, then 128": {"width": "32-64-128"},
     "width 128": {"width": 128},
     "learning rate 0.01": {"lr": 0.01},
     "learning rate 0.04": {"lr": 0.04},
@@ -95,7 +97,10 @@ MUON_IDEAS = {
     "average over about 100 outputs": {"averaging": 0.99},
 }
 #: Of these, what is tried at 256×256: what helped where pictures are small, and what it is compared with.
-LARGER_IDEAS = ("dropout 0.05", "dropout 0.05, bilinear", "dropout 0.1", "bilinear upsampling", "Muon")
+LARGER_IDEAS = (
+    "dropout 0.05", "dropout 0.05, bilinear", "dropout 0.1", "bilinear upsampling", "Muon", "width 32, 64, then 128",
+    "width 32, 64, then 128, dropout 0.1",
+)  # fmt: skip
 #: The pictures that it is tried on: two photographs, and two regular textures, of which the table has some too.
 TUNING = (*DEVELOPMENT, "brick", "grass")
 
