@@ -29,7 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -142,15 +142,23 @@ def upsampled_conv(x: torch.Tensor, skip: torch.Tensor | None, weight: torch.Ten
     meet the same pixel are added before they are multiplied, which leaves 4×4 taps a pixel of x, not
     36.  The skip joins as the four pixels of each 2×2 block, a channel each.
     """
-    channels, size = x.shape[1], weight.shape[-1]
-    taps = weight.flip(2, 3).transpose(0, 1)  # as a transposed convolution has them
-    corners = [F.pad(taps, (left, 1 - left, top, 1 - top)) for top in (0, 1) for left in (0, 1)]
-    kernel = sum(corner[:channels] for corner in corners)
+    channels, (out, _, size, _) = x.shape[1], weight.shape
+    taps = weight.transpose(0, 1).flatten(2)  # (C + S, O, k·k)
+    corners = at_corners(size, weight.device).to(weight.dtype)
+    kernel = taps[:channels] @ corners.sum(0)
     if skip is not None:
         x = torch.cat([x, F.pixel_unshuffle(skip, 2)], dim=1)
-        own = torch.stack([corner[channels:] for corner in corners], dim=1).flatten(0, 1)  # as the unshuffling orders them
-        kernel = torch.cat([kernel, own])
-    return F.conv_transpose2d(x, kernel, bias, stride=2, padding=size // 2)
+        own = taps[channels:, None] @ corners  # one kernel a corner, in the unshuffling's order
+        kernel = torch.cat([kernel, own.flatten(0, 1)])
+    return F.conv_transpose2d(x, kernel.unflatten(2, (size + 1, size + 1)), bias, stride=2, padding=size // 2)
+
+
+@cache
+def at_corners(size: int, device: torch.device) -> torch.Tensor:
+    """For each of the four pixels of a 2×2 block, where its k×k taps come to lie in a kernel one wider, turned round."""
+    taps = torch.eye(size**2, device=device).view(-1, size, size).flip(1, 2)
+    corners = [F.pad(taps, (left, 1 - left, top, 1 - top)) for top in (0, 1) for left in (0, 1)]
+    return torch.stack(corners).flatten(2)  # (4, k·k, (k+1)²)
 
 
 class Dropout(nn.Module):

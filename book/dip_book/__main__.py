@@ -109,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--rounds", type=int, default=5, help="rounds taken in turn, of which medians are shown (default: 5)")
     benchmark.add_argument("--seconds", type=float, default=60, help="for the time to a given PSNR, of each loop (default: 60; 0: leave it out)")
     benchmark.add_argument("--device", help="cuda, mps or cpu (default: the first that is there)")
+    benchmark.add_argument("--network", choices=bench.NETWORKS, default="blog", help="whose loop: the blog's network, the paper's, or the second reading with nearest upsampling and zeros (default: blog)")
     benchmark.add_argument("--watching", action="store_true", help="only what the live explorer costs a run (two minutes)")
     benchmark.add_argument("--name", help="of the stored result (default: the device's)")
 
@@ -258,7 +259,7 @@ def _bench(asked: argparse.Namespace) -> int:
         facts = json.loads(path.read_text(encoding="utf-8"))
         print(f"A run that is shown takes {facts['median_ratio']:.3f} times as long. Stored in {path}")
         return 0
-    path = bench.bench(asked.store, sizes=asked.size, rounds=asked.rounds, seconds=asked.seconds, device=asked.device, name=asked.name)
+    path = bench.bench(asked.store, sizes=asked.size, rounds=asked.rounds, seconds=asked.seconds, device=asked.device, name=asked.name, network=asked.network)
     print(f"Stored in {path}")
     return 0
 

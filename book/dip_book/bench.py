@@ -17,6 +17,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -38,10 +40,10 @@ REACHED = (20.0, 22.0, 24.0, 25.0, 26.0, 27.0, 28.0, 29.0, 30.0)  # dB
 class Straightforward:
     """The loop as one writes it first: fp32, NCHW, the loss and PSNR fetched in every iteration."""
 
-    def __init__(self, x_hat, mask, truth, device):
+    def __init__(self, recipe, x_hat, mask, truth, device):
         torch.manual_seed(0)
-        recipe = self.recipe = dip_blocks.BLOG
-        self.net = dip_blocks.UNet(recipe.z_channels, x_hat.shape[0], recipe.config).to(device)
+        self.recipe = recipe
+        self.net = as_written(dip_blocks.UNet(recipe.z_channels, x_hat.shape[0], recipe.config)).to(device)
         self.z = recipe.z_scale * torch.rand(1, recipe.z_channels, *x_hat.shape[1:], device=device)
         self.x_hat, self.mask, self.truth = x_hat.to(device), mask.to(device), truth
         self.adam = torch.optim.Adam(self.net.parameters(), lr=recipe.lr)
@@ -67,19 +69,35 @@ class Straightforward:
         self.psnr = dip_blocks.psnr(output.detach().cpu(), self.truth)
 
 
-class Ours:
-    """`dip_blocks.Fit`, with one of its measures left out or put in."""
+def as_written(net: dip_blocks.UNet) -> dip_blocks.UNet:
+    """The network without what makes it less work: upsampling as itself, and the last convolution after it."""
+    for up in net.up:
+        up.fold = False
+    if len(net.out) == 3:
+        net.up[0].upsample = net.out[1]
+        del net.out[1]
+    return net
 
-    def __init__(self, x_hat, mask, truth, device, precision=None, layout=None, graph=True):
-        self.fit = dip_blocks.Fit(x_hat, mask, dip_blocks.BLOG, device=device, truth=truth, precision=precision)
+
+class Ours:
+    """`dip_blocks.Fit`, with some of its measures left out or put in."""
+
+    def __init__(self, recipe, x_hat, mask, truth, device, precision=None, layout=None, graph=True, folded=True, kept=True):
+        self.fit = dip_blocks.Fit(x_hat, mask, recipe, device=device, truth=truth, precision=precision)
+        self.kept = kept or self.fit.device.type == "cuda"
         if layout is not None:
             self.fit.z = self.fit.z.contiguous(memory_format=layout)
-        with dip_blocks.numerics(self.fit.device, self.fit.precision):
+        if not folded:
+            as_written(self.fit.net)
+        with self.surroundings():
             self.graph = graph and self.fit.record()
 
+    def surroundings(self):
+        """What a whole run stands in: settings of the device, and kept memory."""
+        return dip_blocks.numerics(self.fit.device, self.fit.precision) if self.kept else contextlib.nullcontext()
+
     def step(self) -> None:
-        with dip_blocks.numerics(self.fit.device, self.fit.precision):
-            self.fit.run(len(self.fit.notes))
+        self.fit.run(len(self.fit.notes))
 
     @property
     def at_once(self) -> int:
@@ -96,7 +114,7 @@ class DeepInv:
     It draws a new z and makes a new Adam in every call, so a trace is one call, watched through its loss.
     """
 
-    def __init__(self, x_hat, mask, truth, device):
+    def __init__(self, recipe, x_hat, mask, truth, device):
         from deepinv.models import ConvDecoder, DeepImagePrior
         from deepinv.physics import Inpainting
 
@@ -125,31 +143,52 @@ class DeepInv:
         return notes
 
 
-def contestants(device: torch.device, size: int) -> dict[str, Callable]:
+#: What may be timed: the blog's network, and the second reading at the same width, as the paper's recipe or with Muon.
+NETWORKS = ("blog", "paper", "second")
+
+
+def recipe_of(network: str) -> dip_blocks.Recipe:
+    """"second" is the paper's network with zeros at the border and nearest upsampling, which can be folded."""
+    if network == "second":
+        config = {**dip_blocks.PAPER.config, "padding_mode": "zeros", "upsampling_method": "nearest"}
+        return replace(dip_blocks.PAPER, config=config)
+    return dip_blocks.RECIPES[network]
+
+
+def contestants(device: torch.device, size: int, network: str = "blog") -> dict[str, Callable]:
     """Name → maker, in the order in which each measure is added."""
-    last = torch.channels_last
+    last, recipe = torch.channels_last, recipe_of(network)
     able = dip_blocks.best_precision("cpu") == "bf16"
-    result = {"straightforward": Straightforward}
+    makers = {"straightforward": Straightforward}
     if device.type == "cuda":
-        result |= {
-            "on the device, fp32": lambda *a: Ours(*a, precision="fp32", graph=False),
-            "+ channels_last, TF32": lambda *a: Ours(*a, precision="tf32", graph=False),
-            "+ CUDA graph": lambda *a: Ours(*a, precision="tf32"),
-            "+ bf16": lambda *a: Ours(*a, precision="bf16"),
+        makers |= {
+            "on the device, fp32": partial(Ours, precision="fp32", graph=False, folded=False),
+            "+ channels_last, TF32": partial(Ours, precision="tf32", graph=False, folded=False),
+            "+ CUDA graph": partial(Ours, precision="tf32", folded=False),
+            "+ bf16": partial(Ours, precision="bf16", folded=False),
+            "+ less work": partial(Ours, precision="bf16"),
         }
+        fastest = {"precision": "bf16"}
     else:
-        result |= {
-            "one vector, fp32": lambda *a: Ours(*a, precision="fp32"),
-            "+ channels_last": lambda *a: Ours(*a, precision="fp32", layout=last),
+        makers |= {
+            "one vector, fp32": partial(Ours, precision="fp32", folded=False, kept=False),
+            "+ channels_last": partial(Ours, precision="fp32", layout=last, folded=False, kept=False),
         }
+        fastest = {"precision": "fp32", "layout": last}
         # Emulated, a bf16 iteration takes many seconds: shown once, at the smallest size.
         if device.type == "cpu" and (able or size <= 128):
-            result["+ bf16"] = lambda *a: Ours(*a, precision="bf16")
+            makers["+ bf16"] = partial(Ours, precision="bf16", folded=False, kept=False)
+        if able:
+            fastest = {"precision": "bf16"}
+        makers["+ less work"] = partial(Ours, **fastest, kept=False)
+        makers["+ kept memory"] = partial(Ours, **fastest)
+    result = {who: partial(make, recipe) for who, make in makers.items()}
+    result["+ Muon"] = partial(Ours, replace(recipe, optimiser="muon", lr=0.02), **fastest)
     try:
         import deepinv  # noqa: F401 - is it here?
     except Exception:  # absent, or its own requirements do not fit
         return result
-    return result | {"deepinv": DeepInv}
+    return result | {"deepinv": partial(DeepInv, recipe)}
 
 
 def bench(
@@ -160,6 +199,7 @@ def bench(
     seconds: float = 60,
     device: str | None = None,
     name: str | None = None,
+    network: str = "blog",
 ) -> Path:
     """Time all contestants at all sizes, print a table for each, store everything; gives the file's path.
 
@@ -168,25 +208,30 @@ def bench(
         rounds: of timing, in each of which every contestant has its turn.
         seconds: for which each contestant restores the picture at the smallest size, to see when it
             reaches given PSNRs; 0 leaves that out.
+        network: one of `NETWORKS`; what is stored of another than the blog's has its name at the end.
+
+    Raises ValueError for another network.
     """
+    if network not in NETWORKS:
+        raise ValueError(f"The network must be one of {', '.join(NETWORKS)}, not {network!r}.")
     at = torch.device(device or dip_blocks.best_device())
     facts = {
-        **provenance(), "what": f"the blog's recipe, {IMAGE}, p = 0.5, grey", "device": describe_device(str(at)),
+        **provenance(), "what": f"{IMAGE}, p = 0.5, grey", "network": network, "device": describe_device(str(at)),
         "default precision": dip_blocks.best_precision(at), "peak": device_peak(at), "sizes": {},
     }  # fmt: skip
-    path = store / FOLDER / f"{name or _slug(facts['device'])}.json"
+    path = store / FOLDER / f"{name or _slug(facts['device'])}{'' if network == 'blog' else f'-{network}'}.json"
     with contextlib.suppress(PackageNotFoundError):
         facts["versions"]["deepinv"] = version("deepinv")
     for size in sizes or [128, 256, *([512] if at.type == "cuda" else [])]:
-        facts["sizes"][str(size)] = entry = {"floor": floor(size, at), "contestants": timings(size, at, rounds)}
+        facts["sizes"][str(size)] = entry = {"floor": floor(size, at, network), "contestants": timings(size, at, rounds, network=network)}
         for who, figures in entry["contestants"].items():
-            figures["peak_memory_mib"] = memory(who, size, at)
+            figures["peak_memory_mib"] = memory(who, size, at, network)
         print(_report(size, entry), flush=True)
         _store(path, facts)
     if seconds:
         size = min(map(int, facts["sizes"]))
         facts["time_to_psnr"] = {"size": size, "seconds": seconds, "reached": {}}
-        for who, make in contestants(at, size).items():
+        for who, make in contestants(at, size, network).items():
             facts["time_to_psnr"]["reached"][who] = reached = time_to_psnr(make, size, at, seconds)
             _store(path, facts)
             print(f"{size}×{size}, {who}: " + ", ".join(f"{level} dB {s:.1f} s" for level, s in reached.items()), flush=True)
@@ -273,9 +318,9 @@ def problem(size: int, device: torch.device) -> tuple:
     return *dip_blocks.degrade(truth), truth, device
 
 
-def timings(size: int, device: torch.device, rounds: int, seconds: float = 2.0) -> dict[str, dict]:
+def timings(size: int, device: torch.device, rounds: int, seconds: float = 2.0, network: str = "blog") -> dict[str, dict]:
     """Contestant → seconds an iteration in each round, their median, and the median ratio to the first."""
-    ready = {who: make(*problem(size, device)) for who, make in contestants(device, size).items()}
+    ready = {who: make(*problem(size, device)) for who, make in contestants(device, size, network).items()}
     takes, counts = {who: [] for who in ready}, {}
     for who, thing in ready.items():  # warm up, and find out how many iterations fill the time
         took = _time(thing, 1, device)
@@ -297,18 +342,21 @@ def timings(size: int, device: torch.device, rounds: int, seconds: float = 2.0) 
 
 def _time(thing, count: int, device: torch.device) -> float:
     """Seconds an iteration."""
-    synchronise(device)
-    begun = time.perf_counter()
-    if hasattr(thing, "run"):
-        thing.run(count)
-        done = count
-    else:
-        calls = -(-count // getattr(thing, "at_once", 1))
-        for _ in range(calls):
-            thing.step()
-        done = calls * getattr(thing, "at_once", 1)
-    synchronise(device)
-    return (time.perf_counter() - begun) / done
+    with getattr(thing, "surroundings", contextlib.nullcontext)():
+        if hasattr(thing, "at_once"):
+            thing.step()  # kept memory fills
+        synchronise(device)
+        begun = time.perf_counter()
+        if hasattr(thing, "run"):
+            thing.run(count)
+            done = count
+        else:
+            calls = -(-count // getattr(thing, "at_once", 1))
+            for _ in range(calls):
+                thing.step()
+            done = calls * getattr(thing, "at_once", 1)
+        synchronise(device)
+        return (time.perf_counter() - begun) / done
 
 
 def time_to_psnr(make: Callable, size: int, device: torch.device, seconds: float) -> dict[str, float]:
@@ -324,16 +372,17 @@ def time_to_psnr(make: Callable, size: int, device: torch.device, seconds: float
 
 def _trace(thing, seconds: float, device: torch.device) -> Iterator[tuple[float, float | None]]:
     begun, now = time.perf_counter(), 0.0
-    while now < seconds:
-        thing.step()
-        synchronise(device)
-        now = time.perf_counter() - begun
-        yield now, thing.psnr
+    with getattr(thing, "surroundings", contextlib.nullcontext)():
+        while now < seconds:
+            thing.step()
+            synchronise(device)
+            now = time.perf_counter() - begun
+            yield now, thing.psnr
 
 
-def memory(who: str, size: int, device: torch.device) -> int | None:
+def memory(who: str, size: int, device: torch.device, network: str = "blog") -> int | None:
     """Peak memory in MiB of two iterations, in a process of their own; on a CPU less what the libraries take."""
-    words = [sys.executable, "-m", "dip_book.bench", who, str(size), str(device)]
+    words = [sys.executable, "-m", "dip_book.bench", who, str(size), str(device), network]
     done = subprocess.run(words, capture_output=True, text=True)
     return int(done.stdout.split()[-1]) if done.returncode == 0 else None
 
@@ -353,9 +402,10 @@ class _Bytes(TorchDispatchMode):
         return result
 
 
-def floor(size: int, device: torch.device) -> dict:
-    """Operations and bytes of one iteration, counted, in fp32."""
-    fit = dip_blocks.Fit(*problem(size, torch.device("cpu"))[:2], dip_blocks.BLOG, device="cpu", precision="fp32")
+def floor(size: int, device: torch.device, network: str = "blog") -> dict:
+    """Operations and bytes of one iteration of the network as it is written, counted, in fp32."""
+    fit = dip_blocks.Fit(*problem(size, torch.device("cpu"))[:2], recipe_of(network), device="cpu", precision="fp32")
+    as_written(fit.net)
     with FlopCounterMode(display=False) as flops:
         fit.run(1)
     with _Bytes() as moved:
@@ -395,9 +445,10 @@ def synchronise(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def results(store: Path = ROOT, folder: str = FOLDER) -> list[dict]:
-    """All stored results of `bench`; with ``folder=WATCHING`` those of `watching`."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((store / folder).glob("*.json"))]
+def results(store: Path = ROOT, folder: str = FOLDER, network: str = "blog") -> list[dict]:
+    """All stored results of `bench` of one network; with ``folder=WATCHING`` those of `watching`."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((store / folder).glob("*.json"))]
+    return [result for result in found if result.get("network", "blog") == network]
 
 
 # What the chapter shows --------------------------------------------------------------------
@@ -487,12 +538,13 @@ def _report(size: int, entry: dict) -> str:
     return "\n".join(lines)
 
 
-def _peak_of(who: str, size: int, device: torch.device) -> int:
+def _peak_of(who: str, size: int, device: torch.device, network: str) -> int:
     before = peak_memory(device) if device.type != "cuda" else 0
-    thing = contestants(device, 128)[who](*problem(size, device))
-    thing.run(2) if hasattr(thing, "run") else [thing.step() for _ in range(2)]
+    thing = contestants(device, 128, network)[who](*problem(size, device))
+    with getattr(thing, "surroundings", contextlib.nullcontext)():
+        thing.run(2) if hasattr(thing, "run") else [thing.step() for _ in range(2)]
     return peak_memory(device) - before
 
 
 if __name__ == "__main__":  # one contestant's memory, see `memory`
-    print(_peak_of(sys.argv[1], int(sys.argv[2]), torch.device(sys.argv[3])))
+    print(_peak_of(sys.argv[1], int(sys.argv[2]), torch.device(sys.argv[3]), sys.argv[4]))
