@@ -24,15 +24,16 @@ def muon(recipe):
 # Muon -------------------------------------------------------------------------------------
 
 
-def test_muon_agrees_with_pytorchs():
+@pytest.mark.parametrize("decay", [0.0, 2.0])
+def test_muon_agrees_with_pytorchs(decay):
     """Matrices of several shapes, batched by shape here and one by one there; both in bf16, as PyTorch has it."""
     generator = torch.Generator().manual_seed(0)
     matrices = [torch.randn(shape, generator=generator) for shape in ((8, 20), (8, 20), (20, 8), (6, 6))]
     theirs = [nn.Parameter(matrix.clone()) for matrix in matrices]
-    reference = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.0)
+    reference = torch.optim.Muon(theirs, lr=0.02, weight_decay=decay)
     ours = torch.cat([matrix.flatten() for matrix in matrices])
     ours.grad = torch.zeros_like(ours)
-    muon = Muon(ours, [matrix.shape for matrix in matrices], torch.tensor(0.02), torch.bfloat16)
+    muon = Muon(ours, [matrix.shape for matrix in matrices], torch.tensor(0.02), decay, torch.bfloat16)
     for _ in range(10):
         gradients = [torch.randn(matrix.shape, generator=generator) for matrix in matrices]
         for parameter, gradient in zip(theirs, gradients):
@@ -207,6 +208,7 @@ def test_dropout_belongs_to_the_seed_and_not_to_the_final_picture(picture, recip
     [
         ({"optimiser": "sgd"}, "optimiser must be one of adam, muon, not 'sgd'"),
         ({"lr_adam": 0.0}, "lr_adam must be above 0"),
+        ({"weight_decay": -1.0}, "weight_decay must be 0 .none. or above"),
         ({"config": {**small_config(), "dropout": 1.0}}, "dropout must be a number, 0 or above and below 1, not 1.0"),
         ({"config": {**small_config(), "dropout": -0.1}}, "dropout must be a number, 0 or above and below 1, not -0.1"),
         ({"config": {**small_config(), "dropout": "some"}}, "dropout must be a number, .* not 'some'"),

@@ -29,6 +29,11 @@ SWITCHES = {
 #: What is tried on top of the second reading, each alone: words → change.
 IDEAS = {
     "learning rate 0.003": {"lr": 0.003},
+    "weight decay 1": {"weight_decay": 1.0},
+    "learning rate falling to a tenth": {"lr_end": 0.1},
+    "both": {"weight_decay": 1.0, "lr_end": 0.1},
+    "both, dropout 0.05": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.05},
+    "both, dropout 0.1, bilinear": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.1, "upsampling_method": "bilinear"},
     "learning rate 0.01": {"lr": 0.01},
     "learning rate 0.003, falling to a tenth": {"lr": 0.003, "lr_end": 0.1},
     "average over about 30 outputs": {"averaging": 0.97},
@@ -89,25 +94,28 @@ MUON_IDEAS = {
     "16 channels in the skips": {"channels_skip": 16},
     "depth 4": {"depth": 4},
     "width 128": {"width": 128},
+    "weight decay 1": {"weight_decay": 1.0},
+    "learning rate falling to a tenth": {"lr_end": 0.1},
+    "both": {"weight_decay": 1.0, "lr_end": 0.1},
+    "both, dropout 0.05": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.05},
+    "both, dropout 0.1, bilinear": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.1, "upsampling_method": "bilinear"},
     "learning rate 0.01": {"lr": 0.01},
     "learning rate 0.04": {"lr": 0.04},
-    "learning rate falling to a tenth": {"lr_end": 0.1},
     "Adam's share at 0.01": {"lr_adam": 0.01},
     "average over about 10 outputs": {"averaging": 0.9},
     "average over about 100 outputs": {"averaging": 0.99},
 }
 #: Of these, what is tried at 256×256: what helped where pictures are small, and what it is compared with.
 LARGER_IDEAS = (
-    "dropout 0.05", "dropout 0.05, bilinear", "dropout 0.1", "bilinear upsampling", "Muon", "width 32, 64, then 128",
-    "width 32, 64, then 128, dropout 0.1",
+    "dropout 0.05", "both, dropout 0.05", "both, dropout 0.1, bilinear", "dropout 0.1, bilinear", "bilinear upsampling", "Muon",
 )  # fmt: skip
 #: The pictures that it is tried on: two photographs, and two regular textures, of which the table has some too.
 TUNING = (*DEVELOPMENT, "brick", "grass")
 
 
-#: Changes of the recipe quick, tried at 256×256: words → change.
+#: Changes of the recipe quick-adam, tried at 256×256: words → change.
 LARGER = {
-    "quick": (),
+    "quick-adam": (),
     "reflection for zeros": (("padding_mode", "reflect"),),
     "bilinear for nearest": (("upsampling_method", "bilinear"),),
 }
@@ -149,28 +157,37 @@ def repeated(image: str, count: int = 4) -> list[Spec]:
     return [Spec(image, 128, "paper", NARROW, 500, seed, mask_seed=0) for seed in range(count)]
 
 
+#: Of the paper's 11: those of 256×256, which two CPU cores run at full length, and those of 512×512.
+SMALL = ("house", "peppers", "cameraman", "montage")
+LARGE = tuple(name for name in images.STANDARD if name not in SMALL)
+#: Muon for Adam, and nothing else.
+MUON = (("optimiser", "muon"), ("lr", 0.02))
+
 #: Group → its runs, the most wanted group first.  `python -m dip_book status` lists what is missing.
 WANTED: dict[str, list[Spec]] = {
-    # the results chapter: the blog's table, at full size and length
-    "table": [Spec(name, None) for name in images.STANDARD],
-    "table-low-lr": [Spec(name, None, "blog-low-lr") for name in images.STANDARD],
-    "table-seeds": [Spec(name, None, seed=seed) for seed, name in product((1, 2), images.STANDARD)],
-    # closing the gap: the final recipes on the 11, once; the seeds confirm
-    "paper": [Spec(name, None, "paper") for name in images.STANDARD],
-    "best": [Spec(name, None, "best") for name in images.STANDARD],
-    "final-seeds": [Spec(name, None, recipe, seed=seed) for seed, recipe, name in product((1, 2), ("paper", "best"), images.STANDARD)],
+    # closing the gap: the final recipe on the 11, once; the seeds confirm
+    "best": [Spec(name, None, "best") for name in (*SMALL, *LARGE)],
+    # what the architecture costs, and what the training: the blog's network until its loss is flat
+    "blog-muon": [Spec(name, None, "blog", MUON, 800) for name in (*SMALL, *LARGE)],
+    # the paper's reading and settings, but for the optimiser
+    "paper-muon": [Spec(name, None, "paper", MUON, 600) for name in (*SMALL, *LARGE)],
+    # the blog's own recipe: at full length where that is hours of a CPU, and as far as they get elsewhere
+    "table": [Spec(name, None) for name in SMALL] + [Spec(name, None, iterations=2000) for name in LARGE],
+    "table-short": [Spec(name, None, iterations=2000) for name in SMALL],
+    "best-seeds": [Spec(name, None, "best", seed=seed) for seed, name in product((1, 2), (*SMALL, *LARGE))],
     "quick": [Spec(name, 128, "quick") for name in images.EMBEDDED],
-    # the front page's pictures; and whether what was chosen at 128×128 is better at this size too
-    "front": [Spec("camera", 256, "quick", changes) for changes in LARGER.values()],
-    # the same as far as two CPU cores get; shown, and marked, where the full run is missing
-    "table-short": [Spec(name, None, iterations=2000) for name in ("house", "cameraman", "montage", "peppers")],
-    "final-short": [
-        Spec(name, None, recipe, iterations=1000) for recipe, name in product(("best", "paper"), ("house", "cameraman", "montage", "peppers"))
-    ],
+    # the front page's pictures
+    "front": [Spec("camera", 256, "quick")],
+    # what was best under Adam; and whether what was chosen at 128×128 is better at 256×256 too
+    "quick-adam": [Spec(name, 128, "quick-adam") for name in images.EMBEDDED],
+    "larger": [Spec("camera", 256, "quick-adam", changes) for changes in LARGER.values()],
+    "best-adam": [Spec(name, None, "best-adam", iterations=1000) for name in SMALL] + [Spec("house", None, "paper", iterations=1000)],
+    # what a decibel costs at 256×256, against the straightforward loop of the paper's recipe
+    "cost-256": [Spec(image, 256, recipe, iterations=iterations) for image in DEVELOPMENT for recipe, iterations in (("paper", 1000), ("best", None))],
     # the learning and results chapters: pictures that may be shipped, small enough for a CPU
     "embedded": [Spec(name, iterations=1500) for name in images.EMBEDDED],
     # closing the gap: what a decibel costs, at full width
-    "cost": [Spec(image, 128, recipe, iterations=1000) for image, recipe in product(DEVELOPMENT, ("paper", "best", "blog"))],
+    "cost": [Spec(image, 128, recipe, iterations=1000) for image, recipe in product(DEVELOPMENT, ("paper", "best-adam", "blog"))],
     # the problem's chapter: how the share of known pixels matters
     "density": [Spec("camera", 128, "quick", p=p) for p in DENSITIES],
     # the chapter "How fast": what precision costs in dB; the seeds show what is chance
