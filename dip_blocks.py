@@ -700,7 +700,7 @@ def for_muon(net: UNet) -> list[nn.Parameter]:
     return sorted(found, key=lambda weight: weight.shape)
 
 
-def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
+def orthogonalised(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """The orthogonal matrices nearest to these (N, rows, columns), roughly: U V' of the singular value decomposition U S V'.
 
     Five steps of a Newton–Schulz iteration whose polynomial pulls every singular value towards 1 and stops
@@ -708,7 +708,7 @@ def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
     """
     x = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
-    for _ in range(5):
+    for _ in range(steps):
         gram = x @ x.mT
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
     return x.mT if matrices.shape[-2] > matrices.shape[-1] else x

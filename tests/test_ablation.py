@@ -62,7 +62,7 @@ def test_differences_are_paired(tmp_path):
     table = ablation.switches(tmp_path)
     assert row(table, "+ skips leave above d_i") == ["26.25 ± 7.42", 99.0, "+1.25 ± 0.35", 2, "3.0"]
     assert row(table, "the second reading")[:2] == [None, None] and row(table, "− reflection for zeros")[2:] == [None, 0, None]
-    assert "not run yet" in table.to("markdown")
+    assert "| — |" in table.to("markdown")
 
 
 def test_the_way_and_its_picture(tmp_path):
@@ -74,7 +74,7 @@ def test_the_way_and_its_picture(tmp_path):
     assert [differences for _, differences in way] == [[4.0], [-0.5], [], [], []]
     figure = figures.waterfall(20.0, way, "one", "other")
     words = {text.get_text() for text in figure.axes[0].texts}
-    assert {"+4.00", "−0.50", "not run yet"} <= words
+    assert words == {"+4.00", "−0.50"}, "steps that were not run are left out"
     assert list(ablation.steps_drawn("camera", tmp_path)) == ["the blog's reading", *(f"+ {plan.SWITCHES[key]}" for key in keys[:2]), "truth"]
 
 
@@ -126,13 +126,50 @@ def test_how_soon_best_is_where_paper_ends(tmp_path):
     assert row(ablation.reached(tmp_path), "Camera") == ["2,000", 25.0, "1,000", "0.50"]
 
 
-def test_the_final_table_has_every_method_and_says_what_was_not_run(tmp_path):
-    table = tables.final()
-    assert len(table.rows) == 12 and all(len(line) == len(table.header) for line in table.rows)
-    last = [float(line[-1].replace("−", "-")) for line in table.rows[:-1]]
-    assert last == sorted(last, reverse=True)
-    house = row(table, "House")
-    assert house[-1] == "+3.66" and house[table.header.index("paper, reported") - 1] == 39.16
+def with_best(tmp_path, name, psnr, seed=0):
+    """The mean's run and its members', without having been run."""
+    spec = runs.Spec(name, None, "best", seed=seed)
+    for one in (spec, *spec.members):
+        kinds = dict.fromkeys(runs.KINDS, psnr) | {"averaged_pasted": psnr + (1 if one is spec else 0)}
+        facts = {
+            "format": runs.FORMAT, "image": {"name": name, "size": None}, "seeds": {"mask": seed}, "p": 0.5, "iterations": 800,
+            "recipe_iterations": 800, "psnr_db": kinds, "ssim": dict.fromkeys(runs.KINDS, 0.9), "core_seconds": 100.0,
+        }  # fmt: skip
+        runs.write(tmp_path, one.path, runs.Run(facts, [], np.zeros((8, 8), np.float32), np.zeros((8, 8), np.float32)))
+
+
+def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
+    assert tables.final(tmp_path).rows == [], "no run, no row"
+    for seed, psnr in enumerate((38.0, 39.0)):
+        with_best(tmp_path, "house", psnr, seed)
+    with_best(tmp_path, "barbara", 33.0)
+    table = tables.final(tmp_path)
+    assert [line[0] for line in table.rows] == ["Barbara", "House", "**mean of 2**"]
+    house = dict(zip(table.header[1:], row(table, "House")))
+    assert house["`best`, averaged, pasted"] == "39.50 ± 0.71" and house["best − paper"] == "+0.34" and house["best − biharmonic"] == "+4.00"
+    assert dict(zip(table.header[1:], row(table, "Barbara")))["Self2Self, reported"] == 36.32
+    for name in images.STANDARD:
+        with_best(tmp_path, name, 33.0)
+    last = tables.final(tmp_path).rows[-1]
+    assert last[0] == "**mean**" and 35.14 in last
+
+
+def test_members_and_what_their_mean_adds(tmp_path):
+    with_best(tmp_path, "house", 38.0)
+    assert row(tables.members(tmp_path), "House") == [38.0, 38.0, 39.0, "+1.00", "100"]
+
+
+def test_at_rest_under_the_ceiling(tmp_path):
+    spec = runs.Spec("house", None, "blog", plan.MUON, 800)
+    kinds = dict.fromkeys(runs.KINDS, 32.0)
+    facts = {"format": runs.FORMAT, "image": {"name": "house", "size": None}, "seeds": {"mask": 0}, "p": 0.5, "iterations": 800, "psnr_db": kinds}
+    runs.write(tmp_path, spec.path, runs.Run(facts, [], np.zeros((8, 8), np.float32)))
+    table = tables.at_rest(tmp_path)
+    house = dict(zip(table.header[1:], row(table, "House")))
+    bound = house["ceiling (bilinear, sigmoid)"]
+    assert house["architecture: ceiling − paper"] == f"{bound - 39.16:+.2f}".replace("-", "−")
+    assert house["training: averaged − ceiling"] == f"{32 - bound:+.2f}".replace("-", "−")
+    assert table.rows[-1][0] == "**mean of 1**"
 
 
 def test_quality_against_time():
@@ -155,12 +192,12 @@ def test_pairs_of_two_precisions_are_told_apart(tmp_path):
 
 
 def test_distances_are_differences_to_what_others_reached(tmp_path):
-    stored = next(folder for folder in runs.folders() if folder.parts[-3:-1] == ("best", "house"))
-    shutil.copytree(stored, tmp_path / "best" / "house" / stored.name)
+    stored = next(folder for folder in runs.folders() if folder.parts[-3:-1] == ("best-adam", "house"))
+    shutil.copytree(stored, tmp_path / "best-adam" / "house" / stored.name)
     for kind in ("baselines.json", "ceilings.json"):
         if (runs.ROOT / kind).exists():
             shutil.copy(runs.ROOT / kind, tmp_path)
-    table, facts = tables.distances("best", tmp_path), runs.read(stored).facts["psnr_db"]
+    table, facts = tables.distances("best-adam", tmp_path), runs.read(stored).facts["psnr_db"]
     assert [line[0] for line in table.rows] == ["House", "**mean**"]
     assert table.rows[0][2] == f"{facts['raw'] - 32.64:+.2f}".replace("-", "−")
     assert table.rows[0][3] == f"{facts['raw'] - 39.16:+.2f}".replace("-", "−") == table.rows[1][3]

@@ -209,7 +209,7 @@ def test_reported_numbers_have_the_known_means():
 
 def test_a_table_says_what_was_not_run():
     table = tables.Table(["a", "b"], [["x", 1.005], ["y", None]])
-    assert table._repr_markdown_() == "| a | b |\n| --- | ---: |\n| x | 1.00 |\n| y | not run yet |"
+    assert table._repr_markdown_() == "| a | b |\n| --- | ---: |\n| x | 1.00 |\n| y | — |"
     assert tables.mean([1.0, None]) is None and tables.mean([1.0, 2.0]) == 1.5
 
 

@@ -10,6 +10,7 @@ import time
 import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -371,9 +372,11 @@ def test_the_plan_names_runs_that_can_be_made():
     for group, specs in plan.WANTED.items():
         assert len({spec.path for spec in specs}) == len(specs) > 0, group
         for spec in specs:
-            spec.resolved()
+            for member in spec.members:
+                member.resolved()
             assert spec.image in {**images.EMBEDDED, **images.STANDARD}
-    assert len(plan.WANTED["table"]) == 11 and all(s.resolved().iterations == 11_000 for s in plan.WANTED["table"])
+    assert all({spec.image for spec in plan.WANTED[group]} == set(images.STANDARD) for group in ("table", "best", "blog-muon", "paper-muon"))
+    assert {spec.image for spec in plan.WANTED["table"] if spec.resolved().iterations == 11_000} == set(plan.SMALL)
 
 
 def test_every_stored_run_is_wanted():
@@ -383,7 +386,8 @@ def test_every_stored_run_is_wanted():
     if asked.returncode:
         pytest.skip("not a clone: which runs belong to the repository is not known")
     kept = {Path(name).parent for name in asked.stdout.splitlines()}
-    assert len(kept) > 100 and kept <= wanted
+    members = {member.path for specs in plan.WANTED.values() for spec in specs for member in spec.members}
+    assert len(kept) > 100 and kept <= wanted | members
 
 
 def test_what_is_missing(tmp_path, monkeypatch):
@@ -423,27 +427,30 @@ def row(table: tables.Table, image: str) -> dict:
 
 
 def test_the_table_says_what_each_number_is(table_store):
-    table = tables.standard(table_store)
     rerun = "blog's recipe, rerun"
+    assert rerun not in tables.standard(table_store).header, "a column that is not complete is not shown"
+    table = tables.rerun(table_store)
+    assert [line[0] for line in table.rows] == ["House", "Lena", "Montage", "**mean of 3**"], "nor a row that was not run"
     assert row(table, "House")[rerun] == "33.00 ± 1.00", "the seeds' longest runs, of one length"
     assert row(table, "Montage")[rerun] == "28.00 (2,000 it.)", "marked as shorter than the recipe"
-    assert row(table, "Lena")[rerun] == 32.5 and row(table, "Boat")[rerun] is None
-    assert row(table, "**mean**")[rerun] == "", "no mean over what is not there"
-    differences = tables.differences(table_store)
-    assert row(differences, "Lena")["rerun − blog"] == "−0.21" and row(differences, "House")["rerun − paper"] == "−6.16"
-    assert row(differences, "Montage")["rerun − blog"] is None, "a short run is not compared"
+    assert row(table, "Lena")[rerun] == 32.5
+    assert row(table, "**mean of 3**")[rerun] == "", "no mean over what was cut short"
     assert row(tables.averaged(table_store), "Lena")["averaged output"] == 33.5
     assert row(tables.ssim(table_store), "Lena")[f"{rerun}: raw output"] == "0.900"
+    for name in images.STANDARD:
+        stored_run(table_store, name, 0, 11_000, 32.0)
+    assert row(tables.standard(table_store), "Boat")[rerun] == 32.0
+    assert row(tables.differences(table_store), "Lena")["rerun − blog"] == "−0.71"
 
 
 @pytest.mark.parametrize("form", ["markdown", "csv", "latex"])
 def test_tables_are_written_in_three_ways(form):
     table = tables.Table(["image", "a − b"], [["C_1", 1.234], ["**mean**", "-2 ± 1"], ["x", None]])
     expected = {
-        "markdown": "| image | a − b |\n| --- | ---: |\n| C_1 | 1.23 |\n| **mean** | -2 ± 1 |\n| x | not run yet |",
+        "markdown": "| image | a − b |\n| --- | ---: |\n| C_1 | 1.23 |\n| **mean** | -2 ± 1 |\n| x | — |",
         "csv": "image,a − b\nC_1,1.23\nmean,-2 ± 1\nx,",
         "latex": "\\begin{tabular}{lr}\n\\hline\nimage & a $-$ b \\\\\n\\hline\nC\\_1 & 1.23 \\\\\n"
-        "\\textbf{mean} & $-$2 $\\pm$ 1 \\\\\nx & not run yet \\\\\n\\hline\n\\end{tabular}",
+        "\\textbf{mean} & $-$2 $\\pm$ 1 \\\\\nx & — \\\\\n\\hline\n\\end{tabular}",
     }
     assert table.to(form) == expected[form]
 
@@ -452,15 +459,15 @@ def test_tables_are_written_in_three_ways(form):
 
 
 def test_the_benchmark_times_in_turn_and_stores(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(dip_blocks, "BLOG", replace(TINY, jump=2.0, lr=0.001))
+    monkeypatch.setitem(dip_blocks.RECIPES, "blog", replace(TINY, jump=2.0, lr=0.001))
     monkeypatch.setattr(bench, "IMAGE", "brick")
     monkeypatch.setattr(bench, "memory", lambda *a: 7)
     monkeypatch.setattr(bench, "device_peak", lambda device: {"fp32_gflop_s": 1.0, "copy_gbyte_s": 1.0})
-    order, time_one = [], bench._time
+    order, time_one, both = [], bench._time, {"straightforward": bench.Straightforward, "ours": bench.Ours}
     monkeypatch.setattr(bench, "_time", lambda thing, count, device: (order.append(type(thing).__name__), time_one(thing, 1, device))[1])
     monkeypatch.setattr(
         bench, "contestants",
-        lambda *a: {"straightforward": bench.Straightforward, "ours": bench.Ours},
+        lambda device, size, network="blog": {who: partial(make, bench.recipe_of(network)) for who, make in both.items()},
     )  # fmt: skip
     path = bench.bench(tmp_path, sizes=[32], rounds=3, seconds=0.5, device="cpu", name="here")
     assert order[-6:] == ["Straightforward", "Ours"] * 3
@@ -538,6 +545,7 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
 def test_every_table_is_printed(capsys, name):
     assert main(["table", name, "--format", "csv"]) == 0
     first = {"precision": "fp32", "switches": "the blog's reading", "ideas": "the second reading", "reached": "Astronaut", "one_precision": "no connecting"}
+    first |= {"muon": "Muon", "pairs": "one network", "sooner": "picture", "straightforward": "picture", "final": "image", "members": "image", "at_rest": "image", "distances": "image"}
     assert first.get(name, "Montage") in capsys.readouterr().out
 
 
@@ -574,7 +582,7 @@ def test_help_teaches():
     said = parser().format_help()
     for command in ("run", "status", "show", "table", "pack", "unpack", "bench"):
         assert re.search(rf"^\s+{command}\b", said, re.MULTILINE)
-    assert "python -m dip_book run --missing table" in said
+    assert "python -m dip_book run --missing best" in said
 
 
 

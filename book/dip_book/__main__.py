@@ -11,10 +11,10 @@ from itertools import product
 from pathlib import Path
 
 import dip_blocks
-from dip_book import ablation, bench, images, photo, plan, runs, sweeps, tables
+from dip_book import ablation, bench, images, optimiser, photo, plan, runs, sweeps, tables
 
 #: What `table` prints.
-TABLES = tables.TABLES | {"switches": ablation.switches, "ideas": ablation.ideas, "repeated": ablation.repeated, "reached": ablation.reached, "one_precision": ablation.one_precision}
+TABLES = tables.TABLES | {"switches": ablation.switches, "ideas": ablation.ideas, "repeated": ablation.repeated, "reached": ablation.reached, "one_precision": ablation.one_precision} | optimiser.TABLES
 
 EPILOG = """\
 A first session, from a clone of the repository:
@@ -23,7 +23,7 @@ A first session, from a clone of the repository:
   python -m dip_book run camera --size 128 --iterations 300    make a run; about two minutes on two cores
   python -m dip_book show blog/camera-128/seed0-300it          look at it
   python -m dip_book status                                    what the book wants, and what of it is missing
-  python -m dip_book run --missing table                       make that; interrupt it, start it again: it goes on
+  python -m dip_book run --missing best                        make that; interrupt it, start it again: it goes on
   python -m dip_book pack --to runs                            archives to carry elsewhere
   python -m dip_book unpack runs-1.zip                         bring them into another clone
 

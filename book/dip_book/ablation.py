@@ -131,21 +131,21 @@ def run_of(name: str, image: str, seed: int = 0, store: Path = runs.ROOT) -> run
 
 
 def reached(store: Path = runs.ROOT) -> Table:
-    """How long `best` takes to what `paper` ends with: iterations, on the average of the outputs, the development pictures at 128×128."""
+    """How long `best-adam` takes to what `paper` ends with: iterations, on the average of the outputs, the development pictures at 128×128."""
     rows = []
     for image in plan.DEVELOPMENT:
         made = {}
         for spec in plan.WANTED["cost"]:
             if spec.image == image and (store / spec.path).exists():
                 made[spec.recipe] = runs.read(store / spec.path)
-        if not {"paper", "best"} <= set(made):
+        if not {"paper", "best-adam"} <= set(made):
             rows.append([images.title(image), None, None, None, None])
             continue
         goal = made["paper"].facts["psnr_db"]["averaged"]
-        there = next((step.iteration for step in made["best"].history if step.psnr_averaged >= goal), None)
+        there = next((step.iteration for step in made["best-adam"].history if step.psnr_averaged >= goal), None)
         share = "not reached" if there is None else f"{there / made['paper'].facts['iterations']:.2f}"
         rows.append([images.title(image), f"{made['paper'].facts['iterations']:,}", goal, "" if there is None else f"{there:,}", share])
-    return Table(["picture", "paper: iterations", "its average then, dB", "best: iterations to that", "share"], rows)
+    return Table(["picture", "paper: iterations", "its average then, dB", "best-adam: iterations to that", "share"], rows)
 
 
 def labelled(pictures: tuple[str, ...], seed: int = 0, store: Path = runs.ROOT) -> list[runs.Run]:

@@ -12,8 +12,10 @@ import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.patches import FancyBboxPatch
 
+import dip_blocks
 from dip_book import images
 
 INK, MUTED, ACCENT, WARM, LIGHT = "#1f2937", "#6b7280", "#0a7d91", "#c2410c", "#e5e7eb"
@@ -166,7 +168,7 @@ def waterfall(start: float, steps: list[tuple[str, list[float]]], first: str, la
 
     Args:
         start: the first level.
-        steps: words → differences to the step before, of which the mean is drawn; empty: not run yet.
+        steps: words → differences to the step before, of which the mean is drawn; empty: the step is left out.
         first, last: the two levels' names.
     """
     with plt.rc_context(STYLE):
@@ -176,7 +178,6 @@ def waterfall(start: float, steps: list[tuple[str, list[float]]], first: str, la
         for y, (words, differences) in enumerate(steps, 1):
             names.append(f"+ {words}")
             if not differences:
-                axis.text(level, y, "not run yet", va="center", color=MUTED, fontsize=9)
                 continue
             mean = float(np.mean(differences))
             axis.barh(y, mean, left=level, height=0.55, color=ACCENT if mean >= 0 else WARM)
@@ -224,6 +225,33 @@ def cost(curves: dict[str, tuple[list, list]], points: dict[str, tuple[float, fl
         axis.set_xlabel("seconds")
         axis.set_ylabel(label)
         axis.legend(fontsize=9)
+    return _closed(figure)
+
+
+def orthogonal(spectra: dict[str, np.ndarray]):
+    """What making a matrix orthogonal means: a 2×2 matrix's ellipse becoming a circle, and singular values of real updates.
+
+    Args:
+        spectra: optimiser → singular values of one update, largest first, as shares of the largest.
+    """
+    turn = np.linspace(0, 2 * np.pi, 200)
+    circle, matrix = np.stack([np.cos(turn), np.sin(turn)]), np.array([[0.95, 0.25], [0.25, 0.12]])
+    with plt.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.3), layout="constrained", width_ratios=(1, 1.5))
+        x = torch.from_numpy(matrix)[None]
+        drawn = [matrix / np.linalg.norm(matrix), dip_blocks.orthogonalised(x, 2)[0].numpy(), dip_blocks.orthogonalised(x)[0].numpy()]
+        for step, colour, line, words in zip(drawn, (WARM, MUTED, ACCENT), (":", "--", "-"), ("a gradient", "after two steps", "after five")):
+            left.plot(*(step @ circle), line, color=colour, lw=1.6, label=words)
+        left.set_aspect("equal")
+        left.set_xticks([-1, 0, 1])
+        left.set_yticks([-1, 0, 1])
+        left.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, columnspacing=1, handlelength=1.5)
+        for (name, values), colour, line in zip(spectra.items(), (WARM, ACCENT), ("--", "-")):
+            right.plot(np.arange(1, len(values) + 1), values, line, color=colour, lw=1.6, label=f"{name.capitalize()}'s update")
+        right.set_ylim(0, 1.05)
+        right.set_xlabel("singular value, by size")
+        right.set_ylabel("share of the largest")
+        right.legend(fontsize=9)
     return _closed(figure)
 
 

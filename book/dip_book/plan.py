@@ -29,11 +29,6 @@ SWITCHES = {
 #: What is tried on top of the second reading, each alone: words → change.
 IDEAS = {
     "learning rate 0.003": {"lr": 0.003},
-    "weight decay 1": {"weight_decay": 1.0},
-    "learning rate falling to a tenth": {"lr_end": 0.1},
-    "both": {"weight_decay": 1.0, "lr_end": 0.1},
-    "both, dropout 0.05": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.05},
-    "both, dropout 0.1, bilinear": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.1, "upsampling_method": "bilinear"},
     "learning rate 0.01": {"lr": 0.01},
     "learning rate 0.003, falling to a tenth": {"lr": 0.003, "lr_end": 0.1},
     "average over about 30 outputs": {"averaging": 0.97},

@@ -28,7 +28,10 @@ REPORTED = {
 }
 REPORTED = {who: dict(zip(images.STANDARD, map(float, numbers.split()))) for who, numbers in REPORTED.items()}
 
-NOT_RUN = "not run yet"
+#: The highest verified mean on these 11 images, by a method that sees nothing but the picture either: Quan et al., CVPR 2020, Table 3.
+SELF2SELF = {"barbara": 36.32, "**mean**": 35.14}
+
+NOT_RUN = "—"
 
 
 class Table:
@@ -36,7 +39,7 @@ class Table:
 
     Args:
         header: column titles.
-        rows: one list a row; floats are shown with two decimals, None as "not run yet".
+        rows: one list a row; floats are shown with two decimals, None as a dash.
     """
 
     def __init__(self, header: list[str], rows: list[list]):
@@ -220,26 +223,32 @@ def embedded(size: int = 128, recipe: str = "blog", store: Path = runs.ROOT) -> 
     return Table(["picture", "iterations", "blog's recipe, raw output", *BASELINES, "recipe − biharmonic"], rows)
 
 
-def quick(store: Path = runs.ROOT) -> Table:
-    """The recipe `quick` at 128×128, raw and as one would use it, beside baselines computed now: PSNR in dB, and seconds."""
+def quick(store: Path = runs.ROOT, recipe: str = "quick") -> Table:
+    """The recipe `quick` (or another group of the plan) at 128×128, raw and as one would use it, beside baselines computed now: PSNR in dB, and seconds."""
     rows = []
-    for spec in plan.WANTED["quick"]:
+    for spec in plan.WANTED[recipe]:
         run = runs.read(store / spec.path) if (store / spec.path).exists() else None
         drawn = [run and run.facts["psnr_db"][kind] for kind in ("raw", "averaged_pasted")]
         cost = [run and f"{run.facts['wall_time_s']:.0f}", run and f"{run.facts['device']}, {run.facts['threads']} threads"]
         classic = [baseline(spec.image, method, spec.size, seed=spec.mask)["psnr_db"] for method in BASELINES]
         rows.append([images.title(spec.image), *drawn, *classic, *cost])
-    return Table(["picture", "quick, raw output", "quick, averaged, pasted", *BASELINES, "seconds", "on"], rows)
+    return Table(["picture", f"{recipe}, raw output", f"{recipe}, averaged, pasted", *BASELINES, "seconds", "on"], rows)
 
 
-#: Recipes that the table of the 11 images shows, and their columns' titles.
-SHOWN_RECIPES = {"blog": "blog's recipe, rerun", "blog-low-lr": "the same, LR 0.0001"}
+#: Recipes that were run on the 11 images, and their columns' titles.
+SHOWN_RECIPES = {
+    "blog": "blog's recipe, rerun",
+    "blog+optimiser=muon+lr=0.02": "blog's network, Muon",
+    "paper+optimiser=muon+lr=0.02": "paper's recipe, Muon",
+    "best": "best",
+}
 
 
 def columns(store: Path = runs.ROOT, metric: str = "psnr_db", kind: str = "raw") -> dict[str, dict[str, float | str | None]]:
     """Title → image → value for the 11 images: reported figures (PSNR of the raw output only), reruns, baselines.
 
-    A run of fewer iterations than its recipe asks for is given as text that says so.
+    None where no run is stored.  A run of fewer iterations than its recipe asks for is given as text that says so;
+    runs with Muon, for whose length no recipe asks, are not.
     """
     stored = stored_baselines(store)["images"]
     reported = REPORTED if metric == "psnr_db" and kind == "raw" else {}
@@ -249,60 +258,113 @@ def columns(store: Path = runs.ROOT, metric: str = "psnr_db", kind: str = "raw")
     return result | {method: {name: stored[name][method][metric] for name in images.STANDARD} for method in BASELINES}
 
 
+def complete(columns: dict[str, dict]) -> dict[str, dict]:
+    """The columns that have a value for every image."""
+    return {title: column for title, column in columns.items() if None not in column.values()}
+
+
 def _rerun(recipe: str, name: str, metric: str, kind: str, store: Path) -> float | str | None:
     found = seeds_of(recipe, name, None, store)
     if not found:
         return None
     values, digits = [run.facts[metric][kind] for run in found], 3 if metric == "ssim" else 2
-    if found[0].complete:
+    if found[0].complete or "optimiser=muon" in recipe:
         return mean_and_deviation(values, digits)
     return f"{values[0]:.{digits}f} ({found[0].facts['iterations']:,} it.)"
 
 
-def _table(columns: dict[str, dict]) -> Table:
-    rows = [[images.title(name), *(column[name] for column in columns.values())] for name in images.STANDARD]
+def _table(columns: dict[str, dict], whole: bool = True) -> Table:
+    """Either the columns that are complete, or the rows that are: nothing that was not run is shown.
+
+    A mean of fewer than the 11 says of how many.
+    """
+    columns = complete(columns) if whole else columns
+    names = [name for name in images.STANDARD if None not in (column[name] for column in columns.values())]
+    rows = [[images.title(name), *(column[name] for column in columns.values())] for name in names]
     means = []
     for column in columns.values():
-        values = list(column.values())
+        values = [column[name] for name in names]
         means.append(mean(values) if all(isinstance(value, float) for value in values) else "")
-    return Table(["image", *columns], [*rows, ["**mean**", *means]])
+    title = "**mean**" if len(names) == len(images.STANDARD) else f"**mean of {len(names)}**"
+    return Table(["image", *columns], [*rows, [title, *means]] if rows else [])
 
 
 def standard(store: Path = runs.ROOT) -> Table:
-    """PSNR in dB on the paper's 11 images: reported, rerun (raw output), classical."""
+    """PSNR in dB on the paper's 11 images, of what there is for all 11: reported, rerun (raw output), classical."""
     return _table(columns(store))
 
 
+def rerun(store: Path = runs.ROOT) -> Table:
+    """PSNR in dB of the blog's recipe, rerun: raw output, beside what was reported and classical methods, on the images that were run."""
+    values = columns(store)
+    chosen = ("blog, reported", SHOWN_RECIPES["blog"], "paper, reported", *BASELINES)
+    return _table({title: values[title] for title in chosen}, whole=False)
+
+
 def averaged(store: Path = runs.ROOT) -> Table:
-    """PSNR in dB of all four images that a rerun of the blog's recipe ends with, beside biharmonic."""
+    """PSNR in dB of all four images that a rerun of the blog's recipe ends with, beside biharmonic, on the images that were run."""
     mixed = {title: columns(store, kind=kind)[SHOWN_RECIPES["blog"]] for kind, title in runs.KINDS.items()}
-    return _table(mixed | {"biharmonic": columns(store)["biharmonic"]})
+    return _table(mixed | {"biharmonic": columns(store)["biharmonic"]}, whole=False)
 
 
 def ssim(store: Path = runs.ROOT) -> Table:
-    """SSIM on the paper's 11 images: rerun (raw output; averaged and pasted), classical."""
+    """SSIM on the paper's 11 images: rerun (raw output; averaged and pasted), classical; on the images that were run."""
     raw, pasted = columns(store, "ssim"), columns(store, "ssim", "averaged_pasted")
     rerun = SHOWN_RECIPES["blog"]
     both = {f"{rerun}: raw output": raw[rerun], f"{rerun}: averaged, pasted": pasted[rerun]}
-    table = _table(both | {method: raw[method] for method in BASELINES})
+    table = _table(both | {method: raw[method] for method in BASELINES}, whole=False)
     table.rows = [[_three(cell) for cell in row] for row in table.rows]
     return table
 
 
-def final(store: Path = runs.ROOT) -> Table:
-    """PSNR in dB on the paper's 11 images: both reports, the final recipes (raw; best averaged, pasted), classical; the paper against it last."""
-    values = columns(store)
-    chosen = {"blog, reported": values["blog, reported"], "blog's network, rerun": values[SHOWN_RECIPES["blog"]], "paper, reported": values["paper, reported"]}
-    for recipe, kind, words in (("paper", "raw", "raw"), ("best", "averaged_pasted", "averaged, pasted")):
-        chosen[f"`{recipe}`, {words}"] = {name: _rerun(recipe, name, "psnr_db", kind, store) for name in images.STANDARD}
-    chosen |= {method: values[method] for method in BASELINES}
-    table = _table(chosen)
-    classic = values["biharmonic"] | {"**mean**": mean(values["biharmonic"].values())}
-    for row, (name, reported) in zip(table.rows, [*values["paper, reported"].items(), ("**mean**", mean(values["paper, reported"].values()))]):
-        row.append(signed([reported - classic[name]]))
-    table.header.append("paper, reported − biharmonic")
-    table.rows[:-1] = sorted(table.rows[:-1], key=lambda row: -float(row[-1].replace("−", "-")))
+def final(store: Path = runs.ROOT, pasted: bool = True) -> Table:
+    """PSNR in dB on the paper's 11 images: reported, classical, `best` (averaged, pasted), and how far it is from the paper and from biharmonic."""
+    raw, values = columns(store), columns(store, kind="averaged_pasted" if pasted else "raw")
+    best = SHOWN_RECIPES["best"]
+    chosen = {title: raw[title] for title in ("blog, reported", "paper, reported")}
+    chosen["Self2Self, reported"] = {name: SELF2SELF.get(name, "") for name in images.STANDARD}
+    chosen |= {method: raw[method] for method in BASELINES}
+    chosen[f"`{best}`, averaged, pasted" if pasted else f"`{best}`, raw"] = values[best]
+    table = _table(chosen, whole=False)
+    if table.rows:
+        ours, paper, biharmonic = (table.header.index(title) for title in (list(chosen)[-1], "paper, reported", "biharmonic"))
+        reported = table.header.index("Self2Self, reported")
+        for row in table.rows:
+            row += [signed([float(str(row[ours]).split()[0]) - row[other]]) if row[ours] != "" else "" for other in (paper, biharmonic)]
+        if table.rows[-1][0] == "**mean**":
+            table.rows[-1][reported] = SELF2SELF["**mean**"]
+        table.header += ["best − paper", "best − biharmonic"]
     return table
+
+
+def members(store: Path = runs.ROOT) -> Table:
+    """`best` and its members on the paper's 11 images, mask seed 0: PSNR in dB (averaged, pasted), core-seconds."""
+    rows = []
+    for name in images.STANDARD:
+        found = {recipe: best_run(recipe, name, None, store) for recipe in (*dip_blocks.MEANS["best"], "best")}
+        if None not in found.values():
+            values = [run.facts["psnr_db"]["averaged_pasted"] for run in found.values()]
+            rows.append([images.title(name), *values, signed([values[-1] - max(values[:-1])]), found["best"].facts["core_seconds"]])
+    if rows:
+        means = [mean([row[i] for row in rows]) for i in range(1, len(found) + 1)]
+        rows = [[*row[:-1], f"{row[-1]:,.0f}"] for row in rows] + [["**mean, sum**", *means, "", f"{sum(row[-1] for row in rows):,.0f}"]]
+    return Table(["image", *(f"`{recipe}`" for recipe in found), "mean − better member", "core-seconds"], rows)
+
+
+def at_rest(store: Path = runs.ROOT) -> Table:
+    """The blog's network, trained with Muon until its loss was flat, under its ceiling: PSNR in dB, raw output, on the images that were run."""
+    recipe, bounds, rows = "blog+optimiser=muon+lr=0.02", _stored("ceilings.json", store)["images"], []
+    for name in images.STANDARD:
+        run = best_run(recipe, name, None, store)
+        if run is not None:
+            raw, averaged = run.facts["psnr_db"]["raw"], run.facts["psnr_db"]["averaged"]
+            bound, paper = bounds[name]["bilinear, sigmoid"], REPORTED["paper"][name]
+            rows.append([images.title(name), REPORTED["blog"][name], raw, averaged, bound, paper, signed([bound - paper]), signed([averaged - bound])])
+    header = ["image", "blog, reported", "Muon, raw", "Muon, averaged", "ceiling (bilinear, sigmoid)", "paper, reported", "architecture: ceiling − paper", "training: averaged − ceiling"]
+    if rows:
+        last = [signed([mean([float(row[i].replace("−", "-")) for row in rows])]) for i in (6, 7)]
+        rows.append([f"**mean of {len(rows)}**", *(mean([row[i] for row in rows]) for i in range(1, 6)), *last])
+    return Table(header, rows)
 
 
 def distances(recipe: str = "best", store: Path = runs.ROOT) -> Table:
@@ -357,7 +419,7 @@ def precision(store: Path = runs.ROOT) -> Table:
 
 
 #: What the command line prints.
-TABLES = {"standard": standard, "final": final, "distances": distances, "differences": differences, "averaged": averaged, "ssim": ssim, "embedded": embedded, "quick": quick, "precision": precision, "ceilings": ceilings}
+TABLES = {"standard": standard, "rerun": rerun, "final": final, "members": members, "at_rest": at_rest, "distances": distances, "differences": differences, "averaged": averaged, "ssim": ssim, "embedded": embedded, "quick": quick, "precision": precision, "ceilings": ceilings}
 
 
 def front_pictures(store: Path = runs.ROOT) -> list[Path]:

@@ -1,0 +1,150 @@
+"""What Muon, and what protects from over-fitting under it, is worth: tables and curves from stored runs.
+
+Everything is PSNR in dB of the averaged output with known pixels pasted, unless said otherwise, on
+development pictures.  What was not run has no row.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+import dip_blocks
+from dip_book import bench, images, means, plan, runs
+from dip_book.baselines import biharmonic
+from dip_book.tables import Table, mean, signed
+
+KIND = "averaged_pasted"
+
+
+def made(specs: dict[str, runs.Spec], store: Path = runs.ROOT) -> dict[str, runs.Run]:
+    """Those of the named runs that are stored."""
+    return {name: runs.read(store / spec.path) for name, spec in specs.items() if (store / spec.path).exists()}
+
+
+def tried(words: str, size: int = 128, store: Path = runs.ROOT) -> dict[str, runs.Run]:
+    """Picture → run of one of `plan.MUON_IDEAS`, as far as they were made."""
+    return made({image: plan.under_muon(words, image, size) for image in plan.TUNING}, store)
+
+
+def ideas(size: int = 128, store: Path = runs.ROOT) -> Table:
+    """Each idea under Muon against its beginning, as a difference in dB; only those that were tried on all pictures of `plan.TUNING`."""
+    base, rows = tried("Muon", size, store), []
+    if len(base) < len(plan.TUNING):
+        return Table(["idea"], [])
+    level = {image: run.facts["psnr_db"][KIND] for image, run in base.items()}
+    rows.append(["**Muon**, PSNR", *level.values(), mean(level.values())])
+    for words in plan.MUON_IDEAS:
+        found = tried(words, size, store)
+        if words != "Muon" and len(found) == len(plan.TUNING):
+            apart = [found[image].facts["psnr_db"][KIND] - level[image] for image in level]
+            rows.append([words, *(signed([difference]) for difference in apart), signed([mean(apart)])])
+    return Table(["idea", *(images.title(image) for image in level), "mean"], rows)
+
+
+def pairs(size: int = 128, best: int = 8, store: Path = runs.ROOT) -> Table:
+    """Means of two networks: of all pairs of ideas that were tried on all pictures, those with the highest mean PSNR in dB.
+
+    Computed from stored pictures of 8 bits.
+    """
+    found = {words: tried(words, size, store) for words in plan.MUON_IDEAS}
+    found = {words: drawn for words, drawn in found.items() if len(drawn) == len(plan.TUNING)}
+    seen = {image: (*run.degraded(), run.truth()) for image, run in next(iter(found.values()), {}).items()}
+    rows = []
+    for names in [*((name,) for name in found), *itertools.combinations(found, 2)]:
+        values = []
+        for image, (_, mask, truth) in seen.items():
+            drawn = np.mean([found[name][image].averaged for name in names], axis=0)
+            values.append(float(-10 * np.log10(np.mean(np.where(mask, 0, drawn - truth) ** 2))))
+        rows.append([" and ".join(names), *values, mean(values)])
+    alone = sorted((row for row in rows if " and " not in row[0]), key=lambda row: -row[-1])[:3]
+    together = sorted((row for row in rows if " and " in row[0]), key=lambda row: -row[-1])[:best]
+    return Table(["one network, or the mean of two", *(images.title(image) for image in seen), "mean"], alone + together)
+
+
+def correlation(first: runs.Run, second: runs.Run) -> float:
+    """Correlation of two runs' errors at the missing pixels."""
+    _, mask = first.degraded()
+    errors = [(run.averaged - run.truth())[~mask] for run in (first, second)]
+    return float(np.mean(errors[0] * errors[1]) / np.sqrt(np.mean(errors[0] ** 2) * np.mean(errors[1] ** 2)))
+
+
+def singular_values(image: str = "camera", iterations: int = 30, size: int = 128) -> dict[str, np.ndarray]:
+    """Adam's and Muon's update of one weight matrix after a few iterations: singular values, largest first, as shares of the largest.
+
+    Of the first convolution of the deepest u_i, 64 × 64·9 with the skip's channels, in fp32 on the CPU.
+    """
+    x_hat, mask = dip_blocks.degrade(images.load(image, size=size))
+    spectra = {}
+    for name in dip_blocks.OPTIMISERS:
+        recipe = plan.under_muon("Muon" if name == "muon" else "Adam in its place", image).resolved()
+        fit = dip_blocks.Fit(x_hat, mask, recipe, device="cpu", precision="fp32")
+        with dip_blocks.numerics(fit.device, fit.precision):
+            fit.run(iterations)
+            weight = fit.net.up[-1].body[1].weight
+            before = weight.detach().clone()
+            fit.run(1)
+        values = np.linalg.svd((weight.detach() - before).flatten(1).numpy(), compute_uv=False)
+        spectra[name] = values / values[0]
+    return spectra
+
+
+def race(image: str = "camera", size: int = 128, store: Path = runs.ROOT) -> dict[str, runs.Run]:
+    """Adam and Muon with all else equal; and Muon with what protects from over-fitting."""
+    words = {"Adam": "Adam in its place", "Muon": "Muon", "Muon, dropout 0.05": "dropout 0.05"}
+    return made({name: plan.under_muon(idea, image, size) for name, idea in words.items()}, store)
+
+
+def sooner(size: int = 128, store: Path = runs.ROOT) -> Table:
+    """Iterations that Muon takes to what Adam has at its end: averaged output, all else equal."""
+    rows = []
+    for image in plan.TUNING:
+        found = race(image, size, store)
+        if {"Adam", "Muon"} <= set(found):
+            goal = found["Adam"].facts["psnr_db"]["averaged"]
+            total = found["Adam"].facts["iterations"]
+            there = next((step.iteration for step in found["Muon"].history if step.psnr_averaged >= goal), None)
+            rows.append([images.title(image), f"{total:,}", goal, there or "not reached", f"{there / total:.2f}" if there else ""])
+    return Table(["picture", "Adam: iterations", "its PSNR then, dB", "Muon: iterations to that", "share"], rows)
+
+
+def against_straightforward(store: Path = runs.ROOT) -> Table:
+    """Core-seconds of `best-nearest` to what the paper's recipe has after 1,000 iterations, against the straightforward loop's for these.
+
+    Both by iterations of stored runs on 256×256 pixels (averaged output against the better of raw and averaged) times
+    measured seconds: the straightforward loop's from the benchmark on one core, ours from the run itself.
+    """
+    rows, loop = [], next((result for result in bench.results(store, network="paper") if "256" in result["sizes"]), None)
+    for image in plan.DEVELOPMENT:
+        specs = {"paper": runs.Spec(image, 256, "paper", iterations=1000), "ours": runs.Spec(image, 256, "best-nearest")}
+        found = made(specs, store)
+        if loop is None or len(found) < len(specs):
+            continue
+        each = loop["sizes"]["256"]["contestants"]["straightforward"]["median_s"] * loop["threads"]
+        goal = max(found["paper"].facts["psnr_db"][kind] for kind in ("raw", "averaged"))
+        ours = found["ours"]
+        there = next((step.iteration for step in ours.history if step.psnr_averaged >= goal), None)
+        if there is None:
+            continue
+        theirs, seconds = each * found["paper"].facts["iterations"], ours.facts["core_seconds"] * there / ours.facts["iterations"]
+        rows.append([images.title(image), goal, f"{theirs:,.0f}", there, f"{seconds:,.0f}", f"{seconds / theirs:.3f}"])
+    header = ["picture, 256²", "paper's recipe after 1,000 iterations, dB", "straightforward loop: core-seconds", "`best-nearest`: iterations to that", "core-seconds", "share"]
+    return Table(header, rows)
+
+
+def classical(image: str, size: int) -> float:
+    """PSNR in dB of biharmonic interpolation."""
+    truth = images.load(image, size=size)
+    x_hat, mask = (tensor[0].numpy() for tensor in dip_blocks.degrade(truth))
+    return float(-10 * np.log10(np.mean((biharmonic(x_hat, mask > 0) - truth) ** 2)))
+
+
+def agreement(members: list[runs.Run]) -> np.ndarray:
+    """The mean of members' averaged outputs, (H, W); errors of `means.mean_of`."""
+    return means.mean_of(members)[1]
+
+
+#: What the command line prints.
+TABLES = {"muon": ideas, "pairs": pairs, "sooner": sooner, "straightforward": against_straightforward}

@@ -1,0 +1,126 @@
+"""Recipes of several networks: members that stand alone, their mean as a run, and what cannot be a mean."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import small_config
+from dip_book import images, means, photo, runs, sweeps
+from dip_book.__main__ import main
+from PIL import Image
+
+import dip_blocks
+
+SMOOTH = dip_blocks.Recipe(config=small_config(), z_channels=4, iterations=12, lr=0.003)
+SHARP = replace(SMOOTH, config={**small_config(), "upsampling_method": "nearest"}, optimiser="muon", lr=0.02, iterations=15)
+SPEC = runs.Spec("brick", 32, "both")
+
+
+@pytest.fixture(autouse=True)
+def two_networks(monkeypatch, tmp_path):
+    monkeypatch.setitem(dip_blocks.RECIPES, "smooth", SMOOTH)
+    monkeypatch.setitem(dip_blocks.RECIPES, "sharp", SHARP)
+    monkeypatch.setitem(dip_blocks.MEANS, "both", ("smooth", "sharp"))
+    monkeypatch.chdir(tmp_path)
+
+
+def perform(spec, store, **options):
+    return sweeps.perform(spec, store, device="cpu", progress=False, **options)
+
+
+def test_a_mean_is_a_run_and_so_are_its_members(tmp_path):
+    run = perform(SPEC, tmp_path)
+    assert run.folder == tmp_path / "both" / "brick-32" / "seed0-27it"
+    members = [runs.read(tmp_path / path) for path in run.facts["members"]]
+    assert [member.facts["recipe"]["name"] for member in members] == ["smooth", "sharp"]
+    assert [member.facts["iterations"] for member in members] == [12, 15] and run.complete
+    for kind in ("restored", "averaged"):
+        mean = np.mean([getattr(member, kind) for member in members], axis=0)
+        assert np.abs(getattr(run, kind) - mean).max() <= 0.5 / 255 + 1e-6
+    truth = run.truth()
+    expected = -10 * np.log10(np.mean((np.mean([m.averaged for m in members], axis=0) - truth) ** 2))
+    assert run.facts["psnr_db"]["averaged"] == pytest.approx(expected, abs=1e-3)
+    for cost in ("wall_time_s", "core_seconds"):
+        assert run.facts[cost] == pytest.approx(sum(member.facts[cost] for member in members), abs=0.02)
+    assert run.history == [] and perform(SPEC, tmp_path).folder == run.folder
+
+
+def test_members_that_are_stored_are_not_made_again(tmp_path, monkeypatch):
+    perform(SPEC.members[0], tmp_path)
+    asked, restore = [], dip_blocks.restore
+    monkeypatch.setattr(dip_blocks, "restore", lambda *a, **k: (asked.append(a[2]), restore(*a, **k))[1])
+    perform(SPEC, tmp_path)
+    assert asked == [SHARP]
+
+
+def test_a_mean_of_what_does_not_belong_together_is_refused(tmp_path):
+    brick, grass, other = (perform(spec, tmp_path) for spec in (SPEC.members[0], replace(SPEC.members[0], image="grass"), replace(SPEC.members[1], seed=1)))
+    with pytest.raises(runs.RunError, match="of different pictures means nothing: .*brick.*grass"):
+        means.mean_of([brick, grass])
+    with pytest.raises(runs.RunError, match="of different masks means nothing"):
+        means.mean_of([brick, other])
+    with pytest.raises(runs.RunError, match="two runs or more"):
+        means.mean_of([brick])
+
+
+def test_a_mean_has_no_recipe_of_its_own():
+    with pytest.raises(runs.RunError, match="'both' is the mean of several networks: smooth, sharp"):
+        SPEC.resolved()
+    changed = replace(SPEC, changes=(("lr", 0.01),), iterations=5)
+    assert [member.resolved().lr for member in changed.members] == [0.01, 0.01]
+    assert changed.path.parts[0] == "both+lr=0.01" and changed.path.name == "seed0-10it"
+
+
+def test_a_mean_on_the_command_line(tmp_path, capsys):
+    words = ["run", "brick", "--recipe", "both", "--size", "32", "--store", str(tmp_path)]
+    assert main([*words, "--set", "tv=-1"]) == 2
+    assert "tv must be" in capsys.readouterr().err
+    assert main(words) == 0
+    assert "both/brick-32/seed0-27it: done" in capsys.readouterr().out
+    assert main(["show", "both/brick-32/seed0-27it", "--store", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "27 of 27 iterations" in said and "averaged output, known pixels pasted back" in said
+    assert main(["pack", "--store", str(tmp_path), "--to", str(tmp_path / "box")]) == 0
+    shutil.rmtree(tmp_path / "both")
+    assert main(["unpack", str(tmp_path / "box-1.zip"), "--store", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "both" / "brick-32" / "seed0-27it" / "run.json").read_text())["members"]
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    picture = np.asarray(Image.fromarray(images.to_bytes(images.load("camera", size=40))), np.uint8).copy()
+    picture[np.random.default_rng(0).random(picture.shape) < 0.4] = 0
+    Image.fromarray(picture).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_a_photo_by_two_networks(damaged):
+    x_hat, known = images.load_damaged(damaged)
+    to = photo.restore(damaged, recipe="both", device="cpu", progress=False)
+    mean = dip_blocks.restore_mean(x_hat, known, [SMOOTH, SHARP], device="cpu", progress=False)
+    expected = images.to_bytes(dip_blocks.paste(mean.averaged, x_hat, known)[0].numpy())
+    assert np.array_equal(np.asarray(Image.open(to).convert("L")), expected)
+    assert not list(damaged.parent.glob("*.checkpoint"))
+
+
+@pytest.mark.parametrize("stop", [5, 14, 20])
+def test_a_photo_by_two_networks_goes_on_after_an_interrupt(damaged, stop, monkeypatch):
+    """In the first network, at the second's beginning, and in its midst: the same bytes as without it."""
+    whole = photo.restore(damaged, "whole.png", recipe="both", device="cpu", progress=False).read_bytes()
+    monkeypatch.setattr(photo, "CHECKPOINT_S", 0.0)
+    original, count = dip_blocks.Fit.step, []
+
+    def step(fit):
+        count.append(None)
+        if len(count) == stop:
+            raise KeyboardInterrupt
+        original(fit)
+
+    monkeypatch.setattr(dip_blocks.Fit, "step", step)
+    with pytest.raises(photo.Unfinished, match=f"Stopped after {stop - 1} of 27 iterations.*the same command goes on"):
+        photo.restore(damaged, "cut.png", recipe="both", device="cpu", progress=False)
+    assert photo.restore(damaged, "cut.png", recipe="both", device="cpu", progress=False).read_bytes() == whole
+    assert len(count) == 27 + 1, "nothing was done twice"
+    assert not list(damaged.parent.glob("*.checkpoint"))
