@@ -1,12 +1,13 @@
 """What the ablation's tables say of stored runs: paired, complete, and silent about what is missing."""
 
+import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from dip_book import ablation, figures, images, plan, runs, tables
+from dip_book import ablation, figures, images, optimiser, plan, runs, tables
 
 import dip_blocks
 
@@ -202,3 +203,66 @@ def test_distances_are_differences_to_what_others_reached(tmp_path):
     assert table.rows[0][2] == f"{facts['raw'] - 32.64:+.2f}".replace("-", "−")
     assert table.rows[0][3] == f"{facts['raw'] - 39.16:+.2f}".replace("-", "−") == table.rows[1][3]
     assert tables.distances("quick", tmp_path).rows == [], "no run, no row, and no mean of nothing"
+
+
+# Under Muon -------------------------------------------------------------------------------
+
+
+def under_muon(tmp_path, words, psnrs, **more):
+    for image, psnr in zip(plan.TUNING, psnrs):
+        store(tmp_path, plan.under_muon(words, image), psnr, **more)
+
+
+def test_only_ideas_that_were_tried_on_all_pictures_have_a_row(tmp_path):
+    assert optimiser.ideas(store=tmp_path).rows == []
+    under_muon(tmp_path, "Muon", (28.0, 26.0, 32.0, 23.0))
+    under_muon(tmp_path, "dropout 0.05", (29.0, 25.5, 36.0, 23.5))
+    under_muon(tmp_path, "dropout 0.2", (29.0, 25.5))
+    table = optimiser.ideas(store=tmp_path)
+    assert [line[0] for line in table.rows] == ["**Muon**, PSNR", "dropout 0.05"]
+    assert row(table, "dropout 0.05") == ["+1.00", "−0.50", "+4.00", "+0.50", "+1.25"]
+
+
+def test_pairs_are_means_of_what_was_drawn(tmp_path):
+    """Two that err alike gain nothing; two that err in opposite directions gain all."""
+    for words, sign in (("Muon", 1), ("dropout 0.05", 1), ("dropout 0.1", -1)):
+        for image in plan.TUNING:
+            x = images.load(image, size=128)
+            store(tmp_path, plan.under_muon(words, image), 20.0, np.clip(0.8 * x + 0.1 + sign * 0.1, 0, 1).astype(np.float32))
+    table = optimiser.pairs(store=tmp_path, best=3)
+    values = {line[0]: line[-1] for line in table.rows}
+    assert values["Muon and dropout 0.05"] == pytest.approx(values["Muon"], abs=0.01)
+    assert values["Muon and dropout 0.1"] > values["Muon"] + 3
+
+
+def test_how_soon_muon_is_where_adam_ends(tmp_path):
+    for words, slope in (("Adam in its place", 0.01), ("Muon", 0.04)):
+        spec = plan.under_muon(words, "camera")
+        store(tmp_path, spec, 24.0)
+        made = runs.read(tmp_path / spec.path)
+        history = [dip_blocks.Step(i, 0.1, 0.001, False, 20 + slope * i, 20 + slope * i) for i in range(10, 401, 10)]
+        runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "iterations": 400}, history=history))
+    assert optimiser.sooner(store=tmp_path).rows == [["Camera", "400", 24.0, 100, "0.25"]]
+
+
+def test_core_seconds_against_the_straightforward_loop(tmp_path):
+    assert optimiser.against_straightforward(tmp_path).rows == []
+    loop = {"threads": 2, "network": "paper", "sizes": {"256": {"contestants": {"straightforward": {"median_s": 1.5}}}}}
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "here-paper.json").write_text(json.dumps(loop))
+    history = [dip_blocks.Step(i, 0.1, 0.001, False, 20 + i / 40, 20 + i / 40) for i in range(10, 401, 10)]
+    for recipe, iterations, psnr in (("paper", 1000, 25.0), ("best-nearest", 400, 30.0)):
+        spec = runs.Spec("camera", 256, recipe, iterations=iterations if recipe == "paper" else None)
+        facts = {
+            "format": runs.FORMAT, "image": {"name": "camera", "size": 256}, "seeds": {"mask": 0}, "p": 0.5, "iterations": iterations,
+            "psnr_db": dict.fromkeys(runs.KINDS, psnr), "core_seconds": 100.0,
+        }  # fmt: skip
+        runs.write(tmp_path, spec.path, runs.Run(facts, history, np.zeros((8, 8), np.float32)))
+    assert optimiser.against_straightforward(tmp_path).rows == [["Camera", 25.0, "3,000", 200, "50", "0.017"]]
+
+
+def test_what_an_update_looks_like():
+    spectra = optimiser.singular_values("camera", iterations=2, size=96)
+    assert set(spectra) == {"adam", "muon"} and all(values[0] == 1 and (np.diff(values) <= 1e-6).all() for values in spectra.values())
+    assert spectra["muon"][-1] > 0.4 > spectra["adam"][-1], "all directions alike, or a few"
+    assert len(figures.orthogonal(spectra).axes) == 2
