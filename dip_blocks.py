@@ -847,7 +847,7 @@ class Fit:
         self.done = scalar(0.0)  # iterations, for the schedules
         count = sum(weight.numel() for weight in matrices)
         front, rest = (self._window(slice(None, count)), self._window(slice(count, None))) if count else (None, self.weights)
-        half = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        half = torch.bfloat16 if cuda or self.precision == "bf16" else torch.float32  # PyTorch's Muon: always
         self.muon = Muon(front, [m.shape for m in matrices], self.rate, recipe.weight_decay, half) if count else None
         #: Adam's share of the learning rate: both are cut, and fall, together.
         self.adam_rate, self.adam_share = (self.rate.clone(), recipe.lr_adam / recipe.lr) if count else (self.rate, 1.0)

@@ -258,7 +258,7 @@ def test_core_seconds_against_the_straightforward_loop(tmp_path):
             "psnr_db": dict.fromkeys(runs.KINDS, psnr), "core_seconds": 100.0,
         }  # fmt: skip
         runs.write(tmp_path, spec.path, runs.Run(facts, history, np.zeros((8, 8), np.float32)))
-    assert optimiser.against_straightforward(tmp_path).rows == [["Camera", 25.0, "3,000", 200, "50", "0.017"]]
+    assert optimiser.against_straightforward(tmp_path).rows == [["Camera, 256²", 25.0, "3,000", "`best-nearest`", 200, "50", "0.017"]]
 
 
 def test_what_an_update_looks_like():
