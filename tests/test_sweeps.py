@@ -545,7 +545,7 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
 def test_every_table_is_printed(capsys, name):
     assert main(["table", name, "--format", "csv"]) == 0
     first = {"precision": "fp32", "switches": "the blog's reading", "ideas": "the second reading", "reached": "Astronaut", "one_precision": "no connecting"}
-    first |= {"muon": "Muon", "pairs": "one network", "sooner": "picture", "straightforward": "picture", "final": "image", "members": "image", "at_rest": "image", "distances": "image"}
+    first |= {"muon": "Muon", "pairs": "one network", "sooner": "picture", "longer": "picture", "seconds": "image", "straightforward": "picture", "final": "image", "members": "image", "at_rest": "image", "distances": "image"}
     assert first.get(name, "Montage") in capsys.readouterr().out
 
 
