@@ -24,6 +24,7 @@ from __future__ import annotations
 import ctypes
 import json
 import math
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -165,7 +166,7 @@ class Dropout(nn.Module):
     """Sets a share of all values to 0, others each time, and the rest up by as much; `eval` turns it off.
 
     PyTorch's own draws from the one global generator; this draws from ``generator``, so that the seed of
-    a fit decides it.  On a CPU a random byte a value is enough, and six times as fast.
+    a fit decides it.  On a CPU a random byte a value is enough, and six times as fast; so the share is one of 1/256.
     """
 
     def __init__(self, share: float):
@@ -427,6 +428,8 @@ def check_config(config: dict) -> None:
         value = config.get(key, 0)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
             raise ValueError(f"{key} must be a number, 0 or above and below 1, not {value!r}.")
+    if (share := config.get("dropout", 0)) and not 1 <= round(256 * share) < 256:
+        raise ValueError(f"dropout is rounded to 1/256, so it must be 0 or from 0.002 to 0.998, not {share!r}.")
 
 
 # --------------------------------------------------------------------------------------
@@ -700,7 +703,7 @@ def for_muon(net: UNet) -> list[nn.Parameter]:
     """
     last = {*net.out.parameters()}
     found = [m.weight for m in net.modules() if isinstance(m, nn.Conv2d) and m.weight not in last]
-    return sorted(found, key=lambda weight: weight.shape)
+    return sorted(found, key=lambda weight: (weight.shape[0], weight[0].numel()))  # as matrices
 
 
 def orthogonalised(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
@@ -997,6 +1000,8 @@ class Fit:
 
         Raises ValueError for a state of another recipe or size, of another member of a mean, say; names what differs.
         """
+        if "recipe" not in state:
+            raise ValueError("This state does not say which fit it is of: an earlier version made it. Begin anew.")
         theirs, ours = (json.loads(bytes(signature.tolist())) for signature in (state["recipe"], self._signature()))
         if different := [f"{key} is {ours.get(key)!r} here, {theirs.get(key)!r} there" for key in ours if ours[key] != theirs.get(key)]:
             raise ValueError(f"This state is of another fit, and nothing was loaded: {'; '.join(different)}.")
@@ -1159,10 +1164,11 @@ def restore(
 def restore_mean(x_hat, mask, recipes: Iterable[Recipe], **options) -> Restoration:
     """Fit several networks, one after the other, and average what they draw: raw outputs, and averages.
 
-    Networks of different kinds err in different places, so their mean is nearer to the truth than each
-    (book, "A better optimiser").  The options and errors are those of `restore`; there is no history, and no
+    Where both have come as far, their mean is nearer to the truth than each (book, "A better optimiser").  The options and errors are those of `restore`; there is no history, and no
     ``resume``.  An interrupt ends it: the mean is then of what was drawn until then.
     """
+    if "resume" in options:
+        raise TypeError("A mean takes no state to go on from: resume its networks one by one, with restore.")
     results = []
     for recipe in recipes:
         results.append(restore(x_hat, mask, recipe, **options))
@@ -1215,19 +1221,41 @@ def kept_memory():
     By default it gives every large tensor back to the system and fetches it anew, page by page, which
     at 512×512 takes half of an iteration's time (book, "How fast").  Given back at the end.
     """
-    mmap_max, trim_threshold, top_pad = -4, -1, -2  # of malloc.h
     try:
         libc = ctypes.CDLL(None)
         mallopt, trim = libc.mallopt, libc.malloc_trim
     except (OSError, TypeError, AttributeError):  # another system, another C library
-        yield
-        return
+        mallopt = None
+    mmap_threshold, mmap_max, trim_threshold = -3, -4, -1  # of malloc.h
+    with _KEEPING:
+        _KEEPING.depth += 1
+        if mallopt and _KEEPING.depth == 1:
+            mallopt(mmap_max, 0), mallopt(trim_threshold, 2**31 - 1)
     try:
-        mallopt(mmap_max, 0), mallopt(trim_threshold, 2**31 - 1), mallopt(top_pad, 2**26)
         yield
     finally:
-        mallopt(mmap_max, 2**16), mallopt(trim_threshold, 2**17), mallopt(top_pad, 2**17)
-        trim(0)
+        with _KEEPING:
+            _KEEPING.depth -= 1
+            if mallopt and _KEEPING.depth == 0:
+                # Once set, thresholds no longer adapt themselves: leave them where they would have come to.
+                mallopt(mmap_max, 2**16), mallopt(mmap_threshold, 2**25), mallopt(trim_threshold, 2**26)
+                trim(0)
+
+
+class _Counter:
+    """How many loops in this process keep memory, behind a lock."""
+
+    def __init__(self):
+        self.lock, self.depth = threading.Lock(), 0
+
+    def __enter__(self):
+        self.lock.acquire()
+
+    def __exit__(self, *error):
+        self.lock.release()
+
+
+_KEEPING = _Counter()
 
 
 @contextmanager

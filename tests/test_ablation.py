@@ -151,13 +151,21 @@ def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
     assert dict(zip(table.header[1:], row(table, "Barbara")))["Self2Self, reported"] == 36.32
     for name in images.STANDARD:
         with_best(tmp_path, name, 33.0)
-    last = tables.final(tmp_path, "best").rows[-1]
-    assert last[0] == "**mean**" and 35.14 in last
+        with_best(tmp_path, name, 34.0, seed=1)
+    table = tables.final(tmp_path, "best")
+    last = dict(zip(table.header, table.rows[-1]))
+    assert last["image"] == "**mean**" and last["Self2Self, reported"] == 35.14
+    assert last["`best`"] == pytest.approx(34.5) and last["ours − paper"] == "+1.02", "of several seeds their mean"
 
 
 def test_members_and_what_their_mean_adds(tmp_path):
     with_best(tmp_path, "house", 38.0)
     assert row(tables.members(tmp_path), "House") == [38.0, 38.0, 39.0, "+1.00", "100"]
+    assert row(tables.seconds("best", tmp_path), "House") == ["100"]
+    made = tables.best_run("best", "house", None, tmp_path)
+    spec = runs.Spec("house", None, "best")
+    runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "core_seconds": None}))  # as a GPU's
+    assert row(tables.members(tmp_path), "House")[-1] is None and tables.seconds("best", tmp_path).rows == []
 
 
 def test_at_rest_under_the_ceiling(tmp_path):

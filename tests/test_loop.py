@@ -138,6 +138,8 @@ def test_a_state_of_another_fit_is_refused(picture, recipe):
     other.run(1)
     with pytest.raises(ValueError, match="of another fit, and nothing was loaded: lr is 0.003 here, 0.02 there; optimiser is 'adam' here"):
         fit.load(other.state())
+    with pytest.raises(ValueError, match="an earlier version made it"):
+        fit.load({name: tensor for name, tensor in before.items() if name != "recipe"})
     small = Fit(x_hat[:, :20], mask[:, :20], recipe, device="cpu")
     with pytest.raises(ValueError, match=r"shape is \[1, 20, 32\] here, \[1, 32, 32\] there"):
         restore(x_hat[:, :20], mask[:, :20], recipe, device="cpu", progress=False, resume=before)

@@ -85,6 +85,19 @@ def test_which_weights_muon_takes(picture, muon):
     assert Fit(*degrade(picture), replace(muon, optimiser="adam"), device="cpu").muon is None
 
 
+def test_matrices_of_one_shape_lie_together_whatever_their_kernels(recipe):
+    """72 channels read by 1×1 are as many columns as 8 read by 3×3, with another width between them."""
+    config = {**small_config(depth=1, channels=72, skip=2), "skip_from": "input", "connect": False}
+    recipe = replace(recipe, config=config, z_channels=8, optimiser="muon", lr=0.02)
+    fit = Fit(*degrade(np.full((16, 16), 0.5, np.float32)), recipe, device="cpu")
+    at = 0
+    for count, rows, columns in fit.muon.shapes:
+        for _ in range(count):
+            (weight,) = (w for w in for_muon(fit.net) if w.data_ptr() == fit.weights[at:].data_ptr())
+            assert (weight.shape[0], weight[0].numel()) == (rows, columns)
+            at += weight.numel()
+
+
 def written_out(x_hat, mask, recipe, iterations, seed=0):
     """Muon's loop with PyTorch's optimisers, in fp32: what `restore` must agree with."""
     torch.manual_seed(seed)
@@ -223,6 +236,8 @@ def test_dropout_belongs_to_the_seed_and_not_to_the_final_picture(picture, recip
         ({"weight_decay": -1.0}, "weight_decay must be 0 .none. or above"),
         ({"config": {**small_config(), "dropout": 1.0}}, "dropout must be a number, 0 or above and below 1, not 1.0"),
         ({"config": {**small_config(), "dropout": -0.1}}, "dropout must be a number, 0 or above and below 1, not -0.1"),
+        ({"config": {**small_config(), "dropout": 0.999}}, "dropout is rounded to 1/256, so it must be 0 or from 0.002 to 0.998, not 0.999"),
+        ({"config": {**small_config(), "dropout": 0.001}}, "dropout is rounded to 1/256"),
         ({"config": {**small_config(), "dropout": "some"}}, "dropout must be a number, .* not 'some'"),
     ],
 )
@@ -292,6 +307,8 @@ def test_a_mean_of_networks(picture, recipe, muon):
     assert torch.allclose(mean.image, (alone[0].image + alone[1].image) / 2) and mean.history == []
     with pytest.raises(ValueError, match="a recipe or more"):
         dip_blocks.restore_mean(x_hat, mask, [])
+    with pytest.raises(TypeError, match="one by one"):
+        dip_blocks.restore_mean(x_hat, mask, [recipe], resume={})
 
 
 def test_the_means_are_of_recipes_that_there_are():
@@ -303,7 +320,9 @@ def test_the_means_are_of_recipes_that_there_are():
 def test_memory_is_kept_and_given_back(picture, recipe):
     """The C library's settings are changed while a loop runs on a CPU; another loop, after it, finds all in order."""
     x_hat, mask = degrade(picture)
-    with dip_blocks.kept_memory(), dip_blocks.kept_memory():
+    with dip_blocks.kept_memory():
         inside = restore(x_hat, mask, recipe, device="cpu", progress=False)
+        assert dip_blocks._KEEPING.depth == 1, "the inner loop's end is not the outer one's"
+    assert dip_blocks._KEEPING.depth == 0
     assert torch.equal(inside.image, restore(x_hat, mask, recipe, device="cpu", progress=False).image)
     assert np.isfinite(inside.image.numpy()).all()

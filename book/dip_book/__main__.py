@@ -213,7 +213,8 @@ def _status(asked: argparse.Namespace) -> int:
         print(f"{group}: {there} of {len(specs)}")
         for spec in specs:
             if spec in lacking:
-                print(f"  missing  {spec.path}{sweeps.progress_of(spec, asked.store)}")
+                begun = "".join(sweeps.progress_of(member, asked.store) for member in spec.members)
+                print(f"  missing  {spec.path}{begun}")
             else:
                 print(f"  {runs.read(asked.store / spec.path).psnr:5.2f} dB {spec.path}")
     others = {run.folder.relative_to(asked.store) for run in runs.find(asked.store)}

@@ -1,7 +1,6 @@
 """What runs of several networks draw together: their averaged outputs, averaged.
 
-Networks of one kind err alike; networks of two kinds less so, and their mean is worth more (book, "A better
-optimiser").  Each member is a stored run that stands alone.  The mean is a stored run too, with its
+What they get wrong in different places, a mean takes away (book, "A better optimiser").  Each member is a stored run that stands alone.  The mean is a stored run too, with its
 members' paths, and no history: it was never fitted.
 """
 
@@ -51,7 +50,7 @@ def combine(spec: Spec, members: list[Run]) -> Run:
     tensors = [torch.from_numpy(array)[None] for array in (raw, averaged, truth)]
 
     def total(key: str) -> float | None:
-        values = [run.facts[key] for run in members]
+        values = [run.facts.get(key) for run in members]  # core_seconds: not of a GPU's runs, nor of old ones
         return None if None in values else round(sum(values), 2)
 
     facts = {

@@ -142,7 +142,7 @@ def against_straightforward(store: Path = runs.ROOT) -> Table:
     for (size, recipe), image in itertools.product(TIMED.items(), plan.DEVELOPMENT):
         loop = next((result for result in bench.results(store, network="paper") if str(size) in result["sizes"]), None)
         found = made({"paper": runs.Spec(image, size, "paper", iterations=1000), "ours": runs.Spec(image, size, recipe)}, store)
-        if loop is None or len(found) < 2:
+        if loop is None or len(found) < 2 or not found["ours"].facts.get("core_seconds"):
             continue
         each = loop["sizes"][str(size)]["contestants"]["straightforward"]["median_s"] * loop["threads"]
         goal, ours = found["paper"].facts["psnr_db"]["averaged"], found["ours"]

@@ -283,10 +283,17 @@ def _table(columns: dict[str, dict], whole: bool = True) -> Table:
     rows = [[images.title(name), *(column[name] for column in columns.values())] for name in names]
     means = []
     for column in columns.values():
-        values = [column[name] for name in names]
-        means.append(mean(values) if all(isinstance(value, float) for value in values) else "")
+        values = [_whole(column[name]) for name in names]
+        means.append("" if None in values else mean(values))
     title = "**mean**" if len(names) == len(images.STANDARD) else f"**mean of {len(names)}**"
     return Table(["image", *columns], [*rows, [title, *means]] if rows else [])
+
+
+def _whole(value) -> float | None:
+    """The number of a cell, of several seeds their mean; None for a run that was cut short, and for nothing."""
+    if isinstance(value, str) and "±" in value:
+        return float(value.split(" ±")[0])
+    return value if isinstance(value, float) else None
 
 
 def standard(store: Path = runs.ROOT) -> Table:
@@ -338,7 +345,7 @@ def final(store: Path = runs.ROOT, recipe: str = "best-nearest") -> Table:
 def seconds(recipe: str = "best-nearest", store: Path = runs.ROOT) -> Table:
     """What a recipe costs on the paper's 11 images, mask seed 0: core-seconds, and their sum in hours of one core."""
     found = {name: best_run(recipe, name, None, store) for name in images.STANDARD}
-    found = {name: run.facts["core_seconds"] for name, run in found.items() if run is not None}
+    found = {name: run.facts["core_seconds"] for name, run in found.items() if run is not None and run.facts.get("core_seconds")}
     rows = [[images.title(name), f"{seconds:,.0f}"] for name, seconds in found.items()]
     return Table(["image", f"`{recipe}`, core-seconds"], rows + [[f"**all {len(found)}**", f"{sum(found.values()):,.0f}, or {sum(found.values()) / 3600:.1f} h"]] if rows else [])
 
@@ -350,10 +357,12 @@ def members(store: Path = runs.ROOT) -> Table:
         found = {recipe: best_run(recipe, name, None, store) for recipe in (*dip_blocks.MEANS["best"], "best")}
         if None not in found.values():
             values = [run.facts["psnr_db"]["averaged_pasted"] for run in found.values()]
-            rows.append([images.title(name), *values, signed([values[-1] - max(values[:-1])]), found["best"].facts["core_seconds"]])
+            rows.append([images.title(name), *values, signed([values[-1] - max(values[:-1])]), found["best"].facts.get("core_seconds")])
     if rows:
         means = [mean([row[i] for row in rows]) for i in range(1, len(found) + 1)]
-        rows = [[*row[:-1], f"{row[-1]:,.0f}"] for row in rows] + [["**mean, sum**", *means, "", f"{sum(row[-1] for row in rows):,.0f}"]]
+        seconds = [row[-1] for row in rows]
+        total = "" if None in seconds else f"{sum(seconds):,.0f}"
+        rows = [[*row[:-1], None if row[-1] is None else f"{row[-1]:,.0f}"] for row in rows] + [["**mean, sum**", *means, "", total]]
     return Table(["image", *(f"`{recipe}`" for recipe in found), "mean − better member", "core-seconds"], rows)
 
 
@@ -403,9 +412,8 @@ def differences(store: Path = runs.ROOT) -> Table:
 
 
 def _minus(a, b) -> float | None:
-    if isinstance(a, str) and "±" in a:
-        a = float(a.split(" ±")[0])
-    return a - b if isinstance(a, float) and isinstance(b, float) else None
+    a, b = _whole(a), _whole(b)
+    return None if a is None or b is None else a - b
 
 
 def _three(value):
