@@ -160,8 +160,8 @@ def test_the_books_runs_are_what_they_say():
         if images.available(facts["image"]["name"]):
             measured = dip_blocks.psnr(dip_blocks.as_image(run.restored), dip_blocks.as_image(run.truth()))
             rounded = -10 * math.log10(10 ** (-run.psnr / 10) + 1 / (12 * 255**2))  # 8 bits cost a little
-            # The mean of two pictures of 8 bits lies between two values every other time, and is rounded to one side.
-            assert measured == pytest.approx(rounded, abs=0.03 if "members" in facts else 0.01), run.folder
+            # A mean of two pictures of 8 bits lies between two values every other time, and all of these are rounded to one side.
+            assert measured == pytest.approx(rounded, abs=0.06 if "members" in facts else 0.01), run.folder
 
 
 def test_stored_baselines_are_what_the_methods_give():
