@@ -1,7 +1,8 @@
 """What runs of several networks draw together: their averaged outputs, averaged.
 
-What they get wrong in different places, a mean takes away (book, "A better optimiser").  Each member is a stored run that stands alone.  The mean is a stored run too, with its
-members' paths, and no history: it was never fitted.
+What they get wrong in different places, a mean takes away (book, "A better optimiser").  Each member is a
+stored run that stands alone.  The mean is a stored run too, with its members' paths, and no history: it
+was never fitted.
 """
 
 from __future__ import annotations

@@ -67,9 +67,12 @@ UNDER_MUON = {
 #:    output with known pixels pasted, after the last iteration; and the picture's average gain over four pictures.
 #: 2. Where ideas that would exclude each other differ by less than 0.3 dB on average: seeds 1 and 2.
 #: 3. What helps there is tried at 256×256, where the table's small pictures are, 300 iterations.
-#: 4. Means of two members: all pairs; the best pair by its mean over the pictures, among those whose cost fits the evening.
+#: 4. Means of two members: all pairs of what was run at 256×256; the best pair by its mean over the pictures,
+#:    among those whose cost fits the evening.
 #:
-#: The paper's 11 pictures have no part in it.
+#: The paper's 11 pictures have no part in it.  Where the choice departed from this, the chapter says so.  The ideas
+#: with weight decay and a falling rate together, "dropout 0.05, bilinear" and two combinations of the narrow full
+#: resolution were added while the first rows ran.
 MUON_IDEAS = {
     "Muon": {},
     "Adam in its place": {"optimiser": "adam", "lr": 0.003},
