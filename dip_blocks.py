@@ -437,8 +437,8 @@ def check_config(config: dict) -> None:
 # --------------------------------------------------------------------------------------
 
 
-#: What z may be made of, and a multiple of how many channels each needs.
-Z_KINDS = {"uniform": 1, "meshgrid": 2, "fourier": 4}
+#: What z may be made of, and a multiple of how many channels each needs; 0: as many as the picture and its mask have.
+Z_KINDS = {"uniform": 1, "meshgrid": 2, "fourier": 4, "known": 0}
 OPTIMISERS = ("adam", "muon")
 
 
@@ -454,6 +454,7 @@ class Recipe:
     z_channels: int = 32  # z ∈ R^(32×H×W) …
     z_scale: float = 0.1  # … ~ U(0, 0.1)
     sigma_p: float = 1 / 30  # z is perturbed by N(0, sigma_p²) in every iteration
+    hide: float = 0.0  # with z_kind "known": share of the known pixels that an iteration hides in z and asks for
     sigma_end: float = 1.0  # share of sigma_p in the last iteration, reached along half a cosine; 1: constant
     iterations: int = 11_000
     optimiser: str = "adam"  # or "muon"
@@ -477,10 +478,11 @@ class Recipe:
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser must be one of {', '.join(OPTIMISERS)}, not {self.optimiser!r}.")
         for name, ok, need in (
-            ("z_channels", self.z_channels >= 1 and self.z_channels % least == 0, f"a multiple of {least}, and at least {least}"),
+            ("z_channels", *self._channels_of(least)),
             ("z_scale", self.z_scale > 0, "above 0"),
             ("sigma_p", self.sigma_p >= 0, "0 or above"),
             ("sigma_end", self.sigma_end >= 0, "0 or above"),
+            ("hide", *self._hidden()),
             ("iterations", self.iterations >= 0, "0 or more"),
             ("lr", 0 < self.lr < math.inf, "above 0"),
             ("lr_adam", 0 < self.lr_adam < math.inf, "above 0"),
@@ -493,6 +495,16 @@ class Recipe:
         ):
             if not ok:
                 raise ValueError(f"{name} must be {need}, not {getattr(self, name)}.")
+
+    def _channels_of(self, least: int) -> tuple[bool, str]:
+        if least == 0:
+            return self.z_channels == 0, f"0 where z is known pixels (z_kind {self.z_kind!r}): it has the picture's channels, and the mask"
+        return self.z_channels >= 1 and self.z_channels % least == 0, f"a multiple of {least}, and at least {least}"
+
+    def _hidden(self) -> tuple[bool, str]:
+        if self.z_kind == "known":
+            return 0 < self.hide < 1, "above 0 and below 1 where z is known pixels: a network that sees all it is asked for copies it"
+        return self.hide == 0, f"0 where z is no pixels (z_kind {self.z_kind!r}): there is nothing to hide"
 
     def as_dict(self) -> dict:
         """Every value, as plain Python, ready for JSON."""
@@ -539,27 +551,39 @@ QUICK = replace(
     optimiser="muon", lr=0.02, lr_end=0.1, weight_decay=1.0,
 )  # fmt: skip
 
+#: A network that sees what is known, some of it hidden in every iteration, and is asked for that: not the paper's
+#: random z, but a single picture and the same kind of network still (book, "A better optimiser").
+BEST_HIDDEN = replace(
+    QUICK,
+    config={key: value[:4] if isinstance(value, list) else value for key, value in QUICK.config.items()} | {"channels_skip": [16] * 4},
+    z_kind="known", z_channels=0, sigma_p=0.0, hide=0.3, iterations=400, lr=0.04,
+)  # fmt: skip
+
 #: The members of `best`: two networks that err in different places.
 BEST_NEAREST = replace(QUICK, iterations=400)
 BEST_BILINEAR = replace(BEST_NEAREST, config={**QUICK.config, "upsampling_method": "bilinear", "dropout": 0.1})
 
 RECIPES = {
     "blog": BLOG, "blog-low-lr": BLOG_LOW_LR, "paper": PAPER, "best-adam": BEST_ADAM, "quick-adam": QUICK_ADAM,
-    "quick": QUICK, "best-nearest": BEST_NEAREST, "best-bilinear": BEST_BILINEAR,
+    "quick": QUICK, "best-nearest": BEST_NEAREST, "best-bilinear": BEST_BILINEAR, "best-hidden": BEST_HIDDEN,
 }  # fmt: skip
 
 #: Means of several networks, by their recipes' names: each is fitted alone, see `restore_mean`.
 MEANS = {"best": ("best-nearest", "best-bilinear")}
 
 
-def draw_z(recipe: Recipe, height: int, width: int) -> torch.Tensor:
-    """The network's fixed input z, (1, z_channels, H, W), values between 0 and z_scale.
+def draw_z(recipe: Recipe, x_hat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The network's fixed input z for a picture (C, H, W) and its mask: (1, z_channels, H, W), values between 0 and z_scale.
 
     "uniform" noise is the paper's for reconstruction; drawn by PyTorch's global generator.  "meshgrid",
     the paper's for large holes, holds each pixel's two coordinates, repeated to as many channels.
     "fourier" holds sines and cosines of the coordinates, from one wave a picture up to one in four pixels
-    (Tancik et al., "Fourier Features", NeurIPS 2020).
+    (Tancik et al., "Fourier Features", NeurIPS 2020).  "known" holds what is known itself, (1, C + 1, H, W): the
+    pixels less one half, 0 where they are missing, and the mask; see `Recipe.hide`.
     """
+    height, width = x_hat.shape[-2:]
+    if recipe.z_kind == "known":
+        return torch.cat([(x_hat - 0.5) * mask, mask])[None]
     if recipe.z_kind == "uniform":
         return recipe.z_scale * torch.rand(1, recipe.z_channels, height, width)
     grid = torch.stack(torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij"))
@@ -667,7 +691,7 @@ def masked_loss(output: torch.Tensor, x_hat: torch.Tensor, mask: torch.Tensor) -
     The division makes it a mean squared error over what is known: one learning rate then serves
     all image sizes and masks.  Shapes (…, C, H, W) and (…, 1, H, W); returns a scalar.
     """
-    known_values = mask.sum() * output.shape[-3]
+    known_values = mask.sum().clamp(min=1) * output.shape[-3]
     return (((output - x_hat) * mask) ** 2).sum() / known_values
 
 
@@ -824,8 +848,8 @@ class Fit:
         # Weights and z are drawn on the CPU, so that every device starts from the same ones.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = UNet(recipe.z_channels, channels, recipe.config)
-            z = draw_z(recipe, height, width)
+            net = UNet(recipe.z_channels or channels + 1, channels, recipe.config)
+            z = draw_z(recipe, x_hat, mask)
         # Tensor cores, and bf16 on a CPU, want the channels innermost; fp32 on a CPU does not.
         layout = torch.contiguous_format if self.precision == "fp32" else torch.channels_last
         self.z = z.to(self.device).contiguous(memory_format=layout)
@@ -889,6 +913,20 @@ class Fit:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             return self.net(z)[0]
 
+    def perturbed(self) -> torch.Tensor:
+        """z and fresh noise."""
+        perturbation = torch.randn(self.z.shape, generator=self.noise, device=self.device)
+        return self.z + self.recipe.sigma_p * self.scheduled(self.recipe.sigma_end) * perturbation
+
+    def hidden(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """z with some of the known pixels hidden, others in every iteration; and where they are, (1, H, W).
+
+        A network that is asked for what it does not see has to work it out from what is around it (Quan et al.,
+        "Self2Self", CVPR 2020: the same input and loss, with another network and Adam).
+        """
+        shown = (torch.rand(self.mask.shape, generator=self.noise, device=self.device) >= self.recipe.hide).float()
+        return self.z * shown, self.mask * (1 - shown)
+
     def scheduled(self, end: float) -> torch.Tensor | float:
         """From 1 in the first iteration to ``end`` in the last, along half a cosine."""
         if end == 1:
@@ -899,9 +937,9 @@ class Fit:
     def step(self) -> None:
         """One iteration of the blog's "Learning process"."""
         recipe = self.recipe
-        perturbation = torch.randn(self.z.shape, generator=self.noise, device=self.device)
-        output = self.draw(self.z + recipe.sigma_p * self.scheduled(recipe.sigma_end) * perturbation)
-        loss = masked_loss(output, self.x_hat, self.mask)
+        z, wanted = self.hidden() if recipe.hide else (self.perturbed(), self.mask)
+        output = self.draw(z)
+        loss = masked_loss(output, self.x_hat, wanted)
         if recipe.tv:
             loss = loss + recipe.tv * total_variation(output)
         self.weights.grad.zero_()
@@ -925,6 +963,8 @@ class Fit:
             self.rate.copy_(torch.where(jumped, self.rate * recipe.lr_decay, self.rate))
 
             share = torch.where(self.good_loss.isinf(), 1.0, 1 - recipe.averaging)  # the first one counts in full
+            if recipe.hide:  # what was shown was not asked for: there the average waits for its turn
+                share = torch.where(self.good_loss.isinf(), share, (share * (1 - self.mask + wanted / recipe.hide)).clamp(max=1))
             self.averaged.copy_(torch.where(jumped, self.averaged, torch.lerp(self.averaged, output, share)))
             self.output.copy_(output)
             self.good_loss.copy_(torch.where(jumped, self.good_loss, loss))
@@ -968,13 +1008,20 @@ class Fit:
 
     @torch.no_grad()
     def image(self) -> torch.Tensor:
-        """f_θ(z) for the unperturbed z, (C, H, W) on the CPU; of the last good state if the last step failed."""
+        """f_θ(z) for the unperturbed z, (C, H, W) on the CPU; of the last good state if the last step failed.
+
+        Where known pixels are hidden in every iteration, here all are shown; what it draws there it was never asked for.
+        """
         self.net.eval()  # dropout off; batch norm knows no difference
         output = self.draw(self.z)
-        loss, limit = float(masked_loss(output, self.x_hat, self.mask)), self.recipe.jump * float(self.good_loss)
+        loss = float(masked_loss(output, self.x_hat, self.mask))
+        limit = math.inf if self.recipe.hide else self.recipe.jump * float(self.good_loss)
         if self.iteration and (not math.isfinite(loss) or loss > limit):
+            last = [tensor.clone() for tensor in self.live]
             self.bring_back()
             output = self.draw(self.z)
+            for live, tensor in zip(self.live, last):  # looking changes nothing
+                live.copy_(tensor)
         self.net.train()
         return output.cpu()
 

@@ -235,9 +235,9 @@ def test_total_variation_smoothes(picture, recipe):
 @pytest.mark.parametrize(("kind", "channels"), [("uniform", 5), ("meshgrid", 2), ("meshgrid", 6), ("fourier", 8)])
 def test_what_z_is_made_of(recipe, kind, channels):
     recipe = replace(recipe, z_kind=kind, z_channels=channels, z_scale=0.1)
-    z = dip_blocks.draw_z(recipe, 32, 48)
+    z = dip_blocks.draw_z(recipe, *torch.zeros(2, 1, 32, 48))
     assert z.shape == (1, channels, 32, 48) and 0 <= z.min() < 0.02 and 0.08 < z.max() <= 0.1 + 1e-7
-    again = dip_blocks.draw_z(recipe, 32, 48)
+    again = dip_blocks.draw_z(recipe, *torch.zeros(2, 1, 32, 48))
     assert torch.equal(z, again) == (kind != "uniform")
     if kind == "meshgrid":
         assert torch.equal(z[0, 0, :, 0], z[0, 0, :, 5]) and torch.equal(z[0, 1, 0], z[0, 1, 5])
@@ -250,7 +250,7 @@ def test_what_z_is_made_of(recipe, kind, channels):
 def test_z_has_its_own_needs(recipe):
     with pytest.raises(ValueError, match="multiple of 4"):
         replace(recipe, z_kind="fourier", z_channels=6)
-    with pytest.raises(ValueError, match="z_kind must be one of uniform, meshgrid, fourier, not 'sine'"):
+    with pytest.raises(ValueError, match="z_kind must be one of uniform, meshgrid, fourier, known, not 'sine'"):
         replace(recipe, z_kind="sine")
 
 

@@ -163,6 +163,7 @@ MUON = (("optimiser", "muon"), ("lr", 0.02))
 WANTED: dict[str, list[Spec]] = {
     # a better optimiser: one network on the 11, and the mean of two; the seeds confirm
     "best-nearest": [Spec(name, None, "best-nearest") for name in (*SMALL, *LARGE)],
+    "best-hidden": [Spec(name, None, "best-hidden", seed=seed) for seed, name in product(SEEDS, (*SMALL, *LARGE))],
     "best": [Spec(name, None, "best") for name in (*SMALL, *LARGE)],
     # what the architecture costs, and what the training: the blog's network until its loss is flat
     "blog-muon": [Spec(name, None, "blog", MUON, 800) for name in (*SMALL, *LARGE)],

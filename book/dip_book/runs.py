@@ -73,6 +73,7 @@ class Spec:
         recipe = dip_blocks.RECIPES[self.recipe]
         values = {f.name for f in fields(dip_blocks.Recipe)} - {"config", "iterations"}
         config = {key: list(entry) if isinstance(entry, (list, tuple)) else entry for key, entry in recipe.config.items()}
+        changed = {}
         for key, value in self.changes:
             if key == "depth":
                 config |= {name: (config[name] * int(value))[: int(value)] for name in dip_blocks.CONFIG_LISTS}
@@ -83,12 +84,13 @@ class Spec:
                 config[key] = value
             elif key in values:
                 whole = isinstance(getattr(recipe, key), int) and isinstance(value, float) and value == int(value)
-                recipe = replace(recipe, **{key: int(value) if whole else value})
+                changed[key] = int(value) if whole else value
             else:
                 known = sorted({*values, *dip_blocks.CONFIG_LISTS, *dip_blocks.CHOICES, "depth", "width"})
                 raise RunError(f"A recipe has no value '{key}' to change; there are {', '.join(known)}.")
-        recipe = replace(recipe, config=config)
-        return recipe if self.iterations is None else replace(recipe, iterations=self.iterations)
+        if self.iterations is not None:
+            changed["iterations"] = self.iterations
+        return replace(recipe, config=config, **changed)  # at once: some values go only together
 
     @property
     def members(self) -> list[Spec]:
