@@ -559,7 +559,7 @@ BEST_HIDDEN = replace(
     z_kind="known", z_channels=0, sigma_p=0.0, hide=0.3, iterations=400, lr=0.04,
 )  # fmt: skip
 
-#: The members of `best`: two networks that err in different places.
+#: Random z, as in the paper; and the same with the other upsampling.
 BEST_NEAREST = replace(QUICK, iterations=400)
 BEST_BILINEAR = replace(BEST_NEAREST, config={**QUICK.config, "upsampling_method": "bilinear", "dropout": 0.1})
 
@@ -569,7 +569,7 @@ RECIPES = {
 }  # fmt: skip
 
 #: Means of several networks, by their recipes' names: each is fitted alone, see `restore_mean`.
-MEANS = {"best": ("best-nearest", "best-bilinear")}
+MEANS = {"best": ("best-hidden", "best-nearest"), "two-upsamplings": ("best-nearest", "best-bilinear")}
 
 
 def draw_z(recipe: Recipe, x_hat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

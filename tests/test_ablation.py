@@ -12,13 +12,13 @@ from dip_book import ablation, figures, images, optimiser, plan, runs, tables
 import dip_blocks
 
 
-def store(folder, spec: runs.Spec, psnr: float, averaged=None):
+def store(folder, spec: runs.Spec, psnr: float, averaged=None, **more):
     """A stored run with a given PSNR, as far as these tables look at it."""
     x = images.load(spec.image, size=spec.size)
     facts = {
         "format": runs.FORMAT, "image": {"name": spec.image, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
         "p": spec.p, "seeds": {"mask": spec.mask, "weights, z and noise": spec.seed}, "iterations": 500, "recipe_iterations": 11_000, "restorations": 3,
-        "psnr_db": dict.fromkeys(runs.KINDS, psnr), "ssim": dict.fromkeys(runs.KINDS, 0.9),
+        "psnr_db": dict.fromkeys(runs.KINDS, psnr), "ssim": dict.fromkeys(runs.KINDS, 0.9), **more,
     }  # fmt: skip
     runs.write(folder, spec.path, runs.Run(facts, [], np.zeros_like(x), averaged))
 
@@ -147,7 +147,7 @@ def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
     table = tables.final(tmp_path, "best")
     assert [line[0] for line in table.rows] == ["Barbara", "House", "**mean of 2**"]
     house = dict(zip(table.header[1:], row(table, "House")))
-    assert house["`best`"] == "39.50 ± 0.71" and house["ours − paper"] == "+0.34" and house["ours − biharmonic"] == "+4.00"
+    assert house["`best`"] == 39.0 and house["ours − paper"] == "−0.16" and house["ours − biharmonic"] == "+3.50", "no seed that others lack"
     assert dict(zip(table.header[1:], row(table, "Barbara")))["Self2Self, reported"] == 36.32
     for name in images.STANDARD:
         with_best(tmp_path, name, 33.0)
@@ -222,13 +222,13 @@ def under_muon(tmp_path, words, psnrs, **more):
 
 
 def test_only_ideas_that_were_tried_on_all_pictures_have_a_row(tmp_path):
-    assert optimiser.ideas(store=tmp_path).rows == []
+    assert optimiser.ideas(optimiser.under_muon(store=tmp_path)).rows == []
     under_muon(tmp_path, "Muon", (28.0, 26.0, 32.0, 23.0))
     under_muon(tmp_path, "dropout 0.05", (29.0, 25.5, 36.0, 23.5))
     under_muon(tmp_path, "dropout 0.2", (29.0, 25.5))
-    table = optimiser.ideas(store=tmp_path)
+    table = optimiser.ideas(optimiser.under_muon(store=tmp_path))
     assert [line[0] for line in table.rows] == ["**Muon**, PSNR", "dropout 0.05"]
-    assert row(table, "dropout 0.05") == ["+1.00", "−0.50", "+4.00", "+0.50", "+1.25"]
+    assert row(table, "dropout 0.05") == ["+1.00", "−0.50", "+4.00", "+0.50", "+1.25", ""]
 
 
 def test_pairs_are_means_of_what_was_drawn(tmp_path):
@@ -237,10 +237,32 @@ def test_pairs_are_means_of_what_was_drawn(tmp_path):
         for image in plan.TUNING:
             x = images.load(image, size=128)
             store(tmp_path, plan.under_muon(words, image), 20.0, np.clip(0.8 * x + 0.1 + sign * 0.1, 0, 1).astype(np.float32))
-    table = optimiser.pairs(store=tmp_path, best=3)
+    table = optimiser.pairs(optimiser.under_muon(store=tmp_path), best=3)
     values = {line[0]: line[-1] for line in table.rows}
     assert values["Muon and dropout 0.05"] == pytest.approx(values["Muon"], abs=0.01)
     assert values["Muon and dropout 0.1"] > values["Muon"] + 3
+
+
+def test_hiding_is_shown_against_random_z(tmp_path):
+    for psnr, specs in {
+        30.0: {image: runs.Spec(image, 256, "best-nearest") for image in plan.TUNING},
+        31.0: {image: plan.with_hidden("as chosen", image) for image in plan.TUNING},
+        29.0: {image: plan.with_hidden("depth 5", image) for image in plan.DEVELOPMENT},
+    }.items():
+        for spec in specs.values():
+            store(tmp_path, spec, psnr, core_seconds=7.0)
+    table = optimiser.ideas(optimiser.with_hidden(tmp_path))
+    assert [line[0] for line in table.rows] == [f"**{optimiser.RANDOM}**, PSNR", "as chosen"]
+    assert row(table, "as chosen") == [*["+1.00"] * 5, "7"]
+
+
+def test_free_pictures_as_large_as_the_tables_large_ones(tmp_path):
+    assert optimiser.large(tmp_path).rows == []
+    x = images.load("camera", size=512)
+    for recipe, sign in (("best-nearest", 1), ("best-hidden", -1)):
+        store(tmp_path, runs.Spec("camera", 512, recipe), 20.0, np.clip(0.8 * x + 0.1 + sign * 0.1, 0, 1).astype(np.float32), core_seconds=9.0)
+    ((name, *values, one, two),) = optimiser.large(tmp_path).rows
+    assert name == "Camera" and values[2] > 23 and (one, two) == ("9", "9"), "errors in opposite directions, and their mean"
 
 
 def test_how_soon_muon_is_where_adam_ends(tmp_path):

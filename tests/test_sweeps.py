@@ -375,7 +375,7 @@ def test_the_plan_names_runs_that_can_be_made():
             for member in spec.members:
                 member.resolved()
             assert spec.image in {**images.EMBEDDED, **images.STANDARD}
-    assert all({spec.image for spec in plan.WANTED[group]} == set(images.STANDARD) for group in ("table", "best-nearest", "best", "blog-muon", "paper-muon"))
+    assert all({spec.image for spec in plan.WANTED[group]} == set(images.STANDARD) for group in ("table", "best", "best-seeds", "blog-muon", "paper-muon"))
     assert {spec.image for spec in plan.WANTED["table"] if spec.resolved().iterations == 11_000} == set(plan.SMALL)
 
 
@@ -582,7 +582,7 @@ def test_help_teaches():
     said = parser().format_help()
     for command in ("run", "status", "show", "table", "pack", "unpack", "bench"):
         assert re.search(rf"^\s+{command}\b", said, re.MULTILINE)
-    assert "python -m dip_book run --missing best-nearest" in said
+    assert "python -m dip_book run --missing best" in said
 
 
 

@@ -23,7 +23,7 @@ A first session, from a clone of the repository:
   python -m dip_book run camera --size 128 --iterations 300    make a run; about two minutes on two cores
   python -m dip_book show blog/camera-128/seed0-300it          look at it
   python -m dip_book status                                    what the book wants, and what of it is missing
-  python -m dip_book run --missing best-nearest                make that; interrupt it, start it again: it goes on
+  python -m dip_book run --missing best                        make that; interrupt it, start it again: it goes on
   python -m dip_book pack --to runs                            archives to carry elsewhere
   python -m dip_book unpack runs-1.zip                         bring them into another clone
 

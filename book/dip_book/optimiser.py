@@ -28,28 +28,54 @@ def tried(words: str, size: int = 128, store: Path = runs.ROOT) -> dict[str, run
     return made({image: plan.under_muon(words, image, size) for image in plan.TUNING}, store)
 
 
-def ideas(size: int = 128, store: Path = runs.ROOT) -> Table:
-    """Each idea under Muon against its beginning, as a difference in dB; only those that were tried on all pictures of `plan.TUNING`."""
-    base, rows = tried("Muon", size, store), []
-    if len(base) < len(plan.TUNING):
+Tried = dict[str, dict[str, runs.Run]]
+
+
+def under_muon(size: int = 128, store: Path = runs.ROOT) -> Tried:
+    """Idea → picture → run: those of `plan.MUON_IDEAS` that were tried on all pictures of `plan.TUNING`."""
+    return _on_all({words: tried(words, size, store) for words in plan.MUON_IDEAS})
+
+
+def with_hidden(store: Path = runs.ROOT) -> Tried:
+    """Idea → picture → run: the network with random z, and those of `plan.HIDDEN_IDEAS` that were tried on all pictures, 256×256."""
+    found = {RANDOM: made({image: runs.Spec(image, 256, "best-nearest") for image in plan.TUNING}, store)}
+    found |= {words: made({image: plan.with_hidden(words, image) for image in plan.TUNING}, store) for words in plan.HIDDEN_IDEAS}
+    return _on_all(found)
+
+
+RANDOM = "random z, nothing hidden"
+
+
+def _on_all(found: Tried) -> Tried:
+    return {words: drawn for words, drawn in found.items() if set(drawn) == set(plan.TUNING)}
+
+
+def ideas(found: Tried | None = None) -> Table:
+    """Each idea against the first one, as a difference in dB; the ideas of `under_muon` if None are given."""
+    found = under_muon() if found is None else found
+    if not found:
         return Table(["idea"], [])
+    (first, base), *others = found.items()
     level = {image: run.facts["psnr_db"][KIND] for image, run in base.items()}
-    rows.append(["**Muon**, PSNR", *level.values(), mean(level.values())])
-    for words in plan.MUON_IDEAS:
-        found = tried(words, size, store)
-        if words != "Muon" and len(found) == len(plan.TUNING):
-            apart = [found[image].facts["psnr_db"][KIND] - level[image] for image in level]
-            rows.append([words, *(signed([difference]) for difference in apart), signed([mean(apart)])])
-    return Table(["idea", *(images.title(image) for image in level), "mean"], rows)
+    rows = [[f"**{first}**, PSNR", *level.values(), mean(level.values()), seconds(base)]]
+    for words, drawn in others:
+        apart = [drawn[image].facts["psnr_db"][KIND] - level[image] for image in level]
+        rows.append([words, *(signed([difference]) for difference in apart), signed([mean(apart)]), seconds(drawn)])
+    return Table(["idea", *(images.title(image) for image in level), "mean", "core-seconds"], rows)
 
 
-def pairs(size: int = 128, best: int = 8, store: Path = runs.ROOT) -> Table:
-    """Means of two networks: of all pairs of ideas that were tried on all pictures, those with the highest mean PSNR in dB.
+def seconds(drawn: dict[str, runs.Run]) -> str:
+    """Core-seconds of a run, their mean over the pictures; empty where a run does not say."""
+    values = [run.facts.get("core_seconds") for run in drawn.values()]  # not of a GPU's runs, nor of old ones
+    return "" if None in values else f"{mean(values):,.0f}"
+
+
+def pairs(found: Tried | None = None, best: int = 8) -> Table:
+    """Means of two networks: of all pairs of ideas, those with the highest mean PSNR in dB; the ideas of `under_muon` if None are given.
 
     Computed from stored pictures of 8 bits.
     """
-    found = {words: tried(words, size, store) for words in plan.MUON_IDEAS}
-    found = {words: drawn for words, drawn in found.items() if len(drawn) == len(plan.TUNING)}
+    found = under_muon() if found is None else found
     seen = {image: (*run.degraded(), run.truth()) for image, run in next(iter(found.values()), {}).items()}
     rows = []
     for names in [*((name,) for name in found), *itertools.combinations(found, 2)]:
@@ -160,5 +186,30 @@ def agreement(members: list[runs.Run]) -> np.ndarray:
     return means.mean_of(members)[1]
 
 
+def hidden(store: Path = runs.ROOT) -> Table:
+    """Networks that are shown a part of the known pixels, against the one with random z, in dB: 256×256."""
+    return ideas(with_hidden(store))
+
+
+def hidden_pairs(store: Path = runs.ROOT) -> Table:
+    """Means of two of these networks, the best ones, in dB."""
+    return pairs(with_hidden(store))
+
+
+def large(store: Path = runs.ROOT) -> Table:
+    """Random z against known pixels, some of them hidden, on free pictures as large as the table's large ones: PSNR in dB, core-seconds."""
+    rows = []
+    for image in plan.FREE_LARGE:
+        found = made({recipe: runs.Spec(image, 512, recipe) for recipe in ("best-nearest", "best-hidden")}, store)
+        if len(found) == 2:
+            both = list(found.values())
+            values = [run.facts["psnr_db"][KIND] for run in both]
+            rows.append([images.title(image), *values, pasted(agreement(both), both[0]), *(seconds({image: run}) for run in both)])
+    return Table(["picture, 512²", "random z", "some hidden", "their mean", "core-seconds: random z", "some hidden"], rows)
+
+
 #: What the command line prints.
-TABLES = {"muon": ideas, "pairs": pairs, "longer": longer, "sooner": sooner, "straightforward": against_straightforward}
+TABLES = {
+    "muon": ideas, "pairs": pairs, "longer": longer, "sooner": sooner, "straightforward": against_straightforward,
+    "hidden": hidden, "hidden_pairs": hidden_pairs, "large": large,
+}  # fmt: skip
