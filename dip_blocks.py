@@ -99,17 +99,18 @@ def norm_act(channels: int, choices: dict = BLOGS_CHOICES) -> tuple[nn.Module, n
 class Lanczos(nn.Module):
     """Halves height and width with a Lanczos-2 low-pass filter.  (N, C, H, W) → (N, C, H/2, W/2)."""
 
-    def __init__(self):
-        super().__init__()
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        channels, taps = x.shape[1], self.taps(x.device).to(x.dtype)
+        x = F.pad(x, (3, 3, 3, 3), mode="replicate")
+        x = F.conv2d(x, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), stride=(2, 1), groups=channels)
+        return F.conv2d(x, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), stride=(1, 2), groups=channels)
+
+    @staticmethod
+    @cache
+    def taps(device: torch.device) -> torch.Tensor:
         t = torch.arange(-3.5, 4) / 2  # eight pixels around the new one, in new pixels
         taps = torch.sinc(t) * torch.sinc(t / 2)
-        self.register_buffer("taps", taps / taps.sum(), persistent=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        channels = x.shape[1]
-        x = F.pad(x, (3, 3, 3, 3), mode="replicate")
-        x = F.conv2d(x, self.taps.to(x.dtype).view(1, 1, -1, 1).expand(channels, 1, -1, 1), stride=(2, 1), groups=channels)
-        return F.conv2d(x, self.taps.to(x.dtype).view(1, 1, 1, -1).expand(channels, 1, 1, -1), stride=(1, 2), groups=channels)
+        return (taps / taps.sum()).to(device)
 
 
 class Upsample(nn.Upsample):
@@ -572,10 +573,29 @@ RECIPES = {
 MEANS = {"best": ("best-hidden", "best-nearest"), "two-upsamplings": ("best-nearest", "best-bilinear")}
 
 
-def draw_z(recipe: Recipe, x_hat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def draw_weights(net: UNet, generator: torch.Generator | None = None) -> UNet:
+    """Give a network weights as PyTorch draws them (Kaiming, uniform), but from a generator of one's own, in place.
+
+    The numbers are those of a network built after `torch.manual_seed` with the generator's seed.  A network that
+    was built on the "meta" device, without memory, comes to lie on the CPU.
+    """
+    if any(weight.is_meta for weight in net.parameters()):
+        net.to_empty(device="cpu")
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                module.weight.uniform_(-bound, bound, generator=generator)
+                module.bias.uniform_(-bound, bound, generator=generator)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()  # ones and zeros
+    return net
+
+
+def draw_z(recipe: Recipe, x_hat: torch.Tensor, mask: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
     """The network's fixed input z for a picture (C, H, W) and its mask: (1, z_channels, H, W), values between 0 and z_scale.
 
-    "uniform" noise is the paper's for reconstruction; drawn by PyTorch's global generator.  "meshgrid",
+    "uniform" noise is the paper's for reconstruction; drawn by ``generator``, PyTorch's global one if None.  "meshgrid",
     the paper's for large holes, holds each pixel's two coordinates, repeated to as many channels.
     "fourier" holds sines and cosines of the coordinates, from one wave a picture up to one in four pixels
     (Tancik et al., "Fourier Features", NeurIPS 2020).  "known" holds what is known itself, (1, C + 1, H, W): the
@@ -585,7 +605,7 @@ def draw_z(recipe: Recipe, x_hat: torch.Tensor, mask: torch.Tensor) -> torch.Ten
     if recipe.z_kind == "known":
         return torch.cat([(x_hat - 0.5) * mask, mask])[None]
     if recipe.z_kind == "uniform":
-        return recipe.z_scale * torch.rand(1, recipe.z_channels, height, width)
+        return recipe.z_scale * torch.rand(1, recipe.z_channels, height, width, generator=generator)
     grid = torch.stack(torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij"))
     if recipe.z_kind == "meshgrid":
         return recipe.z_scale * grid.repeat(recipe.z_channels // 2, 1, 1)[None]
@@ -845,11 +865,13 @@ class Fit:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}.")
 
-        # Weights and z are drawn on the CPU, so that every device starts from the same ones.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        # Weights and z are drawn on the CPU, so that every device starts from the same ones; by a generator of
+        # their own, so that fits in several threads do not disturb each other.
+        generator = torch.Generator().manual_seed(seed)
+        with torch.device("meta"):  # builds without drawing
             net = UNet(recipe.z_channels or channels + 1, channels, recipe.config)
-            z = draw_z(recipe, x_hat, mask)
+        draw_weights(net, generator)
+        z = draw_z(recipe, x_hat, mask, generator)
         # Tensor cores, and bf16 on a CPU, want the channels innermost; fp32 on a CPU does not.
         layout = torch.contiguous_format if self.precision == "fp32" else torch.channels_last
         self.z = z.to(self.device).contiguous(memory_format=layout)

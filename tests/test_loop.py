@@ -2,6 +2,7 @@
 
 import copy
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from unittest import mock
 
@@ -75,6 +76,22 @@ def test_the_global_generator_is_left_alone(picture, recipe):
     torch.manual_seed(0)
     restore(x_hat, mask, recipe, progress=False)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_fits_in_several_threads_do_not_disturb_each_other(picture, recipe):
+    """Weights, z and noise come from generators of the fit's own: in a pool, a seed gives what it gives alone."""
+    x_hat, mask = degrade(picture)
+    alone = [restore(x_hat, mask, recipe, seed=seed, iterations=1, device="cpu", progress=False).image for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        fits = [pool.submit(restore, x_hat, mask, recipe, seed=seed % 4, iterations=1, device="cpu", progress=False) for seed in range(24)]
+    assert all(torch.equal(fit.result().image, alone[i % 4]) for i, fit in enumerate(fits))
+
+
+def test_weights_are_drawn_as_pytorch_draws_them(recipe):
+    torch.manual_seed(3)
+    theirs = dip_blocks.UNet(4, 1, recipe.config)
+    ours = dip_blocks.draw_weights(dip_blocks.UNet(4, 1, recipe.config), torch.Generator().manual_seed(3))
+    assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
 
 
 def reference(x_hat, mask, recipe, iterations, seed=0):

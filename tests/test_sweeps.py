@@ -545,7 +545,7 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
 def test_every_table_is_printed(capsys, name):
     assert main(["table", name, "--format", "csv"]) == 0
     first = {"precision": "fp32", "switches": "the blog's reading", "ideas": "the second reading", "reached": "Astronaut", "one_precision": "no connecting"}
-    first |= {"muon": "Muon", "pairs": "one network", "sooner": "picture", "longer": "picture", "seconds": "image", "straightforward": "picture", "final": "image", "members": "image", "at_rest": "image", "distances": "image"}
+    first |= {"muon": "Muon", "pairs": "one network", "sooner": "picture", "longer": "picture", "seconds": "image", "straightforward": "picture", "final": "image", "members": "image", "at_rest": "image", "distances": "image", "hidden": "idea", "hidden_pairs": "one network", "large": "picture"}
     assert first.get(name, "Montage") in capsys.readouterr().out
 
 
@@ -591,3 +591,16 @@ def test_a_picture_too_small_for_ssim_is_refused_before_the_fit(tmp_path, monkey
     monkeypatch.setattr(dip_blocks.Fit, "step", lambda fit: pytest.fail("the fit began"))
     with pytest.raises(images.ImageError, match="200×6 pixels is too small"):
         perform(replace(SPEC, image=str(tmp_path / "sliver.png"), size=None), tmp_path)
+
+
+def test_a_sweep_leaves_the_number_of_threads_as_it_was(tmp_path):
+    before = torch.get_num_threads()
+    list(sweeps.sweep([runs.Spec("brick", 32, "tiny", iterations=2)], tmp_path, threads=before + 1, device="cpu", progress=False))
+    assert torch.get_num_threads() == before
+
+
+def test_a_mean_that_is_being_made_is_left_to_whom_makes_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(dip_blocks.MEANS, "twice", ("tiny", "tiny"))
+    spec = runs.Spec("brick", 32, "twice", iterations=2)
+    with sweeps._holding(spec, tmp_path, 0.0), pytest.raises(sweeps.Busy, match="twice/brick-32"):
+        sweeps.perform(spec, tmp_path, device="cpu", progress=False)

@@ -80,15 +80,8 @@ def _perform(
     if spec.recipe in dip_blocks.MEANS:
         options = {"device": device, "every": every, "progress": progress, "again": again, "frames": frames, "checkpoint_s": checkpoint_s, "patience": patience}
         return _perform_mean(spec, store, options)
-    recipe, place = spec.resolved(), store / spec.path
-    work = store / WORK
-    work.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(work / f"{runs.work_name(spec.path)}.lock", timeout=patience)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise Busy(f"Another process is making {spec.path}.") from None
-    try:
+    recipe, place, work = spec.resolved(), store / spec.path, store / WORK
+    with _holding(spec, store, patience):
         if place.exists() and not again:
             return _check(spec, store), False
         x = images.load(spec.image, size=spec.size)
@@ -112,16 +105,30 @@ def _perform(
         stored = runs.write(store, spec.path, replace(run, history=kept))
         saved.discard()
         return stored, True
+
+
+@contextmanager
+def _holding(spec: Spec, store: Path, patience: float):
+    """The run's lock; Busy where another process has it for longer than ``patience`` seconds."""
+    (store / WORK).mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(store / WORK / f"{runs.work_name(spec.path)}.lock", timeout=patience)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise Busy(f"Another process is making {spec.path}.") from None
+    try:
+        yield
     finally:
         lock.release()
 
 
 def _perform_mean(spec: Spec, store: Path, options: dict) -> tuple[Run, bool]:
     """The members first, each a run of its own; members that are stored are not made again for want of their mean."""
-    if (store / spec.path).exists() and not options["again"]:
-        return _check(spec, store), False
-    members = [_perform(member, store, **options)[0] for member in spec.members]
-    return runs.write(store, spec.path, means.combine(spec, members)), True
+    with _holding(spec, store, options["patience"]):
+        if (store / spec.path).exists() and not options["again"]:
+            return _check(spec, store), False
+        members = [_perform(member, store, **options)[0] for member in spec.members]
+        return runs.write(store, spec.path, means.combine(spec, members)), True
 
 
 def _check(spec: Spec, store: Path) -> Run:
@@ -248,9 +255,12 @@ def progress_of(spec: Spec, store: Path = ROOT) -> str:
 
 def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) -> bool:
     """One run, in whichever process; it is then in the store.  Was it made now?"""
-    if threads:
-        torch.set_num_threads(threads)
-    return _perform(spec, Path(store), **options)[1]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads or before)
+        return _perform(spec, Path(store), **options)[1]
+    finally:
+        torch.set_num_threads(before)
 
 
 def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
