@@ -560,17 +560,22 @@ BEST_HIDDEN = replace(
     z_kind="known", z_channels=0, sigma_p=0.0, hide=0.3, iterations=400, lr=0.04,
 )  # fmt: skip
 
+#: The same with three levels, to be averaged with it.
+BEST_HIDDEN_SHALLOW = replace(
+    BEST_HIDDEN, config={key: value[:3] if isinstance(value, list) else value for key, value in BEST_HIDDEN.config.items()}
+)
+
 #: Random z, as in the paper; and the same with the other upsampling.
 BEST_NEAREST = replace(QUICK, iterations=400)
 BEST_BILINEAR = replace(BEST_NEAREST, config={**QUICK.config, "upsampling_method": "bilinear", "dropout": 0.1})
 
 RECIPES = {
     "blog": BLOG, "blog-low-lr": BLOG_LOW_LR, "paper": PAPER, "best-adam": BEST_ADAM, "quick-adam": QUICK_ADAM,
-    "quick": QUICK, "best-nearest": BEST_NEAREST, "best-bilinear": BEST_BILINEAR, "best-hidden": BEST_HIDDEN,
+    "quick": QUICK, "best-nearest": BEST_NEAREST, "best-bilinear": BEST_BILINEAR, "best-hidden": BEST_HIDDEN, "best-hidden-shallow": BEST_HIDDEN_SHALLOW,
 }  # fmt: skip
 
 #: Means of several networks, by their recipes' names: each is fitted alone, see `restore_mean`.
-MEANS = {"best": ("best-hidden", "best-nearest"), "two-upsamplings": ("best-nearest", "best-bilinear")}
+MEANS = {"best": ("best-hidden", "best-hidden-shallow"), "two-upsamplings": ("best-nearest", "best-bilinear")}
 
 
 def draw_weights(net: UNet, generator: torch.Generator | None = None) -> UNet:

@@ -190,6 +190,8 @@ WANTED: dict[str, list[Spec]] = {
     # a better optimiser: the mean of two networks on the 11; the seeds, of mask and all else, confirm
     "best": [Spec(name, None, "best") for name in (*SMALL, *LARGE)],
     "best-seeds": [Spec(name, None, "best", seed=seed) for seed, name in product((1, 2), (*SMALL, *LARGE))],
+    # one network with random z, as the paper has it
+    "best-nearest": [Spec(name, None, "best-nearest") for name in (*SMALL, *LARGE)],
     # what the architecture costs, and what the training: the blog's network until its loss is flat
     "blog-muon": [Spec(name, None, "blog", MUON, 800) for name in (*SMALL, *LARGE)],
     # the paper's reading and settings, but for the optimiser

@@ -331,8 +331,10 @@ def of_common_seeds(recipe: str, store: Path = runs.ROOT) -> dict[str, list[runs
     return {name: [run for run in made if _seeds(run) <= common] for name, made in found.items()}
 
 
-def final(store: Path = runs.ROOT, recipe: str = "best") -> Table:
+def final(store: Path = runs.ROOT, recipe: str = "best", beside: tuple[str, ...] = ("best-nearest",)) -> Table:
     """PSNR in dB on the paper's 11 images: reported, classical, a recipe of ours (averaged, pasted), and how far it is from the paper and from biharmonic.
+
+    ``beside`` it other recipes, where they were run on all 11.
 
     With several seeds, of mask and all else, their mean ± standard deviation; the paper's and biharmonic's figures are of one mask.
     """
@@ -340,8 +342,10 @@ def final(store: Path = runs.ROOT, recipe: str = "best") -> Table:
     chosen = {title: raw[title] for title in ("blog, reported", "paper, reported")}
     chosen["Self2Self, reported"] = {name: SELF2SELF.get(name, "") for name in images.STANDARD}
     chosen["biharmonic"] = raw["biharmonic"]
-    made = of_common_seeds(recipe, store)
-    chosen[title] = {name: mean_and_deviation([run.facts["psnr_db"]["averaged_pasted"] for run in made[name]]) for name in images.STANDARD}
+    for other in (*beside, recipe):
+        made = of_common_seeds(other, store)
+        if other == recipe or all(made.values()):
+            chosen[f"`{other}`"] = {name: mean_and_deviation([run.facts["psnr_db"]["averaged_pasted"] for run in made[name]]) for name in images.STANDARD}
     table = _table(chosen, whole=False)
     if table.rows:
         ours, paper, biharmonic = (table.header.index(title) for title in (title, "paper, reported", "biharmonic"))
