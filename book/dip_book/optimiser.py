@@ -50,9 +50,8 @@ def _on_all(found: Tried) -> Tried:
     return {words: drawn for words, drawn in found.items() if set(drawn) == set(plan.TUNING)}
 
 
-def ideas(found: Tried | None = None) -> Table:
-    """Each idea against the first one, as a difference in dB; the ideas of `under_muon` if None are given."""
-    found = under_muon() if found is None else found
+def ideas(found: Tried) -> Table:
+    """Each idea against the first one, as a difference in dB."""
     if not found:
         return Table(["idea"], [])
     (first, base), *others = found.items()
@@ -70,12 +69,11 @@ def seconds(drawn: dict[str, runs.Run]) -> str:
     return "" if None in values else f"{mean(values):,.0f}"
 
 
-def pairs(found: Tried | None = None, best: int = 8) -> Table:
-    """Means of two networks: of all pairs of ideas, those with the highest mean PSNR in dB; the ideas of `under_muon` if None are given.
+def pairs(found: Tried, best: int = 8) -> Table:
+    """Means of two networks: of all pairs of ideas, those with the highest mean PSNR in dB.
 
     Computed from stored pictures of 8 bits.
     """
-    found = under_muon() if found is None else found
     seen = {image: (*run.degraded(), run.truth()) for image, run in next(iter(found.values()), {}).items()}
     rows = []
     for names in [*((name,) for name in found), *itertools.combinations(found, 2)]:
@@ -186,13 +184,23 @@ def agreement(members: list[runs.Run]) -> np.ndarray:
     return means.mean_of(members)[1]
 
 
+def muon(store: Path = runs.ROOT) -> Table:
+    """What was tried under Muon, in dB: 128×128."""
+    return ideas(under_muon(store=store))
+
+
+def muon_pairs(store: Path = runs.ROOT) -> Table:
+    """Means of two of these networks, the best ones, in dB."""
+    return pairs(under_muon(store=store))
+
+
 def hidden(store: Path = runs.ROOT) -> Table:
     """Networks that are shown a part of the known pixels, against the one with random z, in dB: 256×256."""
     return ideas(with_hidden(store))
 
 
 def hidden_pairs(store: Path = runs.ROOT) -> Table:
-    """Means of two of these networks, the best ones, in dB."""
+    """Means of two networks that are shown a part, the best ones, in dB."""
     return pairs(with_hidden(store))
 
 
@@ -210,6 +218,6 @@ def large(store: Path = runs.ROOT) -> Table:
 
 #: What the command line prints.
 TABLES = {
-    "muon": ideas, "pairs": pairs, "longer": longer, "sooner": sooner, "straightforward": against_straightforward,
+    "muon": muon, "pairs": muon_pairs, "longer": longer, "sooner": sooner, "straightforward": against_straightforward,
     "hidden": hidden, "hidden_pairs": hidden_pairs, "large": large,
 }  # fmt: skip
