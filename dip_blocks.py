@@ -473,6 +473,8 @@ class Recipe:
         for name, value in self.as_dict().items():
             if name not in ("config", "z_kind", "optimiser") and not isinstance(value, (int, float)):
                 raise ValueError(f"{name} must be a number, not {value!r}.")
+            if name in ("iterations", "z_channels") and not isinstance(value, int):
+                raise ValueError(f"{name} must be a whole number, not {value!r}.")
         least = Z_KINDS.get(self.z_kind)
         if least is None:
             raise ValueError(f"z_kind must be one of {', '.join(Z_KINDS)}, not {self.z_kind!r}.")
@@ -638,6 +640,7 @@ def as_image(image) -> torch.Tensor:
     """
     if isinstance(image, torch.Tensor):
         x = image.detach().cpu()
+        x = x.double() / 65535 if x.dtype == torch.uint16 else x  # torch knows few operations on uint16
     else:
         array = np.asarray(image)
         if array.dtype == np.uint16:  # torch knows few operations on uint16
@@ -1086,7 +1089,7 @@ class Fit:
                 self.noise.set_state(tensor)
             elif name == "history":
                 self.history = [
-                    Step(int(i), loss, lr, bool(back), *(None if self.truth is None else value for value in quality))
+                    Step(int(i), loss, lr, bool(back), *(None if self.truth is None or math.isnan(value) else value for value in quality))
                     for i, loss, lr, back, *quality in tensor.tolist()
                 ]
             else:

@@ -173,6 +173,8 @@ def test_the_blogs_recipe_is_the_blogs():
         ({"lr": -1e-3}, "lr must be above 0"),
         ({"lr": float("nan")}, "lr must be above 0"),
         ({"iterations": -1}, "iterations must be 0 or more"),
+        ({"iterations": 2.5}, "iterations must be a whole number, not 2.5"),
+        ({"z_channels": 32.0}, "z_channels must be a whole number"),
         ({"sigma_p": -0.1}, "sigma_p"),
         ({"z_channels": 0}, "z_channels"),
         ({"z_scale": 0}, "z_scale"),

@@ -48,6 +48,7 @@ def test_kinds_of_numbers():
     wide = np.full((8, 8), 65535, dtype=np.uint16)
     assert torch.equal(as_image(eight), torch.arange(64).reshape(1, 8, 8) / 255)
     assert torch.equal(as_image(wide), torch.ones(1, 8, 8))
+    assert torch.equal(as_image(torch.from_numpy(wide)), torch.ones(1, 8, 8))
     double = np.linspace(0, 1, 64).reshape(8, 8)
     assert as_image(double).dtype == torch.float32
     assert torch.equal(as_image(double), torch.from_numpy(double).float()[None])

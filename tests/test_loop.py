@@ -172,8 +172,10 @@ class NothingIsAsked(TorchDispatchMode):
         return operation(*arguments, **(keywords or {}))
 
 
-def test_an_iteration_never_waits_for_the_device(picture, recipe, monkeypatch):
+@pytest.mark.parametrize("hide", [0.0, 0.3])
+def test_an_iteration_never_waits_for_the_device(picture, recipe, monkeypatch, hide):
     x_hat, mask = degrade(picture)
+    recipe = replace(recipe, z_kind="known", z_channels=0, hide=hide) if hide else recipe
     fit = Fit(x_hat, mask, recipe, device="cpu", truth=picture)
     # On a CPU, Adam itself reads its counter and learning rate; on a GPU it is told to keep them there.
     monkeypatch.setattr(fit.adam, "step", lambda: None)
@@ -210,6 +212,15 @@ def test_resuming_changes_nothing(picture, recipe, cut, how):
     resumed = restore(x_hat, mask, reckless, truth=picture, device="cpu", progress=False, resume=states[cut])
     assert torch.equal(whole.image, resumed.image) and torch.equal(whole.averaged, resumed.averaged)
     assert whole.history == resumed.history and any(step.restored for step in whole.history)
+
+
+def test_going_on_with_the_truth_where_there_was_none(picture, recipe):
+    """What was not measured then stays unmeasured; it is not NaN."""
+    x_hat, mask = degrade(picture)
+    first = Fit(x_hat, mask, recipe, device="cpu")
+    first.run(3)
+    history = restore(x_hat, mask, recipe, iterations=5, truth=picture, resume=first.state(), device="cpu", progress=False).history
+    assert [step.psnr is None for step in history] == [True] * 3 + [False] * 2
 
 
 def test_schedules_go_from_one_value_to_the_other(picture, recipe):

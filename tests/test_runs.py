@@ -2,7 +2,12 @@
 
 import json
 import math
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +137,19 @@ def test_a_damaged_store_is_named(tmp_path, damage):
         (folder / "run.json").write_text("{" if damage == "not json" else '{"format": 99}')
     with pytest.raises(runs.RunError, match="seed0-2it"):
         runs.read(folder)
+
+
+def test_a_copy_in_somebody_elses_repository_names_no_commit_of_theirs(tmp_path):
+    here = Path(dip_blocks.__file__).parent
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "theirs"], check=True)
+    shutil.copytree(here / "book" / "dip_book", tmp_path / "copied" / "book" / "dip_book", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(here / "dip_blocks.py", tmp_path / "copied")
+    paths = os.pathsep.join(str(tmp_path / "copied" / part) for part in ("", "book"))
+    words = [sys.executable, "-c", "from dip_book import provenance; print(provenance.commit())"]
+    said = subprocess.run(words, env={**os.environ, "PYTHONPATH": paths}, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "{'commit': None, 'dirty': None}"
 
 
 def test_another_picture_is_noticed(tmp_path):

@@ -527,6 +527,30 @@ def test_run_status_show_and_skip(tmp_path, capsys):
     assert "blog/house/seed0-11000it" in capsys.readouterr().out.splitlines()
 
 
+def test_a_damaged_run_does_not_end_the_status(filled, capsys, monkeypatch):
+    good, bad, _ = paths = [folder.relative_to(filled) for folder in runs.folders(filled)]
+    (filled / bad / "history.csv").unlink()
+    assert main(["status", "--store", str(filled)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "tiny/" in line]
+    assert len(lines) == len(paths) and f"dB {good}" in lines[0] and "damaged" in lines[1] and f"dB {bad}" not in lines[1]
+
+
+def test_a_picture_that_cannot_be_had_holds_up_no_other(tmp_path, capsys, monkeypatch):
+    load = images.load
+
+    def without_house(name, *args, **options):
+        if name == "house":
+            raise images.ImageError("The test image 'house' is missing.")
+        return load(name, *args, **options)
+
+    monkeypatch.setattr(images, "load", without_house)
+    monkeypatch.setitem(plan.WANTED, "table", [replace(SPEC, image="house", iterations=2), replace(SPEC, iterations=3)])
+    assert main(["run", "--missing", "table", "--store", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "failed: The test image 'house' is missing." in said and "seed0-3it: done" in said
+    assert main(["run", "house", "--recipe", "tiny", "--store", str(tmp_path)]) == 2, "asked for by name, it is a mistake"
+
+
 def test_running_what_is_missing(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(plan.WANTED, "table", [replace(SPEC, iterations=2), replace(SPEC, iterations=3)])
     assert main(["run", "--missing", "table", "--store", str(tmp_path)]) == 0

@@ -149,7 +149,8 @@ def _run(asked: argparse.Namespace) -> int:
     for spec in specs:  # a mistake in the fifth should not wait for the first four
         for member in spec.members:
             member.resolved()
-        images.load(spec.image, size=spec.size)
+        if asked.missing is None:  # of what the book lacks, a picture that cannot be had holds up no other
+            images.load(spec.image, size=spec.size)
     options = {key: getattr(asked, key) for key in ("device", "every", "again", "frames")}
     failed, done = 0, 0
     for spec in specs:
@@ -216,12 +217,20 @@ def _status(asked: argparse.Namespace) -> int:
                 begun = "".join(sweeps.progress_of(member, asked.store) for member in spec.members)
                 print(f"  missing  {spec.path}{begun}")
             else:
-                print(f"  {runs.read(asked.store / spec.path).psnr:5.2f} dB {spec.path}")
-    others = {run.folder.relative_to(asked.store) for run in runs.find(asked.store)}
+                print(f"  {_figure(asked.store / spec.path)} {spec.path}")
+    others = {folder.relative_to(asked.store) for folder in runs.folders(asked.store)}
     others -= {spec.path for group in plan.WANTED.values() for spec in group}
     for number, path in enumerate(sorted(others)):
-        print(*(["others:"] if number == 0 else []), f"  {runs.read(asked.store / path).psnr:5.2f} dB {path}", sep="\n" if number == 0 else "")
+        print(*(["others:"] if number == 0 else []), f"  {_figure(asked.store / path)} {path}", sep="\n" if number == 0 else "")
     return 0
+
+
+def _figure(folder: Path) -> str:
+    """A stored run's PSNR; or that it is damaged, which is no reason to say nothing of the others."""
+    try:
+        return f"{runs.read(folder).psnr:5.2f} dB"
+    except runs.RunError as error:
+        return f"damaged ({error}):"
 
 
 def _show(asked: argparse.Namespace) -> int:
