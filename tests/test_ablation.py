@@ -246,14 +246,14 @@ def test_pairs_are_means_of_what_was_drawn(tmp_path):
 def test_hiding_is_shown_against_random_z(tmp_path):
     for psnr, specs in {
         30.0: {image: runs.Spec(image, 256, "best-nearest") for image in plan.TUNING},
-        31.0: {image: plan.with_hidden("as chosen", image) for image in plan.TUNING},
+        31.0: {image: plan.with_hidden("best-hidden", image) for image in plan.TUNING},
         29.0: {image: plan.with_hidden("depth 5", image) for image in plan.DEVELOPMENT},
     }.items():
         for spec in specs.values():
             store(tmp_path, spec, psnr, core_seconds=7.0)
     table = optimiser.ideas(optimiser.with_hidden(tmp_path))
-    assert [line[0] for line in table.rows] == [f"**{optimiser.RANDOM}**, PSNR", "as chosen"]
-    assert row(table, "as chosen") == [*["+1.00"] * 5, "7"]
+    assert [line[0] for line in table.rows] == [f"**{optimiser.RANDOM}**, PSNR", "best-hidden"]
+    assert row(table, "best-hidden") == [*["+1.00"] * 5, "7"]
 
 
 def test_free_pictures_as_large_as_the_tables_large_ones(tmp_path):

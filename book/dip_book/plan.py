@@ -115,7 +115,7 @@ TUNING = (*DEVELOPMENT, "brick", "grass")
 #: it, or not, and to choose the second member of `best`: the best mean of two over the pictures, among those whose cost
 #: fits the evening.  "depth 3" was added when the first rows were there.
 HIDDEN_IDEAS = {
-    "as chosen": {},
+    "best-hidden": {},
     "depth 3": {"depth": 3},
     "bilinear upsampling": {"upsampling_method": "bilinear"},
     "64 channels in the first skip": {"channels_skip": "64-16"},
