@@ -398,6 +398,11 @@ class UNet(nn.Module):
         return F.pad(z, (0, right, 0, down), mode=mode) if down or right else z
 
 
+def at_depth(config: dict, depth: int) -> dict:
+    """The same config with so many levels: its lists cut, or begun again until they are long enough."""
+    return config | {name: (config[name] * depth)[:depth] for name in CONFIG_LISTS}
+
+
 def check_config(config: dict) -> None:
     """Raise a ValueError that says which entry of a network config is wrong, and why."""
     needed = {*CONFIG_LISTS, "upsampling_method"}
@@ -557,15 +562,12 @@ QUICK = replace(
 #: A network that sees what is known, some of it hidden in every iteration, and is asked for that: not the paper's
 #: random z, but a single picture and the same kind of network still (book, "A better optimiser").
 BEST_HIDDEN = replace(
-    QUICK,
-    config={key: value[:4] if isinstance(value, list) else value for key, value in QUICK.config.items()} | {"channels_skip": [16] * 4},
+    QUICK, config=at_depth(QUICK.config, 4) | {"channels_skip": [16] * 4},
     z_kind="known", z_channels=0, sigma_p=0.0, hide=0.3, iterations=400, lr=0.04,
 )  # fmt: skip
 
 #: The same with three levels, to be averaged with it.
-BEST_HIDDEN_SHALLOW = replace(
-    BEST_HIDDEN, config={key: value[:3] if isinstance(value, list) else value for key, value in BEST_HIDDEN.config.items()}
-)
+BEST_HIDDEN_SHALLOW = replace(BEST_HIDDEN, config=at_depth(BEST_HIDDEN.config, 3))
 
 #: Random z, as in the paper; and the same with the other upsampling.
 BEST_NEAREST = replace(QUICK, iterations=400)
@@ -1040,7 +1042,8 @@ class Fit:
     def image(self) -> torch.Tensor:
         """f_θ(z) for the unperturbed z, (C, H, W) on the CPU; of the last good state if the last step failed.
 
-        Where known pixels are hidden in every iteration, here all are shown; what it draws there it was never asked for.
+        Where known pixels are hidden in every iteration, here all are shown.  What it draws there it was never asked
+        for, so only a loss that is not finite tells of a failed step.
         """
         self.net.eval()  # dropout off; batch norm knows no difference
         output = self.draw(self.z)
@@ -1241,8 +1244,9 @@ def restore(
 def restore_mean(x_hat, mask, recipes: Iterable[Recipe], **options) -> Restoration:
     """Fit several networks, one after the other, and average what they draw: raw outputs, and averages.
 
-    Where both have come as far, their mean is nearer to the truth than each (book, "A better optimiser").  The options and errors are those of `restore`; there is no history, and no
-    ``resume``.  An interrupt ends it: the mean is then of what was drawn until then.
+    Where both have come as far, their mean is nearer to the truth than each (book, "A better optimiser").  The
+    options and errors are those of `restore`; there is no history, and no ``resume``.  An interrupt ends it: the
+    mean is then of what was drawn until then.
     """
     if "resume" in options:
         raise TypeError("A mean takes no state to go on from: resume its networks one by one, with restore.")

@@ -76,7 +76,7 @@ class Spec:
         changed = {}
         for key, value in self.changes:
             if key == "depth":
-                config |= {name: (config[name] * int(value))[: int(value)] for name in dip_blocks.CONFIG_LISTS}
+                config = dip_blocks.at_depth(config, int(value))
             elif key == "width" or key in dip_blocks.CONFIG_LISTS:
                 for name in ("channels_down", "channels_up") if key == "width" else (key,):
                     config[name] = _by_level(key, value, len(config[name]))
