@@ -131,7 +131,7 @@ def with_best(tmp_path, name, psnr, seed=0):
     """The mean's run and its members', without having been run."""
     spec = runs.Spec(name, None, "best", seed=seed)
     for one in (spec, *spec.members):
-        kinds = dict.fromkeys(runs.KINDS, psnr) | {"averaged_pasted": psnr + (1 if one is spec else 0)}
+        kinds = dict.fromkeys(runs.KINDS, psnr) | {tables.USED: psnr + (1 if one is spec else 0)}
         facts = {
             "format": runs.FORMAT, "image": {"name": name, "size": None}, "seeds": {"mask": seed}, "p": 0.5, "iterations": 800,
             "recipe_iterations": 800, "psnr_db": kinds, "ssim": dict.fromkeys(runs.KINDS, 0.9), "core_seconds": 100.0,

@@ -312,6 +312,44 @@ def test_known_pixels_are_pasted_back(picture):
     assert torch.equal(pasted, dip_blocks.paste(image, x_hat.permute(1, 2, 0).numpy(), mask[0].numpy() > 0))
 
 
+def test_blending_hands_a_correction_on(picture):
+    x_hat, mask = degrade(picture)
+    image = (x_hat * mask + 0.5 * (1 - mask)).clamp(0.2, 0.8)
+    blended = dip_blocks.blend(image, x_hat, mask)
+    assert torch.equal(blended * mask, x_hat) and blended.min() >= 0 and blended.max() <= 1
+    assert torch.equal(blended, dip_blocks.blend(image, x_hat.permute(1, 2, 0).numpy(), mask[0].numpy() > 0))
+    # one missing pixel, its four neighbours off by 0.1: a correction of 4 × 0.1 / (4 + damping), solved by hand
+    truth, flat, known = torch.full((1, 3, 3), 0.5), torch.full((1, 3, 3), 0.4), torch.ones(1, 3, 3)
+    known[0, 1, 1] = 0
+    assert dip_blocks.blend(flat, truth, known)[0, 1, 1].item() == pytest.approx(0.4 + 0.4 / 4.5)
+    assert dip_blocks.blend(flat, truth, known, damping=0)[0, 1, 1].item() == pytest.approx(0.5)
+
+
+def test_a_membrane_draws_a_ramp_again():
+    """Without damping, and an image that is off by a plane, all of it comes back: a plane is its own membrane."""
+    off = torch.linspace(0, 0.2, 24).expand(1, 24, 24)
+    truth = torch.full((1, 24, 24), 0.5)
+    mask = dip_blocks.bernoulli_mask(24, 24, 0.6, seed=1)
+    mask[:, :, [0, -1]] = mask[:, [0, -1]] = 1
+    assert torch.allclose(dip_blocks.blend(truth - off, truth, mask, damping=0), truth, atol=1e-5)
+    assert not torch.allclose(dip_blocks.paste(truth - off, truth, mask), truth, atol=1e-2)
+
+
+def test_a_correction_dies_out_in_a_large_hole():
+    truth, mask = torch.full((1, 32, 32), 0.6), torch.ones(1, 32, 32)
+    mask[:, 4:28, 4:28] = 0
+    blended = dip_blocks.blend(truth - 0.2, truth, mask)
+    assert blended[0, 4, 16] > 0.5 and blended[0, 16, 16].item() == pytest.approx(0.4, abs=1e-3)
+
+
+def test_what_blending_refuses(picture):
+    x_hat, mask = degrade(picture)
+    with pytest.raises(ValueError, match="damping must be 0 or above"):
+        dip_blocks.blend(x_hat, x_hat, mask, damping=-1)
+    with pytest.raises(ValueError, match="one value a pixel"):
+        dip_blocks.blend(x_hat, x_hat, mask[:, 1:])
+
+
 @pytest.mark.parametrize("precision", dip_blocks.PRECISIONS)
 def test_precisions(picture, recipe, precision):
     x_hat, mask = degrade(picture)

@@ -61,6 +61,8 @@ def test_what_is_stored_is_what_was_measured(tmp_path):
     averaged = result.averaged[0].numpy()
     assert run.facts["psnr_db"]["averaged"] == pytest.approx(psnr(averaged), abs=1e-3)
     assert run.facts["psnr_db"]["averaged_pasted"] == pytest.approx(psnr(np.where(known, x, averaged)), abs=1e-3)
+    blended = dip_blocks.blend(result.averaged, torch.from_numpy(x)[None], torch.from_numpy(known))[0].numpy()
+    assert run.facts["psnr_db"]["averaged_blended"] == pytest.approx(psnr(blended), abs=1e-3)
     assert set(run.facts["ssim"]) == set(run.facts["psnr_db"]) == set(runs.KINDS)
     assert np.abs(run.restored - exact).max() <= 0.5 / 255 + 1e-6
     assert np.abs(run.averaged - averaged).max() <= 0.5 / 255 + 1e-6

@@ -18,9 +18,10 @@ from dip_book.runs import Run, RunError, Spec
 
 
 def measured(raw: torch.Tensor, averaged: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> dict:
-    """PSNR in dB and SSIM of both pictures (1, H, W), alone and with known pixels pasted: part of `run.json`."""
+    """PSNR in dB and SSIM of both pictures (1, H, W), alone and with known pixels put back: part of `run.json`."""
     kinds = {"raw": raw, "averaged": averaged}
     kinds |= {f"{kind}_pasted": dip_blocks.paste(image, truth, known) for kind, image in kinds.items()}
+    kinds["averaged_blended"] = dip_blocks.blend(averaged, truth, known)
     return {
         "psnr_db": {kind: round(dip_blocks.psnr(kinds[kind], truth), 4) for kind in runs.KINDS},
         "ssim": {kind: round(_ssim(kinds[kind], truth), 5) for kind in runs.KINDS},

@@ -10,6 +10,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import dip_blocks
 from dip_book import bench, images, means, plan, runs
@@ -204,6 +205,30 @@ def hidden_pairs(store: Path = runs.ROOT) -> Table:
     return pairs(with_hidden(store))
 
 
+DAMPINGS = (0, 0.25, 0.5, 1, 2)
+
+
+def blends(store: Path = runs.ROOT) -> Table:
+    """What blending gains over pasting, by its damping, in dB: the mean over the free pictures, 256×256, and the least of them.
+
+    Computed from stored pictures of 8 bits.
+    """
+    found, rows = with_hidden(store), []
+    deep, shallow = "best-hidden", "depth 3"
+    for name, members in {RANDOM: [RANDOM], deep: [deep], "the mean of best-hidden and depth 3": [deep, shallow]}.items():
+        if not set(members) <= set(found):
+            continue
+        gains = []
+        for image in plan.TUNING:
+            drawn = [found[member][image] for member in members]
+            truth, picture = (torch.from_numpy(array)[None] for array in (drawn[0].truth(), np.mean([run.averaged for run in drawn], axis=0)))
+            _, mask = drawn[0].degraded()
+            level = dip_blocks.psnr(dip_blocks.paste(picture, truth, mask), truth)
+            gains.append([dip_blocks.psnr(dip_blocks.blend(picture, truth, mask, damping), truth) - level for damping in DAMPINGS])
+        rows.append([name, *(f"{signed([mean(column)])} ({signed([min(column)])})" for column in zip(*gains))])
+    return Table(["averaged output of", *(f"damping {damping:g}" for damping in DAMPINGS)], rows)
+
+
 def large(store: Path = runs.ROOT) -> Table:
     """Random z against known pixels, some of them hidden, on free pictures as large as the table's large ones: PSNR in dB, core-seconds."""
     rows = []
@@ -219,5 +244,5 @@ def large(store: Path = runs.ROOT) -> Table:
 #: What the command line prints.
 TABLES = {
     "muon": muon, "pairs": muon_pairs, "longer": longer, "sooner": sooner, "straightforward": against_straightforward,
-    "hidden": hidden, "hidden_pairs": hidden_pairs, "large": large,
+    "hidden": hidden, "hidden_pairs": hidden_pairs, "blends": blends, "large": large,
 }  # fmt: skip

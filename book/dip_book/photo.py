@@ -33,7 +33,7 @@ def restore(
 ) -> Path:
     """Fill in the missing pixels of a picture file, and write the result.
 
-    What is written is the moving average of the network's outputs, with the known pixels as they were.
+    What is written is the moving average of the network's outputs, with the known pixels as they were, blended in.
 
     Args:
         picture, mask: see `images.load_damaged`.
@@ -86,7 +86,7 @@ def restore(
             progress=progress, resume=saved[name].state, watch=saved[name],
         )  # fmt: skip
         drawn.append(result)
-        images.save_png(to, dip_blocks.paste(torch.stack([r.averaged for r in drawn]).mean(0), x_hat, known))
+        images.save_png(to, dip_blocks.blend(torch.stack([r.averaged for r in drawn]).mean(0), x_hat, known))
         if result.interrupted:
             kept = any(checkpoint.path.exists() for checkpoint in saved.values())
             further = "goes on from the last checkpoint" if kept else "with --again (again=True) begins anew: there is no checkpoint yet"

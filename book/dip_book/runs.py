@@ -40,6 +40,7 @@ KINDS = {
     "raw_pasted": "raw output, known pixels pasted back",
     "averaged": "averaged output",
     "averaged_pasted": "averaged output, known pixels pasted back",
+    "averaged_blended": "averaged output, known pixels blended in",
 }
 
 
