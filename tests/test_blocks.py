@@ -6,7 +6,20 @@ from conftest import small_config
 from torch import nn
 
 import dip_blocks
-from dip_blocks import BLOG, BLOG_LOW_LR, PAPER, SECOND_READING, Connect, Down, OutConv, Recipe, Skip, UNet, Up
+from dip_blocks import (
+    BLOG,
+    BLOG_LOW_LR,
+    PAPER,
+    SECOND_READING,
+    Connect,
+    Down,
+    OutConv,
+    Recipe,
+    Skip,
+    UNet,
+    Up,
+)
+from dip_parts.layers import padded
 
 
 def kinds(block):
@@ -19,7 +32,7 @@ def test_layers_stand_in_the_blogs_order():
     assert kinds(Skip(3, 5, 1)) == ["Conv2d", *tail]
     assert kinds(Up(3, 5, 3).body) == ["BatchNorm2d", "Conv2d", *tail, "Conv2d", *tail]
     assert kinds(Connect(3, 5, 3)) == ["MaxPool2d", "Conv2d", *tail, "Conv2d", *tail, "Upsample"]
-    assert kinds(OutConv(3, 1)) == ["Conv2d", "Sigmoid"]
+    assert kinds(OutConv(3, 1)) == ["Pointwise", "Sigmoid"]
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
@@ -101,7 +114,7 @@ def test_sizes_that_do_not_divide_are_padded_and_cropped(size):
 def test_padding_leaves_sizes_that_divide_alone():
     net = UNet(4, 1, small_config())
     z = torch.rand(1, 4, 32, 40)
-    assert net._pad(z) is z
+    assert padded(z, net.depth, net.connect is not None) is z
 
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 7), (1, 1)])

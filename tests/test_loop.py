@@ -4,7 +4,6 @@ import copy
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import dip_blocks
 from dip_blocks import DivergenceError, Fit, degrade, psnr, restore
+from dip_parts.checks import OPTIMISERS, PRECISIONS
+from dip_parts.engine import MAX_RECOVERIES
 
 
 def test_it_restores(picture, recipe):
@@ -29,7 +30,7 @@ def test_the_history(picture, recipe):
     x_hat, mask = degrade(picture)
     result = restore(x_hat, mask, recipe, truth=picture, progress=False)
     assert [step.iteration for step in result.history] == list(range(1, 31))
-    assert all(math.isfinite(step.loss) and step.lr == recipe.lr and not step.restored for step in result.history)
+    assert all(math.isfinite(step.loss) and step.lr == recipe.lr and not step.backtracked for step in result.history)
     assert all(step.psnr is not None for step in result.history)
     assert result.history[-1].loss < result.history[0].loss
     assert not result.interrupted and result.image.shape == (1, 32, 32) and result.image.dtype == torch.float32
@@ -141,7 +142,7 @@ def test_it_goes_back_where_the_loop_written_out_does(picture, recipe):
     reckless = replace(recipe, lr=0.3, jump=1.3)
     losses, went_back = reference(x_hat, mask, reckless, 40)
     result = restore(x_hat, mask, reckless, iterations=40, device="cpu", precision="fp32", progress=False)
-    assert [step.iteration for step in result.history if step.restored] == went_back
+    assert [step.iteration for step in result.history if step.backtracked] == went_back
     assert len(went_back) >= 3, "a run that never goes back would show nothing"
 
 
@@ -211,7 +212,7 @@ def test_resuming_changes_nothing(picture, recipe, cut, how):
     torch.manual_seed(99)
     resumed = restore(x_hat, mask, reckless, truth=picture, device="cpu", progress=False, resume=states[cut])
     assert torch.equal(whole.image, resumed.image) and torch.equal(whole.averaged, resumed.averaged)
-    assert whole.history == resumed.history and any(step.restored for step in whole.history)
+    assert whole.history == resumed.history and any(step.backtracked for step in whole.history)
 
 
 def test_going_on_with_the_truth_where_there_was_none(picture, recipe):
@@ -249,7 +250,7 @@ def test_a_scheduled_run_resumes_where_it_was(picture, recipe):
     whole = restore(x_hat, mask, bent, device="cpu", progress=False, watch=lambda fit: states.update({fit.iteration: fit.state()}))
     resumed = restore(x_hat, mask, bent, device="cpu", progress=False, resume=states[17])
     assert torch.equal(whole.image, resumed.image) and whole.history == resumed.history
-    assert any(step.restored for step in whole.history)
+    assert any(step.backtracked for step in whole.history)
 
 
 def test_total_variation_smoothes(picture, recipe):
@@ -298,7 +299,7 @@ def test_a_failed_step_does_not_enter_the_average(picture, recipe, sabotage):
     x_hat, mask = degrade(picture)
     sabotage({4: math.nan})
     result = restore(x_hat, mask, replace(recipe, averaging=0.5), frames=range(1, 7), device="cpu", iterations=4, progress=False)
-    assert [step.iteration for step in result.history if step.restored] == [4]
+    assert [step.iteration for step in result.history if step.backtracked] == [4]
     expected = 0.25 * result.frames[1] + 0.25 * result.frames[2] + 0.5 * result.frames[3]
     assert torch.allclose(result.averaged, expected, atol=1e-6)
 
@@ -350,7 +351,7 @@ def test_what_blending_refuses(picture):
         dip_blocks.blend(x_hat, x_hat, mask[:, 1:])
 
 
-@pytest.mark.parametrize("precision", dip_blocks.PRECISIONS)
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_precisions(picture, recipe, precision):
     x_hat, mask = degrade(picture)
     exact = restore(x_hat, mask, recipe, device="cpu", precision="fp32", progress=False)
@@ -366,34 +367,50 @@ def test_an_unknown_precision_is_refused(picture, recipe):
         restore(*degrade(picture), recipe, precision="fp8", progress=False)
 
 
-def test_recording_leaves_the_state_as_it_was(picture, recipe, monkeypatch):
-    """The warm-up before a CUDA graph runs real iterations; none of that may show in the result."""
+def test_recording_leaves_the_state_as_it_was(picture, recipe):
+    """The warm-up before a capture runs real iterations; none of that may show in the result."""
     x_hat, mask = degrade(picture)
     plain, fit = (Fit(x_hat, mask, recipe, device="cpu", truth=picture) for _ in range(2))
     plain.run(20)
     fit.run(5)
     fit.notes = torch.zeros(50, 6)  # read rarely, as on a GPU
     assert not fit.record(), "there is nothing to record on a CPU"
+    replayed = []
 
-    def step():
-        fit.device = torch.device("cpu")
-        Fit.step(fit)
-        fit.device = pretended
+    def capture(step):
+        for _ in range(4):
+            step()
+        return lambda: (replayed.append(fit.iteration), step())
 
-    pretended = fit.device = mock.Mock(type="cuda")
-    monkeypatch.setattr(fit, "step", step)
-    for name in ("Stream", "stream", "current_stream", "graph", "device", "set_stream", "synchronize"):
-        monkeypatch.setattr(torch.cuda, name, mock.MagicMock())
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: mock.Mock(replay=step))
-    assert fit.record() and fit._replay is step
+    assert fit.record(capture)
     fit.run(15)
+    assert replayed[-15:] == list(range(5, 20)), "every iteration was a replay"
     assert fit.history == plain.history and torch.equal(fit.weights, plain.weights)
 
-    monkeypatch.setattr(torch.cuda, "graph", mock.Mock(side_effect=RuntimeError("not here")))
-    fit._replay = None
-    with pytest.warns(UserWarning, match="No CUDA graph here.*not here"):
-        assert not fit.record()
-    assert torch.equal(fit.weights, plain.weights)
+
+def test_a_capture_that_fails_falls_back_to_the_plain_step(picture, recipe):
+    x_hat, mask = degrade(picture)
+    plain, fit = (Fit(x_hat, mask, recipe, device="cpu", truth=picture) for _ in range(2))
+    fit.notes = torch.zeros(50, 6)
+
+    def capture(step):
+        step()
+        raise RuntimeError("not here")
+
+    with pytest.warns(UserWarning, match="No CUDA graph here.*RuntimeError: not here"):
+        assert not fit.record(capture)
+    fit.run(10), plain.run(10)
+    assert fit.history == plain.history and torch.equal(fit.weights, plain.weights)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_cuda_graph(picture, recipe, optimiser):
+    chosen = replace(recipe, optimiser=optimiser, config={**small_config(), "dropout": 0.1})
+    plain, fit = (Fit(*degrade(picture), chosen, device="cuda", truth=picture) for _ in range(2))
+    assert fit.record()
+    fit.run(20), plain.run(20)
+    assert [s.loss for s in fit.history] == pytest.approx([s.loss for s in plain.history], rel=1e-3)
 
 
 def frozen(fit):
@@ -419,7 +436,7 @@ def forgetful(fit):
     return replay
 
 
-@pytest.mark.parametrize("optimiser", dip_blocks.OPTIMISERS)
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize("drawn", [{"sigma_p": 1 / 30}, {"sigma_p": 0.0, "config": {**small_config(), "dropout": 0.1}}])
 def test_a_replay_is_only_trusted_when_it_leads_where_plain_iterations_do(picture, recipe, optimiser, drawn):
     """On whatever device: what a recording would do is played by functions, right and wrong ones."""
@@ -433,24 +450,13 @@ def test_a_replay_is_only_trusted_when_it_leads_where_plain_iterations_do(pictur
     assert all(torch.equal(tensor, before[name]) for name, tensor in fit.state().items()), "and nothing has moved"
 
 
-def test_a_wrong_recording_falls_back_to_the_plain_step(picture, recipe, monkeypatch):
+def test_a_wrong_recording_falls_back_to_the_plain_step(picture, recipe):
     x_hat, mask = degrade(picture)
     plain, fit = (Fit(x_hat, mask, recipe, device="cpu", truth=picture) for _ in range(2))
     fit.notes = torch.zeros(50, 6)
     plain.run(10)
-    fit.device = mock.Mock(type="cuda")
-
-    def step():
-        pretended, fit.device = fit.device, torch.device("cpu")
-        Fit.step(fit)
-        fit.device = pretended
-
-    monkeypatch.setattr(fit, "step", step)
-    for name in ("Stream", "stream", "current_stream", "graph", "device", "set_stream", "synchronize"):
-        monkeypatch.setattr(torch.cuda, name, mock.MagicMock())
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: mock.Mock(replay=frozen(fit)))
     with pytest.warns(UserWarning, match="does not lead where plain iterations do"):
-        assert not fit.record()
+        assert not fit.record(lambda step: frozen(fit))
     fit.run(10)
     assert fit.history == plain.history and torch.equal(fit.weights, plain.weights)
 
@@ -550,7 +556,7 @@ def test_a_jump_is_undone(picture, recipe, sabotage, factor):
     x_hat, mask = degrade(picture)
     sabotage({10: factor})
     history = restore(x_hat, mask, recipe, progress=False).history
-    assert [step.iteration for step in history if step.restored] == [10]
+    assert [step.iteration for step in history if step.backtracked] == [10]
     assert [step.lr for step in history] == [0.003] * 9 + [pytest.approx(0.0027)] * 21
     assert history[10].loss == pytest.approx(history[8].loss, rel=0.5), "back where iteration 9 was"
 
@@ -559,7 +565,7 @@ def test_a_jump_right_after_the_first_step(picture, recipe, sabotage):
     x_hat, mask = degrade(picture)
     sabotage({2: math.nan})
     history = restore(x_hat, mask, recipe, progress=False).history
-    assert [step.iteration for step in history if step.restored] == [2]
+    assert [step.iteration for step in history if step.backtracked] == [2]
     assert history[-1].loss < history[0].loss
 
 
@@ -568,7 +574,7 @@ def test_what_counts_as_a_jump_is_a_parameter(picture, recipe, sabotage):
     for jump, expected in [(2.0, [10]), (4.0, []), (math.inf, [])]:
         sabotage({10: 3.0})
         history = restore(x_hat, mask, replace(recipe, jump=jump), progress=False).history
-        assert [step.iteration for step in history if step.restored] == expected
+        assert [step.iteration for step in history if step.backtracked] == expected
 
 
 def test_an_unlucky_draw_cannot_stall_the_run(picture, recipe, sabotage):
@@ -576,7 +582,7 @@ def test_an_unlucky_draw_cannot_stall_the_run(picture, recipe, sabotage):
     x_hat, mask = degrade(picture)
     sabotage(dict.fromkeys(range(10, 31), 10.0))
     history = restore(x_hat, mask, recipe, progress=False).history
-    assert [step.iteration for step in history if step.restored] == [10]
+    assert [step.iteration for step in history if step.backtracked] == [10]
 
 
 def test_a_step_that_ruins_the_weights(picture, recipe, monkeypatch):
@@ -597,7 +603,7 @@ def test_a_step_that_ruins_the_weights(picture, recipe, monkeypatch):
 
     monkeypatch.setattr(torch.optim.Adam, "step", ruin)
     result = restore(x_hat, mask, recipe, progress=False)
-    assert [step.iteration for step in result.history if step.restored] == [11]
+    assert [step.iteration for step in result.history if step.backtracked] == [11]
     assert torch.isfinite(result.image).all()
     assert result.history[-1].loss < result.history[0].loss
 
@@ -621,7 +627,7 @@ def test_the_very_last_step_is_checked_too(picture, recipe, monkeypatch):
 def test_divergence_without_recovery_names_the_iteration(picture, recipe, sabotage):
     x_hat, mask = degrade(picture)
     sabotage(dict.fromkeys(range(8, 1000), math.nan))
-    with pytest.raises(DivergenceError, match=f"nan in iteration {8 + dip_blocks.MAX_RECOVERIES}"):
+    with pytest.raises(DivergenceError, match=f"nan in iteration {8 + MAX_RECOVERIES}"):
         restore(x_hat, mask, recipe, iterations=200, progress=False)
 
 

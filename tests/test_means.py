@@ -99,7 +99,9 @@ def damaged(tmp_path):
 def test_a_photo_by_two_networks(damaged):
     x_hat, known = images.load_damaged(damaged)
     to = photo.restore(damaged, recipe="both", device="cpu", progress=False)
-    mean = dip_blocks.restore_mean(x_hat, known, [SMOOTH, SHARP], device="cpu", progress=False)
+    mean = dip_blocks.mean_of(
+        dip_blocks.restore(x_hat, known, member, device="cpu", progress=False) for member in (SMOOTH, SHARP)
+    )
     expected = images.to_bytes(dip_blocks.blend(mean.averaged, x_hat, known)[0].numpy())
     assert np.array_equal(np.asarray(Image.open(to).convert("L")), expected)
     assert not list(damaged.parent.glob("*.checkpoint"))

@@ -11,19 +11,10 @@ from conftest import small_config
 from torch import nn
 
 import dip_blocks
-from dip_blocks import (
-    DivergenceError,
-    Dropout,
-    Fit,
-    Muon,
-    Recipe,
-    UNet,
-    degrade,
-    for_muon,
-    orthogonalised,
-    restore,
-    upsampled_conv,
-)
+from dip_blocks import DivergenceError, Fit, Recipe, UNet, degrade, restore
+from dip_parts import devices
+from dip_parts.layers import Dropout, upsampled_conv
+from dip_parts.muon import Muon, for_muon, orthogonalised
 
 FOLDED = {"upsampling_position": "first", "upsampling_method": "nearest", "skip_from": "input", "connect": False}
 
@@ -148,7 +139,7 @@ def test_both_rates_are_cut_and_fall_together(picture, muon):
     assert float(fit.adam_rate) == pytest.approx(0.0003)
     fit.good_loss.fill_(1e-9)  # the next loss is a jump
     fit.run(1)
-    assert fit.history[-1].restored and float(fit.lr) == pytest.approx(0.018)
+    assert fit.history[-1].backtracked and float(fit.lr) == pytest.approx(0.018)
     fit.run(1)
     assert float(fit.adam_rate) == pytest.approx(0.9 * 0.0003)
 
@@ -178,7 +169,7 @@ def test_a_gradient_that_is_not_a_number_is_undone_under_muon(picture, muon, mon
 
     monkeypatch.setattr(Muon, "step", spoilt)
     fit.run(6)
-    assert [s.iteration for s in fit.history if s.restored] == [6] and math.isfinite(fit.history[-1].loss)
+    assert [s.iteration for s in fit.history if s.backtracked] == [6] and math.isfinite(fit.history[-1].loss)
     assert all(torch.isfinite(tensor).all() for tensor in fit.live)
 
 
@@ -289,7 +280,7 @@ def test_the_last_convolution_goes_before_the_last_upsampling():
     """In the blog's reading: the same picture, of one channel upsampled and not of all."""
     torch.manual_seed(0)
     net, z = UNet(4, 1, small_config()), torch.rand(1, 4, 32, 32)
-    assert [type(layer).__name__ for layer in net.out] == ["Conv2d", "Upsample", "Sigmoid"]
+    assert [type(layer).__name__ for layer in net.out] == ["Pointwise", "Upsample", "Sigmoid"]
     drawn = net(z)
     net.up[0].upsample = net.out[1]
     del net.out[1]
@@ -302,13 +293,20 @@ def test_the_last_convolution_goes_before_the_last_upsampling():
 def test_a_mean_of_networks(picture, recipe, muon):
     x_hat, mask = degrade(picture)
     alone = [restore(x_hat, mask, one, device="cpu", progress=False) for one in (recipe, muon)]
-    mean = dip_blocks.restore_mean(x_hat, mask, [recipe, muon], device="cpu", progress=False)
+    mean = dip_blocks.mean_of(alone)
     assert torch.allclose(mean.averaged, (alone[0].averaged + alone[1].averaged) / 2)
     assert torch.allclose(mean.image, (alone[0].image + alone[1].image) / 2) and mean.history == []
-    with pytest.raises(ValueError, match="a recipe or more"):
-        dip_blocks.restore_mean(x_hat, mask, [])
-    with pytest.raises(TypeError, match="one by one"):
-        dip_blocks.restore_mean(x_hat, mask, [recipe], resume={})
+    with pytest.raises(ValueError, match="one network drew, or more"):
+        dip_blocks.mean_of([])
+
+
+def test_a_mean_goes_no_further_than_an_interrupt(picture, recipe):
+    whole = restore(*degrade(picture), recipe, iterations=3, device="cpu", progress=False)
+    cut = replace(whole, interrupted=True)
+    fits = iter([whole, cut, whole])
+    mean = dip_blocks.mean_of(fits)
+    assert mean.interrupted and len(list(fits)) == 1, "the third was not begun"
+    assert torch.allclose(mean.image, whole.image)
 
 
 def test_the_means_are_of_recipes_that_there_are():
@@ -320,9 +318,9 @@ def test_the_means_are_of_recipes_that_there_are():
 def test_memory_is_kept_and_given_back(picture, recipe):
     """The C library's settings are changed while a loop runs on a CPU; another loop, after it, finds all in order."""
     x_hat, mask = degrade(picture)
-    with dip_blocks.kept_memory():
+    with devices.kept_memory():
         inside = restore(x_hat, mask, recipe, device="cpu", progress=False)
-        assert dip_blocks._KEEPING.depth == 1, "the inner loop's end is not the outer one's"
-    assert dip_blocks._KEEPING.depth == 0
+        assert devices._keepers == 1, "the inner loop's end is not the outer one's"
+    assert devices._keepers == 0
     assert torch.equal(inside.image, restore(x_hat, mask, recipe, device="cpu", progress=False).image)
     assert np.isfinite(inside.image.numpy()).all()

@@ -57,17 +57,25 @@ def imports(path):
 
 def test_imports_run_one_way():
     assert "dip_book" not in set(imports(ROOT / "dip_blocks.py"))
+    for path in (ROOT / "dip_parts").glob("*.py"):
+        assert not {"dip_book", "dip_blocks"} & set(imports(path)), path
     for path in (ROOT / "book" / "dip_book").glob("*.py"):
         assert not {"tests", "notebooks", "conftest"} & set(imports(path)), path
 
 
 def test_public_names_are_documented():
-    for path in [ROOT / "dip_blocks.py", *(ROOT / "book" / "dip_book").glob("*.py")]:
+    parts = [*(ROOT / "dip_parts").glob("*.py"), *(ROOT / "book" / "dip_book").rglob("*.py")]
+    for path in [ROOT / "dip_blocks.py", *parts]:
         module = ast.parse(path.read_text(encoding="utf-8"))
         assert ast.get_docstring(module), path
         for node in module.body:
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
                 assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def test_the_method_is_read_in_one_sitting():
+    lines = (ROOT / "dip_blocks.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 500 and max(map(len, lines)) <= 100
 
 
 def test_every_page_of_the_contents_exists():

@@ -17,6 +17,7 @@ from dip_book import baselines, explorer, images, runs, sweeps, tables, views
 from PIL import Image
 
 import dip_blocks
+from dip_parts.checks import PRECISIONS
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def test_a_run_is_stored_whole_and_readable_without_our_code(tmp_path):
     assert Image.open(folder / "restored.png").size == Image.open(folder / "averaged.png").size == (32, 32)
     frames = sorted(path.name for path in (folder / "frames").iterdir())
     assert frames[0] == "00001.webp" and frames[-1] == "00025.webp" and 8 <= len(frames) <= 12
-    assert "known pixels put back" in facts["about"] and facts["precision"] in dip_blocks.PRECISIONS
+    assert "known pixels put back" in facts["about"] and facts["precision"] in PRECISIONS
     assert run.complete and run.folder == folder
 
 

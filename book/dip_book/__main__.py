@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dip_blocks
 from dip_book import ablation, bench, images, optimiser, photo, plan, runs, sweeps, tables
+from dip_parts import checks
 
 #: What `table` prints.
 TABLES = tables.TABLES | {"switches": ablation.switches, "ideas": ablation.ideas, "repeated": ablation.repeated, "reached": ablation.reached, "one_precision": ablation.one_precision} | optimiser.TABLES
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     restore.add_argument("--iterations", type=int, help="fewer (or more) than the recipe's")
     restore.add_argument("--seed", type=int, default=0, help="of weights, z and noise (default: 0)")
     restore.add_argument("--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)")
-    restore.add_argument("--precision", choices=dip_blocks.PRECISIONS, help="of the convolutions (default: by the device)")
+    restore.add_argument("--precision", choices=checks.PRECISIONS, help="of the convolutions (default: by the device)")
     restore.add_argument("--again", action="store_true", help="write over a result that is there already")
 
     run = command(
@@ -82,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--every", type=int, default=10, help="write every so many iterations to the history (default: 10)")
     run.add_argument("--frames", type=int, default=12, help="keep so many outputs on the way, for the explorer (default: 12)")
     run.add_argument("--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)")
-    run.add_argument("--precision", choices=dip_blocks.PRECISIONS, help="of the convolutions (default: by the device)")
+    run.add_argument("--precision", choices=checks.PRECISIONS, help="of the convolutions (default: by the device)")
     run.add_argument("--threads", type=int, help="CPU threads of a run (default: all cores)")
     run.add_argument("--scheduler", metavar="ADDRESS", help="hand the runs to a Dask cluster, e.g. tcp://10.0.0.1:8786; its workers must see the store")
     run.add_argument("--again", action="store_true", help="make also what is stored already")

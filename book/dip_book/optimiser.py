@@ -121,7 +121,7 @@ def singular_values(image: str = "camera", iterations: int = 30, size: int = 128
     """
     x_hat, mask = dip_blocks.degrade(images.load(image, size=size))
     spectra = {}
-    for name in dip_blocks.OPTIMISERS:
+    for name in ("adam", "muon"):
         recipe = plan.under_muon("Muon" if name == "muon" else "Adam in its place", image).resolved()
         fit = dip_blocks.Fit(x_hat, mask, recipe, device="cpu", precision="fp32")
         with dip_blocks.numerics(fit.device, fit.precision):

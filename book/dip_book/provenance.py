@@ -17,8 +17,11 @@ from pathlib import Path
 import torch
 
 import dip_blocks
+import dip_parts
 
-_CODE = hashlib.sha256(Path(dip_blocks.__file__).read_bytes()).hexdigest()  # as imported, whatever is edited later
+#: The method's code as imported, whatever is edited later.
+_METHOD = [Path(dip_blocks.__file__), *sorted(Path(dip_parts.__file__).parent.glob("*.py"))]
+_CODE = hashlib.sha256(b"".join(path.read_bytes() for path in _METHOD)).hexdigest()
 PACKAGES = ("torch", "numpy", "scikit-image", "pillow")
 
 
@@ -48,14 +51,14 @@ def commit() -> dict:
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != here.parents[1]:
             return {"commit": None, "dirty": None}  # of a copy inside somebody else's repository, that tells nothing
-        code = git("status", "--porcelain", "--", ":/dip_blocks.py", ":/book/dip_book")
+        code = git("status", "--porcelain", "--", ":/dip_blocks.py", ":/dip_parts", ":/book/dip_book")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(code)}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
 
 
 def code_digest() -> str:
-    """SHA-256 of ``dip_blocks.py``: a run begun with one version of it is not continued with another."""
+    """SHA-256 of `dip_blocks` and its parts: a run begun with one version is not continued with another."""
     return _CODE
 
 

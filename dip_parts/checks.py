@@ -1,0 +1,231 @@
+"""What is put in, checked and brought into the form that `dip_blocks` works with.
+
+Written by hand: the errors say which value of which setting was wrong, what it has to be and why,
+where a validation library's say that a constraint does not hold.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+#: Lists of a network's config, an entry for each level: n_d, n_u, n_s, k_d, k_u, k_s.
+CONFIG_LISTS = (
+    "channels_down", "channels_up", "channels_skip", "kernels_down", "kernels_up", "kernels_skip",
+)  # fmt: skip
+#: What z may be made of, and a multiple of how many channels each needs; 0: the picture's, and one.
+Z_KINDS = {"uniform": 1, "meshgrid": 2, "fourier": 4, "known": 0}
+OPTIMISERS = ("adam", "muon")
+PRECISIONS = ("fp32", "tf32", "bf16")
+
+
+def as_image(image) -> torch.Tensor:
+    """Turn a picture into the module's convention: float32, (C, H, W), values in [0, 1].
+
+    Args:
+        image: a NumPy array (H, W) or (H, W, C), or a tensor (H, W) or (C, H, W).  8- and 16-bit
+            unsigned integers are divided by 255 and 65535; floats must lie in [0, 1] already.
+
+    Raises:
+        ValueError: another number of dimensions or channels, an empty picture, NaN or infinite
+            pixels, values outside [0, 1].
+        TypeError: a type of number that has no obvious range.
+    """
+    if isinstance(image, torch.Tensor):
+        x = image.detach().cpu()
+        x = x.double() / 65535 if x.dtype == torch.uint16 else x  # few operations know uint16
+    else:
+        array = np.asarray(image)
+        if array.dtype == np.uint16:
+            array = array.astype(np.float64) / 65535
+        if array.dtype.kind not in "uif":
+            raise TypeError(_no_range(array.dtype))
+        x = torch.from_numpy(np.ascontiguousarray(array))
+        x = x.permute(2, 0, 1) if x.ndim == 3 else x
+    x = x[None] if x.ndim == 2 else x
+    if x.ndim != 3 or x.shape[0] not in (1, 3):
+        raise ValueError(
+            "Expected one grey or colour image: an array (H, W) or (H, W, 3), or a tensor "
+            f"(1, H, W) or (3, H, W). Got shape {tuple(image.shape)}."
+        )
+    if x.numel() == 0:
+        raise ValueError(f"The image is empty: its shape is {tuple(image.shape)}.")
+    if x.dtype == torch.uint8:
+        return x.float() / 255
+    if not x.dtype.is_floating_point:
+        raise TypeError(_no_range(x.dtype))
+    if bad := int((~torch.isfinite(x)).sum()):
+        raise ValueError(
+            f"{bad} values of the image are NaN or infinite. Mark such pixels as missing: 0 in "
+            "image and mask."
+        )
+    x = x.float()
+    low, high = float(x.min()), float(x.max())
+    if low < -1e-6 or high > 1 + 1e-6:  # a rounding error is not a mistake
+        raise ValueError(
+            f"Values must lie in [0, 1]; these go from {low:.4g} to {high:.4g}. Divide 8-bit "
+            "values by 255."
+        )
+    return x.clamp(0, 1)
+
+
+def _no_range(dtype) -> str:
+    return f"An image of {dtype} has no known range: pass uint8, uint16 or floats in [0, 1]."
+
+
+def as_mask(mask, height: int, width: int) -> torch.Tensor:
+    """Check a mask for an image of height × width and give it the shape (1, H, W), float32.
+
+    Raises ValueError for another shape, and for values other than 0 (missing) and 1 (known).
+    """
+    if isinstance(mask, torch.Tensor):
+        mask = mask.detach().cpu()
+    m = torch.as_tensor(np.asarray(mask)).float()
+    if m.numel() != height * width or tuple(m.shape[-2:]) != (height, width):
+        raise ValueError(
+            f"The mask's shape is {tuple(m.shape)}, but the image is {height}×{width}: one value a "
+            "pixel."
+        )
+    if not ((m == 0) | (m == 1)).all():
+        raise ValueError(
+            "A mask holds 1 (or True) where a pixel is known, 0 (or False) where it is missing; of "
+            "a picture take mask > 127."
+        )
+    return m.reshape(1, height, width)
+
+
+def as_truth(truth, x_hat: torch.Tensor) -> torch.Tensor | None:
+    """The true image, as `as_image` has it, or None; ValueError if it has another size."""
+    if truth is None:
+        return None
+    truth = as_image(truth)
+    if truth.shape != x_hat.shape:
+        raise ValueError(
+            f"truth has shape {tuple(truth.shape)}, the degraded image {tuple(x_hat.shape)}."
+        )
+    return truth
+
+
+def check_config(config: dict, choices: dict) -> None:
+    """Raise a ValueError that says which entry of a network config is wrong, and why.
+
+    ``choices``: name → the possible values, or a number that stands for any from 0 to below 1.
+    """
+    needed = {*CONFIG_LISTS, "upsampling_method"}
+    if missing := sorted(needed - set(config)):
+        raise ValueError(f"The config lacks {', '.join(missing)}.")
+    known = {*needed, *choices}
+    if unknown := sorted(set(config) - known):
+        raise ValueError(
+            f"The config has unknown entries: {', '.join(unknown)}. Known are "
+            f"{', '.join(sorted(known))}."
+        )
+    lengths = {key: len(config[key]) for key in CONFIG_LISTS}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        raise ValueError(
+            "The config's lists must all have one length, the depth (1 or more); they have "
+            f"{lengths}."
+        )
+    for i in range(lengths["channels_down"]):
+        for key in CONFIG_LISTS:
+            if key == "kernels_skip" and config["channels_skip"][i] == 0:
+                continue  # no skip at this depth, so whatever stands here is not used
+            _check_entry(f"{key}[{i}]", config[key][i])
+    for key, values in choices.items():
+        value = config.get(key, values[0] if isinstance(values, tuple) else values)
+        if isinstance(values, tuple):
+            if value not in values:
+                raise ValueError(
+                    f"{key} must be one of {', '.join(map(str, values))}, not {value!r}."
+                )
+        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+            raise ValueError(f"{key} must be a number, 0 or above and below 1, not {value!r}.")
+    if (share := config.get("dropout", 0)) and not 1 <= round(256 * share) < 256:
+        raise ValueError(
+            f"dropout is rounded to 1/256, so it must be 0 or from 0.002 to 0.998, not {share!r}."
+        )
+
+
+def _check_entry(name: str, value) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a whole number, not {value!r}.")
+    if name.startswith("kernels") and (value < 1 or value % 2 == 0):
+        raise ValueError(
+            f"{name} must be odd and positive, not {value}: an even kernel shifts the image."
+        )
+    skip = name.startswith("channels_skip")
+    if name.startswith("channels") and value < (0 if skip else 1):
+        raise ValueError(
+            f"{name} must be {'0 (no skip) or more' if skip else '1 or more'}, not {value}."
+        )
+
+
+#: Values of a recipe that are numbers: what must hold of each, and how it is said.
+_BOUNDS = {
+    "z_scale": (lambda v: v > 0, "above 0"),
+    "sigma_p": (lambda v: v >= 0, "0 or above"),
+    "sigma_end": (lambda v: v >= 0, "0 or above"),
+    "iterations": (lambda v: v >= 0, "0 or more"),
+    "lr": (lambda v: 0 < v < math.inf, "above 0"),
+    "lr_adam": (lambda v: 0 < v < math.inf, "above 0"),
+    "weight_decay": (lambda v: 0 <= v < math.inf, "0 (none) or above"),
+    "lr_end": (lambda v: 0 <= v < math.inf, "0 or above"),
+    "jump": (lambda v: v > 1, "above 1 (math.inf turns backtracking off)"),
+    "lr_decay": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
+    "tv": (lambda v: 0 <= v < math.inf, "0 (none) or above"),
+    "averaging": (lambda v: 0 <= v < 1, "0 (no averaging) or above, and below 1"),
+}
+
+
+def check_recipe(values: dict) -> None:
+    """Raise a ValueError that says which of a recipe's values is wrong, and why."""
+    for name, value in values.items():
+        if name in ("config", "z_kind", "optimiser"):
+            continue
+        if not isinstance(value, (int, float)):
+            raise ValueError(f"{name} must be a number, not {value!r}.")
+        if name in ("iterations", "z_channels") and not isinstance(value, int):
+            raise ValueError(f"{name} must be a whole number, not {value!r}.")
+    for name, known in (("z_kind", (*Z_KINDS,)), ("optimiser", OPTIMISERS)):
+        if values[name] not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, not {values[name]!r}.")
+    bounds = {**_BOUNDS, **_of_z(values["z_kind"])}
+    for name, (holds, need) in bounds.items():
+        if not holds(values[name]):
+            raise ValueError(f"{name} must be {need}, not {values[name]}.")
+
+
+def _of_z(kind: str) -> dict:
+    """What z is made of decides how many channels it has, and whether pixels can be hidden."""
+    least = Z_KINDS[kind]
+    if least == 0:
+        return {
+            "z_channels": (
+                lambda v: v == 0,
+                f"0 where z is known pixels (z_kind {kind!r}): it has the picture's channels, "
+                "and the mask",
+            ),
+            "hide": (
+                lambda v: 0 < v < 1,
+                "above 0 and below 1 where z is known pixels: a network that sees all it is asked "
+                "for copies it",
+            ),
+        }
+    return {
+        "z_channels": (
+            lambda v: v >= 1 and v % least == 0,
+            f"a multiple of {least}, and at least {least}",
+        ),
+        "hide": (
+            lambda v: v == 0,
+            f"0 where z is no pixels (z_kind {kind!r}): there is nothing to hide",
+        ),
+    }
+
+
+def check_precision(precision: str) -> None:
+    """Raise a ValueError for what is not one of `PRECISIONS`."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}.")

@@ -1,0 +1,127 @@
+"""What a machine has, and how it is set while the loop runs."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import torch
+
+
+def cuda_graph(step: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
+    """Run a function a few times, capture it as a CUDA graph, and return the graph's replay.
+
+    Args:
+        generator: what the function draws from; on the device that it works on.
+    """
+    with torch.cuda.device(generator.device):
+        main, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+        try:
+            aside.wait_stream(main)
+            with torch.cuda.stream(aside):
+                for _ in range(3):  # libraries choose and allocate in their first calls
+                    step()
+            main.wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            graph.register_generator_state(generator)
+            with torch.cuda.graph(graph, stream=aside):
+                step()
+        except Exception:
+            torch.cuda.set_stream(main)  # a capture cut short may leave another stream behind
+            torch.cuda.synchronize()
+            raise
+    return graph.replay
+
+
+def best_device() -> str:
+    """The fastest device that PyTorch finds here: "cuda", else "mps", else "cpu"."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def as_device(device: str | torch.device | None) -> torch.device:
+    """A device, `best_device` if None.  Raises ValueError for one that is not here."""
+    try:
+        return torch.empty(0, device=device or best_device()).device
+    except (AssertionError, RuntimeError, NotImplementedError):  # depends on PyTorch's build
+        raise ValueError(
+            f"There is no device {str(device)!r} here that PyTorch can use; there is "
+            f"{best_device()!r}."
+        ) from None
+
+
+def best_precision(device: str | torch.device) -> str:
+    """The default: "tf32" on CUDA (as PyTorch has it); "bf16" on a CPU built for it; else "fp32".
+
+    A CPU without bf16 instructions emulates them, many times slower (book, "How fast").
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "tf32"
+    able = getattr(torch.cpu, "get_capabilities", dict)() if kind == "cpu" else {}
+    return "bf16" if any(able.get(name) for name in ("avx512_bf16", "amx_bf16")) else "fp32"
+
+
+@contextmanager
+def numerics(device: torch.device, precision: str):
+    """While the loop runs: deterministic kernels on a GPU; on a CPU, freed memory is kept."""
+    if device.type != "cuda":
+        with kept_memory():
+            yield
+        return
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # an aid for debugging: it costs
+    try:
+        tf32 = precision != "fp32"
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=tf32):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+
+
+_KEEPING = threading.Lock()
+_keepers = 0  # loops in this process that keep memory
+
+
+def _glibc():
+    """The two functions of glibc's memory; of another C library, two that do nothing."""
+    try:
+        libc = ctypes.CDLL(None)
+        return libc.mallopt, libc.malloc_trim
+    except (OSError, TypeError, AttributeError):
+        return (lambda *_: None,) * 2
+
+
+@contextmanager
+def kept_memory():
+    """Let the C library keep the memory that an iteration frees, for the next one; glibc's only.
+
+    By default it gives every large tensor back to the system and fetches it anew, page by page,
+    which at 512×512 takes half of an iteration's time (book, "How fast").  Given back at the end.
+    """
+    global _keepers
+    mallopt, trim = _glibc()
+    mmap_threshold, mmap_max, trim_threshold = -3, -4, -1  # of malloc.h
+    with _KEEPING:
+        _keepers += 1
+        if _keepers == 1:
+            mallopt(mmap_max, 0)
+            mallopt(trim_threshold, 2**31 - 1)
+    try:
+        yield
+    finally:
+        with _KEEPING:
+            _keepers -= 1
+            if _keepers == 0:
+                # Once set, thresholds no longer adapt themselves: leave them where they would be.
+                mallopt(mmap_max, 2**16)
+                mallopt(mmap_threshold, 2**25)
+                mallopt(trim_threshold, 2**26)
+                trim(0)

@@ -1,0 +1,434 @@
+"""The machinery of the loop: what makes it fast, the same on every device, and safe to interrupt.
+
+All weights lie in one vector.  All that an iteration decides, it decides on the device: nothing is
+asked back until `Engine.read`, so that a GPU never waits for Python, and a whole iteration can be
+recorded once and replayed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from dip_parts.checks import as_image, as_mask, as_truth, check_precision
+from dip_parts.devices import as_device, best_precision, cuda_graph
+from dip_parts.layers import Dropout
+from dip_parts.muon import Muon, for_muon
+
+
+class Step(NamedTuple):
+    """One iteration of the history."""
+
+    iteration: int
+    loss: float  # of the perturbed input, before this iteration's step
+    lr: float  # the learning rate that this iteration used, or was cut to
+    backtracked: bool  # True: the loss had jumped, the last good state came back
+    psnr: float | None = None  # of this iteration's output, in dB; None without the truth
+    psnr_averaged: float | None = None  # of the moving average of the outputs, in dB
+
+
+@dataclass
+class Restoration:
+    """What `dip_blocks.restore` returns.  Images are (C, H, W), values in (0, 1), float32, CPU."""
+
+    image: torch.Tensor  # f_θ(z), the network's raw output
+    averaged: torch.Tensor  # the moving average of all iterations' outputs
+    history: list[Step] = field(default_factory=list)
+    frames: dict[int, torch.Tensor] = field(default_factory=dict)  # iteration → its output
+    interrupted: bool = False
+
+
+class DivergenceError(ArithmeticError):
+    """The loss is not finite, and going back with smaller and smaller steps did not help."""
+
+
+#: Goings back in a row, without one good step between them, before the loop gives up on NaNs.
+MAX_RECOVERIES = 50
+
+
+def decibel(mse: float) -> float:
+    """PSNR in dB, peak 1, of a mean squared error; inf for none."""
+    return math.inf if mse == 0 else -10 * math.log10(mse)
+
+
+class Engine:
+    """The state of a fit, and what is done with it; `dip_blocks.Fit` says what one iteration is.
+
+    A subclass calls `begin` with its network and z, and defines `draw(z)`, an image (C, H, W), and
+    `step()`, one iteration, of the verbs here: `gradients`, `has_jumped`, `step_or_go_back`,
+    `average`, `note`.
+    """
+
+    def __init__(self, x_hat, mask, recipe, truth, device, precision):
+        x_hat = as_image(x_hat)
+        mask = as_mask(mask, *x_hat.shape[-2:])
+        if mask.sum() == 0:
+            raise ValueError("The mask marks no pixel as known (p = 0?): there is nothing to fit.")
+        truth = as_truth(truth, x_hat)
+        self.recipe, self.device = recipe, as_device(device)
+        self.precision = precision or best_precision(self.device)
+        check_precision(self.precision)
+        self.x_hat, self.mask = x_hat.to(self.device), mask.to(self.device)
+        self.truth = None if truth is None else truth.to(self.device)
+
+    def begin(self, net: nn.Module, z: torch.Tensor, seed: int) -> None:
+        """Take a network with its first weights, and z, (1, channels, H, W), both on the CPU."""
+        # Tensor cores, and bf16 on a CPU, want the channels innermost; fp32 on a CPU does not.
+        layout = torch.contiguous_format if self.precision == "fp32" else torch.channels_last
+        self.z = z.to(self.device).contiguous(memory_format=layout)
+        self.net = net.to(self.device)
+        matrices = for_muon(self.net) if self.recipe.optimiser == "muon" else []
+        self._one_vector(matrices)
+        self._optimisers(matrices)
+        scalar = partial(torch.tensor, device=self.device)
+        self.good = [tensor.clone() for tensor in self.live]
+        self.good_loss = scalar(math.inf)
+        self.jumped = scalar(False)
+        self.recoveries = scalar(0)  # goings back since the last good step
+        self.output, self.averaged = torch.zeros_like(self.x_hat), torch.zeros_like(self.x_hat)
+        self.iteration, self.history, self.frames = 0, [], {}
+        # Notes of the iterations since the last reading.  A GPU is read rarely: it would wait.
+        rows = 1 if self.device.type == "cpu" else 50
+        self.notes = torch.zeros(rows, 6, device=self.device)
+        self.row = scalar([0])
+        self._replay = None
+        self.draw_from(torch.Generator(self.device).manual_seed(seed))
+        with torch.no_grad():
+            self.net.eval()
+            self.draw(self.z)  # refuses a picture too small for the network
+            self.net.train()
+
+    def _one_vector(self, matrices: list[nn.Parameter]) -> None:
+        """All weights in one vector, on which the network's are windows; so the gradients.
+
+        A step, a copy, a choice between two states: each is then one operation, not a hundred.
+        What Muon takes lies in front; with Adam alone, that is nothing.
+        """
+        taken = {*matrices}
+        order = [*matrices, *(weight for weight in self.net.parameters() if weight not in taken)]
+        self.weights = nn.utils.parameters_to_vector(order).detach()
+        self.weights.grad = torch.zeros_like(self.weights)
+        nn.utils.vector_to_parameters(self.weights, order)
+        parts = self.weights.grad.split([weight.numel() for weight in order])
+        for weight, part in zip(order, parts):
+            weight.grad = part.view_as(weight)
+
+    def _optimisers(self, matrices: list[nn.Parameter]) -> None:
+        recipe, cuda = self.recipe, self.device.type == "cuda"
+        # The learning rate as backtracking has left it; after the schedule, which is what the
+        # optimiser uses; and how many iterations the schedules have seen.
+        self.lr = torch.tensor(recipe.lr, dtype=torch.float32, device=self.device)
+        self.rate, self.done = self.lr.clone(), torch.tensor(0.0, device=self.device)
+        count = sum(weight.numel() for weight in matrices)
+        rest, self.muon = self.weights, None
+        #: Adam's share of the learning rate: both are cut, and fall, together.
+        self.adam_rate, self.adam_share = self.rate, 1.0
+        if count:
+            front, rest = self._window(slice(None, count)), self._window(slice(count, None))
+            low = cuda or self.precision == "bf16"  # PyTorch's Muon: always
+            dtype = torch.bfloat16 if low else torch.float32
+            shapes = [matrix.shape for matrix in matrices]
+            self.muon = Muon(front, shapes, self.rate, recipe.weight_decay, dtype)
+            self.adam_rate, self.adam_share = self.rate.clone(), recipe.lr_adam / recipe.lr
+        how = {"fused": True, "capturable": True} if cuda else {"foreach": False}
+        self.adam = torch.optim.Adam([rest], self.adam_rate, **how)
+        self.adam._warned_capturable_if_run_uncaptured = True  # it is run both ways, knowingly
+        self.adam.step()  # with a gradient of zero: makes the moments and moves nothing
+        moments = self.adam.state[rest]
+        moments["step"].zero_()
+        #: What a step changes; `good` is the same as of the last good iteration.
+        self.live = [self.weights, moments["exp_avg"], moments["exp_avg_sq"], moments["step"]]
+        self.live += [self.muon.momentum] if self.muon else []
+
+    def _window(self, part: slice) -> torch.Tensor:
+        window = self.weights[part]
+        window.grad = self.weights.grad[part]
+        return window
+
+    def scheduled(self, end: float) -> torch.Tensor | float:
+        """From 1 in the first iteration to ``end`` in the last, along half a cosine."""
+        if end == 1:
+            return 1.0
+        share = (self.done / max(self.recipe.iterations - 1, 1)).clamp(max=1)
+        return end + (1 - end) * (1 + torch.cos(math.pi * share)) / 2
+
+    # The verbs of an iteration -----------------------------------------------------------
+
+    def gradients(self, loss: torch.Tensor) -> None:
+        """Of the loss, for every weight."""
+        self.weights.grad.zero_()
+        loss.backward()
+
+    @torch.no_grad()
+    def has_jumped(self, loss: torch.Tensor) -> torch.Tensor:
+        """Is the loss so much larger than the last good one that the last step must be undone?
+
+        Just after going back the state is the last good one by definition: its loss becomes the
+        reference again, or an unlucky perturbation would stall the run.
+        """
+        jumped = (loss > self.recipe.jump * self.good_loss) & ~self.jumped | ~torch.isfinite(loss)
+        again = torch.where(jumped, self.recoveries + 1, self.recoveries * self.jumped)
+        self.recoveries.copy_(again)
+        return jumped
+
+    @torch.no_grad()
+    def step_or_go_back(self, jumped: torch.Tensor) -> None:
+        """A step of the optimiser; where the loss has jumped, the last good state and a lower rate.
+
+        Both are computed and one is chosen, so that nobody has to ask the device which it was.
+        """
+        for live, good in zip(self.live, self.good):  # keep this state, unless it is bad
+            torch.where(jumped.to(good.device), good, live, out=good)
+        self.rate.copy_(self.lr * self.scheduled(self.recipe.lr_end))
+        if self.muon:
+            self.muon.step()
+            self.adam_rate.copy_(self.rate * self.adam_share)
+        self.adam.step()
+        for live, good in zip(self.live, self.good):  # weights, moments, counter
+            torch.where(jumped.to(good.device), good, live, out=live)
+        for rate in (self.lr, self.rate):
+            rate.copy_(torch.where(jumped, rate * self.recipe.lr_decay, rate))
+
+    @torch.no_grad()
+    def average(self, output: torch.Tensor, wanted: torch.Tensor, jumped: torch.Tensor) -> None:
+        """Let the output into the moving average, unless the state was bad; the first in full.
+
+        Where pixels were hidden, the average of a known one waits for its turn: what was shown was
+        not asked for.
+        """
+        recipe, first = self.recipe, self.good_loss.isinf()
+        share = torch.where(first, 1.0, 1 - recipe.averaging)
+        if recipe.hide:
+            turn = (share * (1 - self.mask + wanted / recipe.hide)).clamp(max=1)
+            share = torch.where(first, share, turn)
+        averaged = torch.lerp(self.averaged, output, share)
+        self.averaged.copy_(torch.where(jumped, self.averaged, averaged))
+        self.output.copy_(output)
+
+    @torch.no_grad()
+    def note(self, loss: torch.Tensor, jumped: torch.Tensor) -> None:
+        """Write the iteration down, on the device; `read` fetches it."""
+        self.good_loss.copy_(torch.where(jumped, self.good_loss, loss))
+        self.jumped.copy_(jumped)
+        errors = [self._mse(self.output), self._mse(self.averaged)]
+        values = [loss.detach(), self.rate, jumped, self.recoveries, *errors]
+        row = torch.stack([value.float() for value in values])[None]
+        self.notes.index_copy_(0, self.row, row)
+        self.row += 1
+        self.done += 1
+
+    def _mse(self, image: torch.Tensor) -> torch.Tensor:
+        if self.truth is None:
+            return torch.zeros_like(self.good_loss)
+        return (image - self.truth).square().mean()
+
+    # A fit as a whole --------------------------------------------------------------------
+
+    def run(self, iterations: int) -> None:
+        """So many iterations; the history has them when this returns."""
+        while iterations > 0:
+            some = min(iterations, len(self.notes))
+            for _ in range(some):
+                (self._replay or self.step)()
+                self.iteration += 1
+            iterations -= some
+            self.read()
+
+    def run_through(self, total: int, frames, progress: bool, watch: Callable | None) -> bool:
+        """From where the fit is to ``total`` iterations; False if an interrupt ended it.
+
+        Frames, bar and ``watch`` as in `dip_blocks.restore`.
+        """
+        if total - self.iteration > 100:  # recording takes as long as a few dozen iterations
+            self.record()
+        wanted, hidden = set(frames), None if progress else True
+        bar = tqdm(initial=self.iteration, total=total, desc="restoring", unit="it", disable=hidden)
+        try:
+            while self.iteration < total:
+                end = min(i for i in (*wanted, total) if i > self.iteration)
+                self.run(min(end - self.iteration, len(self.notes)))
+                if self.iteration in wanted:
+                    self.frames[self.iteration] = self.output.cpu().clone()
+                last = self.history[-1]
+                bar.set_postfix(loss=f"{last.loss:.2e}", lr=f"{last.lr:.2g}", refresh=False)
+                bar.update(self.iteration - bar.n)
+                if watch is not None:
+                    watch(self)
+        except KeyboardInterrupt:
+            self.bring_back()  # it may have come in the middle of a step
+            return False
+        finally:
+            bar.close()
+        return True
+
+    def read(self) -> None:
+        """Bring the notes of the last iterations from the device into the history."""
+        count = self.iteration - len(self.history)
+        for loss, lr, jumped, recoveries, *errors in self.notes[:count].tolist():
+            iteration = len(self.history) + 1
+            if recoveries > MAX_RECOVERIES:
+                raise DivergenceError(
+                    f"The loss was {loss} in iteration {iteration}, and going back "
+                    f"{MAX_RECOVERIES} times with the learning rate cut to {lr:.2g} did not help. "
+                    f"Start with a smaller one than {self.recipe.lr:g}."
+                )
+            quality = (None, None) if self.truth is None else map(decibel, errors)
+            self.history.append(Step(iteration, loss, float(f"{lr:.7g}"), bool(jumped), *quality))
+        self.row.zero_()
+
+    def bring_back(self) -> None:
+        """Return to the last good state, as after a jump; also right after a step cut in two."""
+        for live, good in zip(self.live, self.good):
+            live.copy_(good)
+
+    def has_failed(self, loss: float) -> bool:
+        """Is this, the loss of what is drawn now, that of a last step that must not count?
+
+        A network from which pixels are hidden is here asked for what it sees, as it never was: then
+        only a loss that is not finite tells.
+        """
+        limit = math.inf if self.recipe.hide else self.recipe.jump * float(self.good_loss)
+        return self.iteration > 0 and (not math.isfinite(loss) or loss > limit)
+
+    @contextmanager
+    def last_good(self):
+        """The last good state, for the time being: looking changes nothing."""
+        now = [tensor.clone() for tensor in self.live]
+        self.bring_back()
+        try:
+            yield
+        finally:
+            for live, tensor in zip(self.live, now):
+                live.copy_(tensor)
+
+    def draw_from(self, generator: torch.Generator) -> None:
+        """Let the perturbations of z, and dropout, come from this generator."""
+        self.noise = generator
+        for module in self.net.modules():
+            if isinstance(module, Dropout):
+                module.generator = generator
+
+    # Checkpoints -------------------------------------------------------------------------
+
+    _SINGLE = ("lr", "good_loss", "jumped", "recoveries", "output", "averaged")
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Copies of all that the next iteration depends on, history and frames: a checkpoint."""
+        parts = {f"live.{i}": tensor for i, tensor in enumerate(self.live)}
+        parts |= {f"good.{i}": tensor for i, tensor in enumerate(self.good)}
+        parts |= {name: getattr(self, name) for name in self._SINGLE}
+        steps = [[math.nan if v is None else float(v) for v in step] for step in self.history]
+        history = torch.tensor(steps, dtype=torch.float64).reshape(-1, len(Step._fields))
+        parts |= {f"frame.{iteration}": frame for iteration, frame in self.frames.items()}
+        parts |= {"history": history, "noise": self.noise.get_state(), "recipe": self._signature()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in parts.items()}
+
+    def _signature(self) -> torch.Tensor:
+        """The recipe, less its length, as bytes: a state is one of this recipe."""
+        values = {k: v for k, v in self.recipe.as_dict().items() if k != "iterations"}
+        text = json.dumps(values | {"shape": list(self.x_hat.shape)}, sort_keys=True)
+        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
+    @torch.no_grad()
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on where `state` was taken: the same picture, mask, recipe and seed; bitwise.
+
+        Raises ValueError for a state of another recipe or size, of another member of a mean, say;
+        names what differs.
+        """
+        self._check_signature(state)
+        for name, tensor in state.items():
+            group, _, index = name.partition(".")
+            if group == "noise":
+                self.noise.set_state(tensor)
+            elif group == "history":
+                self.history = [self._step_of(row) for row in tensor.tolist()]
+            elif group == "frame":
+                self.frames[int(index)] = tensor
+            elif group in ("live", "good"):
+                getattr(self, group)[int(index)].copy_(tensor)
+            elif group in self._SINGLE:
+                getattr(self, group).copy_(tensor)
+        self.iteration = len(self.history)
+        self.done.fill_(self.iteration)
+        self.row.zero_()
+
+    def _check_signature(self, state: dict[str, torch.Tensor]) -> None:
+        if "recipe" not in state:
+            raise ValueError(
+                "This state does not say which fit it is of: an earlier version made it. Begin "
+                "anew."
+            )
+        signatures = state["recipe"], self._signature()
+        theirs, ours = (json.loads(bytes(signature.tolist())) for signature in signatures)
+        if different := [
+            f"{key} is {ours.get(key)!r} here, {theirs.get(key)!r} there"
+            for key in ours
+            if ours[key] != theirs.get(key)
+        ]:
+            raise ValueError(
+                f"This state is of another fit, and nothing was loaded: {'; '.join(different)}."
+            )
+
+    def _step_of(self, row: list[float]) -> Step:
+        iteration, loss, lr, backtracked, *quality = row
+        unmeasured = self.truth is None
+        quality = [None if unmeasured or math.isnan(value) else value for value in quality]
+        return Step(int(iteration), loss, lr, bool(backtracked), *quality)
+
+    # Recording ---------------------------------------------------------------------------
+
+    def record(self, capture: Callable | None = None) -> bool:
+        """Record one iteration, to be replayed from now on; False where that cannot be.
+
+        A replay starts all of an iteration's kernels at once, without Python in between.  It is
+        only trusted when it leads where plain iterations do (`same_as_plain`).
+
+        Args:
+            capture: takes an iteration and returns its replay; `cuda_graph`, on a GPU, if None.
+        """
+        if capture is None:
+            if self.device.type != "cuda":
+                return False
+            capture = partial(cuda_graph, generator=self.noise)
+        before = self.state()
+        try:
+            replay = capture(self.step)
+            self.load(before)
+            if self.same_as_plain(replay):
+                self._replay = replay
+                return True
+            why = "its replay does not lead where plain iterations do"
+        except Exception as error:  # whatever a driver may raise: the plain step is there
+            why = f"{type(error).__name__}: {error}"
+        # A generator that a graph has held is not used again.
+        self.draw_from(torch.Generator(self.z.device))
+        self.load(before)
+        warnings.warn(
+            f"No CUDA graph here, the plain step is used, which is slower: {why}", stacklevel=2
+        )
+        return False
+
+    def same_as_plain(self, replay: Callable[[], None], steps: int = 3) -> bool:
+        """Do a few replayed iterations lead where as many plain ones do?  Leaves all as it was.
+
+        From one state, each its own losses, rates and pictures; a perturbation or a dropout that is
+        not drawn anew, or a step that is left out, shows in the second loss.
+        """
+        before, reached = self.state(), []
+        for iterate in (replay, self.step):
+            for _ in range(steps):
+                iterate()
+            reached.append([self.notes[:steps].clone(), self.output.clone(), self.averaged.clone()])
+            self.load(before)
+        return all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(*reached))

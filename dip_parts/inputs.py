@@ -1,0 +1,45 @@
+"""What a fit begins with: the network's first weights, and its input z."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from dip_parts.ablations import other_z
+
+
+def draw_weights(net: nn.Module, generator: torch.Generator | None = None) -> nn.Module:
+    """Give a network weights as PyTorch draws them, but from a generator of one's own, in place.
+
+    Kaiming's, uniform: the numbers of a network built after `torch.manual_seed` with the
+    generator's seed.  A network that was built on the "meta" device, without memory, comes to lie
+    on the CPU.
+    """
+    if any(weight.is_meta for weight in net.parameters()):
+        net.to_empty(device="cpu")
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                module.weight.uniform_(-bound, bound, generator=generator)
+                module.bias.uniform_(-bound, bound, generator=generator)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()  # ones and zeros
+    return net
+
+
+def draw_z(recipe, x_hat, mask, generator: torch.Generator | None = None) -> torch.Tensor:
+    """The network's fixed input z for x̂ (C, H, W) and its mask: (1, channels, H, W).
+
+    "uniform" noise, 0 to z_scale, is the paper's for reconstruction; drawn by ``generator``,
+    PyTorch's global one if None.  "known" holds what is known itself, (1, C + 1, H, W): the pixels
+    less one half, 0 where they are missing, and the mask.  For other kinds see `other_z`.
+    """
+    if recipe.z_kind == "known":
+        return torch.cat([(x_hat - 0.5) * mask, mask])[None]
+    if recipe.z_kind == "uniform":
+        shape = (1, recipe.z_channels, *x_hat.shape[-2:])
+        return recipe.z_scale * torch.rand(shape, generator=generator)
+    return recipe.z_scale * other_z(recipe.z_kind, recipe.z_channels, *x_hat.shape[-2:])
