@@ -1,7 +1,9 @@
 """The learning loop: it restores, backtracks, repeats itself, and survives what can go wrong."""
 
 import copy
+import io
 import math
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -362,6 +364,23 @@ def test_precisions(picture, recipe, precision):
         assert not torch.equal(result.image, exact.image), "autocast was on"
 
 
+@pytest.mark.parametrize(
+    ("device", "able", "precision"),
+    [
+        ("cuda", {}, "tf32"),
+        ("cpu", {"avx512_bf16": True}, "bf16"),
+        ("cpu", {"amx_bf16": True}, "bf16"),
+        ("cpu", {"avx2": True, "avx512_bf16": False}, "fp32"),
+        ("mps", {"avx512_bf16": True}, "fp32"),
+    ],
+)
+def test_the_precision_that_a_device_is_built_for(picture, recipe, monkeypatch, device, able, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert dip_blocks.best_precision(device) == precision
+    if device == "cpu":
+        assert Fit(*degrade(picture), recipe, device="cpu").precision == precision
+
+
 def test_an_unknown_precision_is_refused(picture, recipe):
     with pytest.raises(ValueError, match="precision must be one of fp32, tf32, bf16"):
         restore(*degrade(picture), recipe, precision="fp8", progress=False)
@@ -639,6 +658,26 @@ def test_a_step_that_always_fails_is_given_up(picture, recipe, sabotage):
         restore(x_hat, mask, recipe, iterations=400, progress=False)
 
 
+def test_good_steps_in_between_forgive(picture, recipe, sabotage):
+    """More failures than are borne in a row, but never two without a good step between them."""
+    x_hat, mask = degrade(picture)
+    failures = range(3, 3 * (MAX_RECOVERIES + 5), 3)
+    sabotage(dict.fromkeys(failures, math.nan))
+    history = restore(x_hat, mask, recipe, iterations=failures[-1], progress=False).history
+    assert [step.iteration for step in history if step.backtracked] == [*failures]
+
+
+def test_a_checkpoint_remembers_how_often_it_went_back(picture, recipe, sabotage):
+    x_hat, mask = degrade(picture)
+    sabotage(dict.fromkeys(range(8, 1000), math.nan))
+    fit = Fit(x_hat, mask, recipe, device="cpu")
+    fit.run(40)
+    again = Fit(x_hat, mask, recipe, device="cpu")
+    again.load(fit.state())
+    with pytest.raises(DivergenceError, match=f"nan in iteration {8 + MAX_RECOVERIES}"):
+        again.run(100)
+
+
 # --------------------------------------------------------------------------------------
 # Interrupts and progress
 # --------------------------------------------------------------------------------------
@@ -674,7 +713,13 @@ def test_progress_is_shown_or_not(picture, recipe, capfd, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     x_hat, mask = degrade(picture)
     restore(x_hat, mask, recipe, iterations=5, progress=False)
+    restore(x_hat, mask, recipe, iterations=5)  # a file, not a terminal
     assert capfd.readouterr().err == ""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    restore(x_hat, mask, recipe, iterations=5)
+    assert "restoring" in terminal.getvalue() and "5/5" in terminal.getvalue()
 
 
 def test_best_device_is_one_that_works():
