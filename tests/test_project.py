@@ -7,8 +7,9 @@ from importlib.metadata import version
 
 import pytest
 import yaml
-from dip_book import site, tables
-from dip_book.setup import ROOT
+from dip_book import tables
+from dip_book.build import site
+from dip_book.build.first_cell import ROOT
 from packaging.requirements import Requirement
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -57,12 +58,12 @@ def imports(path):
 
 def test_imports_run_one_way():
     assert "dip_book" not in set(imports(ROOT / "dip_blocks.py"))
-    for path in (ROOT / "book" / "dip_book").glob("*.py"):
+    for path in (ROOT / "book" / "dip_book").rglob("*.py"):
         assert not {"tests", "notebooks", "conftest"} & set(imports(path)), path
 
 
 def test_public_names_are_documented():
-    for path in [ROOT / "dip_blocks.py", *(ROOT / "book" / "dip_book").glob("*.py")]:
+    for path in [ROOT / "dip_blocks.py", *(ROOT / "book" / "dip_book").rglob("*.py")]:
         module = ast.parse(path.read_text(encoding="utf-8"))
         assert ast.get_docstring(module), path
         for node in module.body:
