@@ -205,7 +205,7 @@ def stored_first_cell():
 
 def test_the_first_cell_fetches_the_book(elsewhere, clone):
     folder, run = elsewhere
-    check = "\nfrom dip_book import tables\nimport dip_blocks, dip_book\nprint(dip_blocks.__file__, dip_book.__file__, len(tables.runs.find()))"
+    check = "\nfrom dip_book import runs\nimport dip_blocks, dip_book\nprint(dip_blocks.__file__, dip_book.__file__, len(runs.find()))"
     for _ in range(2):  # the second time it is there already
         done = run(stored_first_cell() + check, DIP_REPOSITORY=f"file://{clone}")
         assert done.returncode == 0, done.stderr

@@ -30,7 +30,7 @@ import dip_blocks
 from dip_book import images
 from dip_book.provenance import describe_device, peak_memory, provenance
 from dip_book.runs import ROOT
-from dip_book.tables import Table
+from dip_book.results.table import Figure, Table
 
 IMAGE = "camera"
 FOLDER, WATCHING = "bench", "bench/watching"
@@ -465,8 +465,10 @@ def compared(result: dict) -> Table:
     """Contestants at every size: milliseconds an iteration, how many times the straightforward loop, MiB."""
     sizes = result["sizes"]
     names = list(dict.fromkeys(who for entry in sizes.values() for who in entry["contestants"]))
-    header = ["loop", *(f"{size}², {what}" for size in sizes for what in ("ms", "speed", "MiB"))]
-    return Table(header, [[who, *(cell for entry in sizes.values() for cell in _cells(entry, who))] for who in names])
+    forms = {"ms": "{:,.1f}", "speed": "{:.2f}×", "MiB": "{}"}
+    titles = {f"{size}², {what}": form for size in sizes for what, form in forms.items()}
+    rows = [[who, *(cell for entry in sizes.values() for cell in _cells(entry, who))] for who in names]
+    return Table(["loop", *titles], rows, titles)
 
 
 def title(result: dict) -> str:
@@ -474,59 +476,68 @@ def title(result: dict) -> str:
     return f"{result['device']}, by default in {result['default precision']}"
 
 
-def _cells(entry: dict, who: str) -> list[str]:
-    figures = entry["contestants"].get(who)
-    if figures is None:
-        return ["—"] * 3
-    return [f"{figures['median_s'] * 1e3:,.1f}", f"{figures['speedup']:.2f}×", f"{figures['peak_memory_mib'] or '—'}"]
+def _cells(entry: dict, who: str) -> list[float | int | None]:
+    timed = entry["contestants"].get(who)
+    if timed is None:
+        return [None] * 3
+    return [timed["median_s"] * 1e3, timed["speedup"], timed["peak_memory_mib"] or None]
 
 
 def floors(result: dict) -> Table:
     """Counted operations and bytes, the time they take at the device's measured peak in our fastest loop's precision, and that loop's time."""
     peak, rows = result["peak"], []
     for size, entry in result["sizes"].items():
-        best = min((f["median_s"], who) for who, f in entry["contestants"].items() if who not in OTHERS)
-        half = "bf16" in best[1] and "bf16_gflop_s" in peak  # half as many bytes, and a unit of its own
+        took, who = _fastest(entry)
+        half = "bf16" in who and "bf16_gflop_s" in peak  # half as many bytes, and a unit of its own
         speed, width = (peak["bf16_gflop_s"], 2) if half else (peak["fp32_gflop_s"], 1)
         compute, memory = (1e3 * s for s in _floor_seconds(entry["floor"], speed, width * peak["copy_gbyte_s"]))
-        rows.append([
-            f"{size}²", entry["floor"]["gflop"], entry["floor"]["gbyte"], f"{compute:,.1f}", f"{memory:,.1f}",
-            f"{best[0] * 1e3:,.1f} ({best[1]})", f"{max(compute, memory) / best[0] / 10:.0f} %",
-        ])  # fmt: skip
-    header = ["size", "GFLOP", "GB", "arithmetic, ms", "memory, ms", "our loop, ms", "floor / ours"]
-    return Table(header, rows)
+        ours = Figure(took * 1e3, note=f" ({who})")
+        share = max(compute, memory) / took / 10
+        counted = entry["floor"]["gflop"], entry["floor"]["gbyte"]
+        rows.append([f"{size}²", *counted, compute, memory, ours, share])
+    times = ["arithmetic, ms", "memory, ms", "our loop, ms"]
+    forms = dict.fromkeys(times, "{:,.1f}") | {"floor / ours": "{:.0f} %"}
+    return Table(["size", "GFLOP", "GB", *times, "floor / ours"], rows, forms)
 
 
 def estimates(result: dict, iterations: int = 11_000) -> Table:
-    """Minutes for one image at the recipe's length: measured here, and floors for devices from their data sheets."""
+    """Seconds for one image at the recipe's length: measured here, and floors for devices from their data sheets."""
     rows = [[f"this machine, {title(result)}: measured"], *([f"{name}: floor, not measured"] for name in DATA_SHEETS)]
     for entry in result["sizes"].values():
-        best = min(f["median_s"] for who, f in entry["contestants"].items() if who not in OTHERS)
-        rows[0].append(_minutes(iterations * best))
+        rows[0].append(iterations * _fastest(entry)[0])
         for row, (gflop_s, gbyte_s) in zip(rows[1:], DATA_SHEETS.values()):
             share = 0.5 if "bf16" in row[0] else 1.0  # half as many bytes
             compute, memory = _floor_seconds(entry["floor"], gflop_s, gbyte_s / share)
-            row.append(_minutes(iterations * max(compute, memory)))
-    return Table(["device", *(f"{size}²" for size in result["sizes"])], rows)
+            row.append(iterations * max(compute, memory))
+    titles = [f"{size}²" for size in result["sizes"]]
+    return Table(["device", *titles], rows, dict.fromkeys(titles, _duration))
 
 
 def reached(result: dict) -> Table:
     """Seconds until an iteration's output first had a given PSNR."""
     trace = result.get("time_to_psnr", {"reached": {}})["reached"]
     levels = list(dict.fromkeys(level for times in trace.values() for level in times))
-    rows = [[who, *(f"{times[level]:.1f}" if level in times else "—" for level in levels)] for who, times in trace.items()]
-    return Table(["loop", *(f"{level} dB" for level in levels)], rows)
+    rows = [[who, *map(times.get, levels)] for who, times in trace.items()]
+    titles = [f"{level} dB" for level in levels]
+    return Table(["loop", *titles], rows, dict.fromkeys(titles, "{:.1f}"))
 
 
 OTHERS = ("straightforward", "deepinv")
+
+
+def _fastest(entry: dict) -> tuple[float, str]:
+    """Seconds an iteration of the fastest of our loops at one size, and its name."""
+    return min((timed["median_s"], who) for who, timed in entry["contestants"].items() if who not in OTHERS)
 
 
 def _floor_seconds(floor: dict, gflop_s: float, gbyte_s: float) -> tuple[float, float]:
     return floor["gflop"] / gflop_s, floor["gbyte"] / gbyte_s
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
+def _duration(seconds: float) -> str:
+    if seconds > 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
 
 
 def _report(size: int, entry: dict) -> str:
