@@ -495,6 +495,48 @@ def test_a_floor_is_that_of_the_fastest_loop_s_precision():
     assert bench.floors(result(0.4, 0.1)).shown() == [["128²", "20.00", "1.00", "50.0", "50.0", "100.0 (+ bf16)", "50 %"]]
 
 
+@pytest.fixture
+def products():
+    """PyTorch's settings for products of matrices, given back after the test."""
+    settings = torch.backends.cuda.matmul
+    before = settings.allow_tf32
+    yield settings
+    settings.allow_tf32 = before
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_a_peak_is_measured_with_tf32_as_it_is_wanted(products, tf32):
+    products.allow_tf32 = not tf32
+    seen = []
+
+    class Matrix:
+        shape = (8, 8)
+
+        def __matmul__(self, other):
+            seen.append(products.allow_tf32)
+
+    assert bench.product_peak(Matrix(), Matrix(), torch.device("cpu"), tf32=tf32) > 0
+    assert seen and set(seen) == {tf32} and products.allow_tf32 is not tf32
+
+
+def test_a_gpus_peaks_are_those_of_each_precision(monkeypatch):
+    measured, empty = [], torch.empty
+    monkeypatch.setattr(bench, "product_peak", lambda a, b, device, tf32=False: measured.append((a.dtype, tf32)) or 1.0)
+    monkeypatch.setattr(bench, "_peak", lambda *_: 1.0)
+    for name in ("randn", "empty"):
+        monkeypatch.setattr(torch, name, lambda *shape, device: empty(*shape, device="meta"))
+    peak = bench.device_peak(torch.device("cuda"))
+    assert list(peak) == ["fp32_gflop_s", "tf32_gflop_s", "bf16_gflop_s", "copy_gbyte_s"]
+    assert measured == [(torch.float32, False), (torch.float32, True), (torch.bfloat16, False)]
+
+
+def test_a_floor_of_a_loop_in_tf32():
+    loops = {"+ CUDA graph": {"median_s": 0.4, "precision": "tf32"}}
+    peak = {"fp32_gflop_s": 100.0, "tf32_gflop_s": 200.0, "bf16_gflop_s": 400.0, "copy_gbyte_s": 10.0}
+    result = {"peak": peak, "sizes": {"128": {"floor": {"gflop": 20.0, "gbyte": 0.1}, "contestants": loops}}}
+    assert bench.floors(result).shown()[0][3:] == ["100.0", "10.0", "400.0 (+ CUDA graph)", "25 %"]
+
+
 def test_what_watching_costs_is_measured_in_a_kernel_and_stored(tmp_path):
     path = bench.watching(tmp_path, rounds=1, iterations=3, name="here")
     (stored,) = bench.results(tmp_path, bench.WATCHING)
