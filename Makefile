@@ -31,7 +31,7 @@ bench: $(READY) ## Time the loops side by side on this machine (ten minutes; dee
 	@$(BIN)/python -m dip_book bench
 
 notebooks: $(READY) ## Bring the chapters' text and .ipynb together, executing what changed
-	@PATH="$(BIN):$$PATH" $(BIN)/python -m dip_book.notebooks $(if $(ALL),--execute)
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m dip_book.build.pairs $(if $(ALL),--execute)
 
 links: $(READY) ## Ask every other site that the book links to whether the page is still there
 	@PATH="$(BIN):$$PATH" $(BIN)/jupyter-book build . --config _config.yml --toc book/_toc.yml --builder linkcheck

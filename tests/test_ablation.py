@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from dip_book import ablation, figures, images, optimiser, plan, runs, tables
+from dip_book import figures, images, plan, runs
+from dip_book.results import ablation, optimiser, tables
+from dip_book.results.selection import USED, best_run, seeds_of
 
 import dip_blocks
 
@@ -23,8 +25,15 @@ def store(folder, spec: runs.Spec, psnr: float, averaged=None, **more):
     runs.write(folder, spec.path, runs.Run(facts, [], np.zeros_like(x), averaged))
 
 
-def row(table, words):
-    (found,) = (row for row in table.rows if row[0].strip("*") == words)
+def row(table, label):
+    """The cells of a row, as numbers."""
+    (found,) = (row for row in table.rows if row[0].strip("*") == label)
+    return found[1:]
+
+
+def shown(table, label):
+    """The cells of a row, as text."""
+    (found,) = (row for row in table.shown() if row[0].strip("*") == label)
     return found[1:]
 
 
@@ -61,7 +70,7 @@ def test_differences_are_paired(tmp_path):
         store(tmp_path, plan.ablation("camera", seed)["+ skip_from"], switched)
     store(tmp_path, plan.ablation("astronaut", 0)["+ skip_from"], 99.0)  # nothing to be compared with
     table = ablation.switches(tmp_path)
-    assert row(table, "+ skips leave above d_i") == ["26.25 ± 7.42", 99.0, "+1.25 ± 0.35", 2, "3.0"]
+    assert shown(table, "+ skips leave above d_i") == ["26.25 ± 7.42", "99.00", "+1.25 ± 0.35", "2", "3.0"]
     assert row(table, "the second reading")[:2] == [None, None] and row(table, "− reflection for zeros")[2:] == [None, 0, None]
     assert "| — |" in table.to("markdown")
 
@@ -83,7 +92,7 @@ def test_ideas(tmp_path):
     store(tmp_path, plan.ablation("camera", 0)["paper"], 25.0)
     store(tmp_path, plan.idea("no skips", "camera"), 24.0)
     table = ablation.ideas(tmp_path)
-    assert row(table, "no skips") == ["−1.00", "−1.00", None, None] and row(table, "width 32") == [None] * 4
+    assert shown(table, "no skips") == ["−1.00", "−1.00", "—", "—"] and row(table, "width 32") == [None] * 4
 
 
 def test_the_mean_of_several_runs(tmp_path):
@@ -99,14 +108,12 @@ def test_the_mean_of_several_runs(tmp_path):
 
 
 def test_runs_of_other_precision_are_no_further_seeds(tmp_path):
-    from dip_book import tables
-
     spec = runs.Spec("house", None, iterations=500)
     x = np.zeros((8, 8), np.float32)
     for chosen in (spec, replace(spec, seed=1, precision="bf16"), replace(spec, seed=2, p=0.3)):
         facts = {"format": runs.FORMAT, "image": {"name": "house", "size": None}, "seeds": {"mask": chosen.seed, "weights": chosen.seed}, "iterations": 500}
         runs.write(tmp_path, chosen.path, runs.Run(facts, [], x))
-    assert [run.facts["seeds"]["mask"] for run in tables.seeds_of("blog", "house", None, tmp_path)] == [0]
+    assert [run.facts["seeds"]["mask"] for run in seeds_of("blog", "house", None, tmp_path)] == [0]
 
 
 def test_runs_to_look_at_carry_their_words(tmp_path):
@@ -124,14 +131,14 @@ def test_how_soon_best_is_where_paper_ends(tmp_path):
             history = [dip_blocks.Step(i, 0.1, 0.001, False, 20.0, 24.0 + i / 1000) for i in range(0, 2000, 10)]
             made = runs.read(tmp_path / spec.path)
             runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "iterations": 2000}, history=history))
-    assert row(ablation.reached(tmp_path), "Camera") == ["2,000", 25.0, "1,000", "0.50"]
+    assert shown(ablation.reached(tmp_path), "Camera") == ["2,000", "25.00", "1,000", "0.50"]
 
 
 def with_best(tmp_path, name, psnr, seed=0):
     """The mean's run and its members', without having been run."""
     spec = runs.Spec(name, None, "best", seed=seed)
     for one in (spec, *spec.members):
-        kinds = dict.fromkeys(runs.KINDS, psnr) | {tables.USED: psnr + (1 if one is spec else 0)}
+        kinds = dict.fromkeys(runs.KINDS, psnr) | {USED: psnr + (1 if one is spec else 0)}
         facts = {
             "format": runs.FORMAT, "image": {"name": name, "size": None}, "seeds": {"mask": seed}, "p": 0.5, "iterations": 800,
             "recipe_iterations": 800, "psnr_db": kinds, "ssim": dict.fromkeys(runs.KINDS, 0.9), "core_seconds": 100.0,
@@ -146,23 +153,24 @@ def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
     with_best(tmp_path, "barbara", 33.0)
     table = tables.final(tmp_path, "best")
     assert [line[0] for line in table.rows] == ["Barbara", "House", "**mean of 2**"]
-    house = dict(zip(table.header[1:], row(table, "House")))
-    assert house["`best`"] == 39.0 and house["ours − paper"] == "−0.16" and house["ours − biharmonic"] == "+3.50", "no seed that others lack"
+    house = dict(zip(table.header[1:], shown(table, "House")))
+    assert house["`best`"] == "39.00" and house["ours − paper"] == "−0.16" and house["ours − biharmonic"] == "+3.50", "no seed that others lack"
     assert dict(zip(table.header[1:], row(table, "Barbara")))["Self2Self, reported"] == 36.32
     for name in images.STANDARD:
         with_best(tmp_path, name, 33.0)
         with_best(tmp_path, name, 34.0, seed=1)
     table = tables.final(tmp_path, "best")
-    last = dict(zip(table.header, table.rows[-1]))
+    last, seen = (dict(zip(table.header, rows[-1])) for rows in (table.rows, table.shown()))
     assert last["image"] == "**mean**" and last["Self2Self, reported"] == 35.14
-    assert last["`best`"] == pytest.approx(34.5) and last["ours − paper"] == "+1.02", "of several seeds their mean"
+    assert last["`best`"] == pytest.approx(34.5) and seen["ours − paper"] == "+1.02", "of several seeds their mean"
+    assert float(last["ours − paper"]) == pytest.approx(34.5 - 33.4836, abs=1e-4), "and unrounded, to compute with"
 
 
 def test_members_and_what_their_mean_adds(tmp_path):
     with_best(tmp_path, "house", 38.0)
-    assert row(tables.members(tmp_path), "House") == [38.0, 38.0, 39.0, "+1.00", "100"]
-    assert row(tables.seconds("best", tmp_path), "House") == ["100"]
-    made = tables.best_run("best", "house", None, tmp_path)
+    assert shown(tables.members(tmp_path), "House") == ["38.00", "38.00", "39.00", "+1.00", "100"]
+    assert shown(tables.seconds("best", tmp_path), "House") == ["100"]
+    made = best_run("best", "house", None, tmp_path)
     spec = runs.Spec("house", None, "best")
     runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "core_seconds": None}))  # as a GPU's
     assert row(tables.members(tmp_path), "House")[-1] is None and tables.seconds("best", tmp_path).rows == []
@@ -176,8 +184,9 @@ def test_at_rest_under_the_ceiling(tmp_path):
     table = tables.at_rest(tmp_path)
     house = dict(zip(table.header[1:], row(table, "House")))
     bound = house["ceiling (bilinear, sigmoid)"]
-    assert house["architecture: ceiling − paper"] == f"{bound - 39.16:+.2f}".replace("-", "−")
-    assert house["training: averaged − ceiling"] == f"{32 - bound:+.2f}".replace("-", "−")
+    assert float(house["architecture: ceiling − paper"]) == pytest.approx(bound - 39.16)
+    assert float(house["training: averaged − ceiling"]) == pytest.approx(32 - bound)
+    assert shown(table, "House")[-1] == f"{32 - bound:+.2f}".replace("-", "−")
     assert table.rows[-1][0] == "**mean of 1**"
 
 
@@ -196,7 +205,7 @@ def test_pairs_of_two_precisions_are_told_apart(tmp_path):
             made = runs.read(tmp_path / spec.path)
             kept = "fp32" if name == "blog" else precision
             runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "precision": kept}))
-    assert row(ablation.one_precision(tmp_path), "+ no connecting block") == ["+1.50 ± 0.71", 2, "+1.00", 1]
+    assert shown(ablation.one_precision(tmp_path), "+ no connecting block") == ["+1.50 ± 0.71", "2", "+1.00", "1"]
     assert ablation.precisions(plan.WANTED["ablation"], tmp_path) == "3 in fp32, 1 in bf16"
 
 
@@ -208,8 +217,8 @@ def test_distances_are_differences_to_what_others_reached(tmp_path):
             shutil.copy(runs.ROOT / kind, tmp_path)
     table, facts = tables.distances("best-adam", tmp_path), runs.read(stored).facts["psnr_db"]
     assert [line[0] for line in table.rows] == ["House", "**mean**"]
-    assert table.rows[0][2] == f"{facts['raw'] - 32.64:+.2f}".replace("-", "−")
-    assert table.rows[0][3] == f"{facts['raw'] - 39.16:+.2f}".replace("-", "−") == table.rows[1][3]
+    assert float(table.rows[0][2]) == pytest.approx(facts["raw"] - 32.64)
+    assert table.shown()[0][3] == f"{facts['raw'] - 39.16:+.2f}".replace("-", "−") == table.shown()[1][3]
     assert tables.distances("quick", tmp_path).rows == [], "no run, no row, and no mean of nothing"
 
 
@@ -228,7 +237,7 @@ def test_only_ideas_that_were_tried_on_all_pictures_have_a_row(tmp_path):
     under_muon(tmp_path, "dropout 0.2", (29.0, 25.5))
     table = optimiser.ideas(optimiser.under_muon(store=tmp_path))
     assert [line[0] for line in table.rows] == ["**Muon**, PSNR", "dropout 0.05"]
-    assert row(table, "dropout 0.05") == ["+1.00", "−0.50", "+4.00", "+0.50", "+1.25", ""]
+    assert shown(table, "dropout 0.05") == ["+1.00", "−0.50", "+4.00", "+0.50", "+1.25", ""]
 
 
 def test_pairs_are_means_of_what_was_drawn(tmp_path):
@@ -253,7 +262,7 @@ def test_hiding_is_shown_against_random_z(tmp_path):
             store(tmp_path, spec, psnr, core_seconds=7.0)
     table = optimiser.ideas(optimiser.with_hidden(tmp_path))
     assert [line[0] for line in table.rows] == [f"**{optimiser.RANDOM}**, PSNR", "best-hidden"]
-    assert row(table, "best-hidden") == [*["+1.00"] * 5, "7"]
+    assert shown(table, "best-hidden") == [*["+1.00"] * 5, "7"]
 
 
 def test_free_pictures_as_large_as_the_tables_large_ones(tmp_path):
@@ -262,7 +271,7 @@ def test_free_pictures_as_large_as_the_tables_large_ones(tmp_path):
     for recipe, sign in (("best-nearest", 1), ("best-hidden", -1)):
         store(tmp_path, runs.Spec("camera", 512, recipe), 20.0, np.clip(0.8 * x + 0.1 + sign * 0.1, 0, 1).astype(np.float32), core_seconds=9.0)
     ((name, *values, one, two),) = optimiser.large(tmp_path).rows
-    assert name == "Camera" and values[2] > 23 and (one, two) == ("9", "9"), "errors in opposite directions, and their mean"
+    assert name == "Camera" and values[2] > 23 and one == two == 9, "errors in opposite directions, and their mean"
 
 
 def test_how_soon_muon_is_where_adam_ends(tmp_path):
@@ -272,7 +281,7 @@ def test_how_soon_muon_is_where_adam_ends(tmp_path):
         made = runs.read(tmp_path / spec.path)
         history = [dip_blocks.Step(i, 0.1, 0.001, False, 20 + slope * i, 20 + slope * i) for i in range(10, 401, 10)]
         runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "iterations": 400}, history=history))
-    assert optimiser.sooner(store=tmp_path).rows == [["Camera", "400", 24.0, 100, "0.25"]]
+    assert optimiser.sooner(store=tmp_path).shown() == [["Camera", "400", "24.00", "100", "0.25"]]
 
 
 def test_core_seconds_against_the_straightforward_loop(tmp_path):
@@ -288,7 +297,7 @@ def test_core_seconds_against_the_straightforward_loop(tmp_path):
             "psnr_db": dict.fromkeys(runs.KINDS, psnr), "core_seconds": 100.0,
         }  # fmt: skip
         runs.write(tmp_path, spec.path, runs.Run(facts, history, np.zeros((8, 8), np.float32)))
-    assert optimiser.against_straightforward(tmp_path).rows == [["Camera, 256²", 25.0, "3,000", "`best-nearest`", 200, "50", "0.017"]]
+    assert optimiser.against_straightforward(tmp_path).shown() == [["Camera, 256²", "25.00", "3,000", "`best-nearest`", "200", "50", "0.017"]]
 
 
 def test_what_an_update_looks_like():

@@ -5,7 +5,8 @@ import threading
 import time
 
 import pytest
-from dip_book import explorer, images, runs, setup, sweeps
+from dip_book import explorer, images, runs, sweeps
+from dip_book.build import first_cell
 
 TINY = {"picture": "brick", "recipe": "quick", "size": 64, "iterations": 12}
 
@@ -158,9 +159,9 @@ def test_what_runs_share_is_written_once(tmp_path):
 def test_nobody_operates_a_widget_while_a_page_is_made(monkeypatch):
     import IPython
 
-    assert not setup.has_reader(), "plain Python has no notebook"
+    assert not first_cell.has_reader(), "plain Python has no notebook"
     monkeypatch.setattr(IPython, "get_ipython", lambda: type("Shell", (), {"kernel": object()})())
-    monkeypatch.delenv(setup.STILL, raising=False)
-    assert setup.has_reader()
-    monkeypatch.setenv(setup.STILL, "1")
-    assert not setup.has_reader()
+    monkeypatch.delenv(first_cell.STILL, raising=False)
+    assert first_cell.has_reader()
+    monkeypatch.setenv(first_cell.STILL, "1")
+    assert not first_cell.has_reader()

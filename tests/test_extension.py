@@ -1,9 +1,19 @@
 """The Sphinx extension: where the site is published, what a chapter's opening becomes, what is mended."""
 
+import subprocess
+import sys
+
 import pytest
-from dip_book import site
+from dip_book.build import site
 from docutils import nodes
 from docutils.core import publish_doctree
+
+
+@pytest.mark.parametrize("module", ["first_cell", "pairs", "site"])
+def test_what_builds_the_book_loads_no_pytorch(module):
+    """Sphinx, `make notebooks` and the installation in a notebook start without waiting for it."""
+    code = f"import sys, dip_book.build.{module}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

@@ -12,33 +12,34 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
-from dip_book import images, notebooks, setup, views
+from dip_book import images, views
+from dip_book.build import first_cell, pairs
 from PIL import Image
 
-CHAPTERS = notebooks.texts()
+CHAPTERS = pairs.texts()
 
 
 def pair(path):
-    return jupytext.read(path, fmt=notebooks.TEXT), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    return jupytext.read(path, fmt=pairs.TEXT), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
 
 
 def test_every_chapter_is_a_pair():
     texts = {path.stem for path in CHAPTERS}
     assert len(texts) >= 13
-    assert texts == {path.stem for path in notebooks.FOLDER.glob("*.ipynb")}
+    assert texts == {path.stem for path in pairs.FOLDER.glob("*.ipynb")}
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_the_two_sides_agree(path):
     text, stored = pair(path)
-    assert notebooks.differences(text, stored) is None, "run `make notebooks`"
-    assert jupytext.writes(stored, fmt=notebooks.TEXT).split("# ", 1)[1] == path.read_text(encoding="utf-8").split("# ", 1)[1]
+    assert pairs.differences(text, stored) is None, "run `make notebooks`"
+    assert jupytext.writes(stored, fmt=pairs.TEXT).split("# ", 1)[1] == path.read_text(encoding="utf-8").split("# ", 1)[1]
 
 
 def test_a_pair_that_disagrees_is_noticed():
     text, stored = pair(CHAPTERS[0])
     stored.cells[-1].source += " And more."
-    assert notebooks.differences(text, stored)
+    assert pairs.differences(text, stored)
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -53,26 +54,26 @@ def test_the_ipynb_is_light_complete_and_tells_nothing_of_a_machine(path):
             assert cell.execution_count, "not executed: run `make notebooks`"
             for output in cell.outputs:
                 assert output.output_type != "error" and output.get("name") != "stderr"
-                assert str(Path.home()) not in json.dumps(output) and str(setup.ROOT) not in json.dumps(output)
+                assert str(Path.home()) not in json.dumps(output) and str(first_cell.ROOT) not in json.dumps(output)
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_setup_cells_are_those_of_the_template(path):
     text, _ = pair(path)
-    url = notebooks.repository_url()
-    before = jupytext.writes(text, fmt=notebooks.TEXT)
-    assert jupytext.writes(notebooks.with_setup(text, path.stem, url), fmt=notebooks.TEXT) == before
+    url = pairs.repository_url()
+    before = jupytext.writes(text, fmt=pairs.TEXT)
+    assert jupytext.writes(pairs.with_setup(text, path.stem, url), fmt=pairs.TEXT) == before
 
 
 def test_the_colab_link_appears_with_the_repository_and_goes_with_it():
     text, _ = pair(CHAPTERS[0])
-    without = jupytext.writes(notebooks.with_setup(text, "01-introduction", ""), fmt=notebooks.TEXT)
+    without = jupytext.writes(pairs.with_setup(text, "01-introduction", ""), fmt=pairs.TEXT)
     assert "colab.research" not in without
-    linked = notebooks.with_setup(text, "01-introduction", "https://github.com/someone/book")
+    linked = pairs.with_setup(text, "01-introduction", "https://github.com/someone/book")
     link = "https://colab.research.google.com/github/someone/book/blob/main/notebooks/01-introduction.ipynb"
-    assert link in jupytext.writes(linked, fmt=notebooks.TEXT)
-    assert "REPOSITORY = 'https://github.com/someone/book'" in jupytext.writes(linked, fmt=notebooks.TEXT)
-    assert jupytext.writes(notebooks.with_setup(linked, "01-introduction", ""), fmt=notebooks.TEXT) == without
+    assert link in jupytext.writes(linked, fmt=pairs.TEXT)
+    assert "REPOSITORY = 'https://github.com/someone/book'" in jupytext.writes(linked, fmt=pairs.TEXT)
+    assert jupytext.writes(pairs.with_setup(linked, "01-introduction", ""), fmt=pairs.TEXT) == without
 
 
 # Synchronising ----------------------------------------------------------------------------
@@ -101,10 +102,10 @@ print("one")
 
 @pytest.fixture
 def chapter(tmp_path, monkeypatch):
-    monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
+    monkeypatch.setattr(pairs, "FOLDER", tmp_path)
     path = tmp_path / "01-small.md"
     path.write_text(SMALL)
-    assert notebooks.sync(path, "") == "executed"
+    assert pairs.sync(path, "") == "executed"
     return path
 
 
@@ -114,12 +115,12 @@ def printed(path):
 
 
 def test_sync_text_to_ipynb(chapter):
-    assert printed(chapter) == ["one\n"] and notebooks.sync(chapter, "") == "in step"
+    assert printed(chapter) == ["one\n"] and pairs.sync(chapter, "") == "in step"
     chapter.write_text(chapter.read_text().replace("A chapter", "Another title"))
-    assert notebooks.sync(chapter, "") == "prose written to the .ipynb"
+    assert pairs.sync(chapter, "") == "prose written to the .ipynb"
     assert printed(chapter) == ["one\n"] and "Another title" in chapter.with_suffix(".ipynb").read_text()
     chapter.write_text(chapter.read_text().replace('"one"', '"two"'))
-    assert notebooks.sync(chapter, "") == "executed" and printed(chapter) == ["two\n"]
+    assert pairs.sync(chapter, "") == "executed" and printed(chapter) == ["two\n"]
 
 
 def edit(chapter):
@@ -130,7 +131,7 @@ def edit(chapter):
 
 def test_sync_ipynb_to_text(chapter):
     edit(chapter)
-    assert notebooks.sync(chapter, "") == "executed"
+    assert pairs.sync(chapter, "") == "executed"
     assert 'print("three")' in chapter.read_text() and printed(chapter) == ["three\n"]
 
 
@@ -138,16 +139,16 @@ def test_sync_loses_nothing_when_both_sides_were_edited(chapter):
     edit(chapter)
     chapter.write_text(chapter.read_text().replace('"one"', '"two"'))
     before = chapter.read_text(), chapter.with_suffix(".ipynb").read_text()
-    with pytest.raises(notebooks.PairError, match="both edited and disagree. Keep one"):
-        notebooks.sync(chapter, "")
+    with pytest.raises(pairs.PairError, match="both edited and disagree. Keep one"):
+        pairs.sync(chapter, "")
     assert (chapter.read_text(), chapter.with_suffix(".ipynb").read_text()) == before
 
 
 def test_a_cell_that_fails_is_reported_and_stores_nothing(chapter):
     before = chapter.with_suffix(".ipynb").read_text()
     chapter.write_text(chapter.read_text().replace('print("one")', "1 / 0"))
-    with pytest.raises(notebooks.PairError, match="ZeroDivisionError"):
-        notebooks.sync(chapter, "")
+    with pytest.raises(pairs.PairError, match="ZeroDivisionError"):
+        pairs.sync(chapter, "")
     assert chapter.with_suffix(".ipynb").read_text() == before
 
 
@@ -165,7 +166,7 @@ def elsewhere(tmp_path):
     hidden.mkdir()
     (hidden / "sitecustomize.py").write_text(
         "import sys\n"
-        f"ROOT = {str(setup.ROOT)!r}\n"
+        f"ROOT = {str(first_cell.ROOT)!r}\n"
         "sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
         "sys.path[:] = [p for p in sys.path if not p.startswith(ROOT) or 'site-packages' in p or 'lib/python' in p]\n"
     )
@@ -190,23 +191,23 @@ def clone(tmp_path_factory):
         pytest.skip("git is not installed")
     repository = tmp_path_factory.mktemp("public") / "book"
     ignored = shutil.ignore_patterns(".git", ".venv", "_build", "__pycache__", "*.egg-info", ".pytest_cache", ".ruff_cache")
-    shutil.copytree(setup.ROOT, repository, ignore=ignored)
+    shutil.copytree(first_cell.ROOT, repository, ignore=ignored)
     git = ["git", "-C", str(repository), "-c", "user.name=Test", "-c", "user.email=test@example.org"]
     for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "All"]):
         subprocess.run([*git, *words], check=True)
     return repository
 
 
-def first_cell():
+def stored_first_cell():
     _, stored = pair(CHAPTERS[-1])
     return next(cell.source for cell in stored.cells if "setup" in cell.metadata.get("tags", []))
 
 
 def test_the_first_cell_fetches_the_book(elsewhere, clone):
     folder, run = elsewhere
-    check = "\nfrom dip_book import tables\nimport dip_blocks, dip_book\nprint(dip_blocks.__file__, dip_book.__file__, len(tables.runs.find()))"
+    check = "\nfrom dip_book import runs\nimport dip_blocks, dip_book\nprint(dip_blocks.__file__, dip_book.__file__, len(runs.find()))"
     for _ in range(2):  # the second time it is there already
-        done = run(first_cell() + check, DIP_REPOSITORY=f"file://{clone}")
+        done = run(stored_first_cell() + check, DIP_REPOSITORY=f"file://{clone}")
         assert done.returncode == 0, done.stderr
         first, second = done.stdout.strip().splitlines()
         assert first.startswith("Runs on ") and "PyTorch" in first
@@ -217,36 +218,36 @@ def test_the_first_cell_fetches_the_book(elsewhere, clone):
 
 def test_the_first_cell_takes_the_address_written_into_it(elsewhere, clone):
     _, run = elsewhere
-    done = run(notebooks.SETUP.format(url=f"file://{clone}"))
+    done = run(pairs.SETUP.format(url=f"file://{clone}"))
     assert done.returncode == 0 and done.stdout.startswith("Runs on "), done.stderr
 
 
 def test_the_first_cell_says_what_is_missing(elsewhere):
     _, run = elsewhere
-    done = run(notebooks.SETUP.format(url=""))
+    done = run(pairs.SETUP.format(url=""))
     assert done.returncode == 1
     assert "The book's code is not here. Open this notebook inside a clone" in done.stderr
 
 
 def test_the_first_cell_works_inside_a_clone(elsewhere, clone):
     _, run = elsewhere
-    done = run(f"import os; os.chdir({str(clone / 'notebooks')!r})\n" + notebooks.SETUP.format(url=""))
+    done = run(f"import os; os.chdir({str(clone / 'notebooks')!r})\n" + pairs.SETUP.format(url=""))
     assert done.returncode == 0 and done.stdout.startswith("Runs on "), done.stderr
 
 
 def test_only_what_is_missing_is_installed(monkeypatch):
     """torch and numpy are never asked for where some version is there, and are held where they are."""
-    monkeypatch.setattr(setup, "requirements", lambda: ["torch>=99", "numpy>=99", "no-such-package>=1"])
-    assert setup.missing() == ["no-such-package>=1"]
-    asked = []
+    monkeypatch.setattr(first_cell, "requirements", lambda: ["torch>=99", "numpy>=99", "no-such-package>=1"])
+    assert first_cell.missing() == ["no-such-package>=1"]
+    calls = []
 
     def pip(command, **options):
-        asked.append((command, Path(command[command.index("--constraint") + 1]).read_text()))
+        calls.append((command, Path(command[command.index("--constraint") + 1]).read_text()))
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", pip)
-    setup.install(setup.missing())
-    (command, constraints), = asked
+    first_cell.install(first_cell.missing())
+    (command, constraints), = calls
     assert command[-1] == "no-such-package>=1" and "torch>=99" not in command
     import numpy
     import torch
@@ -256,28 +257,28 @@ def test_only_what_is_missing_is_installed(monkeypatch):
 
 def test_nothing_missing_installs_nothing(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("pip was called"))
-    setup.install(setup.missing())
+    first_cell.install(first_cell.missing())
 
 
 def test_a_failed_installation_is_told_in_pips_words(monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "ERROR: no matching distribution")
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: failed)
     with pytest.raises(RuntimeError, match="could not install x>=1:\nERROR: no matching distribution"):
-        setup.install(["x>=1"])
+        first_cell.install(["x>=1"])
 
 
 def test_a_drawing_is_stored_with_a_palette():
     buffer = io.BytesIO()
     Image.new("RGBA", (40, 30), (17, 128, 140, 255)).save(buffer, "png")
-    light = notebooks._palette(base64.b64encode(buffer.getvalue()).decode())
+    light = pairs._palette(base64.b64encode(buffer.getvalue()).decode())
     picture = Image.open(io.BytesIO(base64.b64decode(light)))
     assert picture.mode == "P" and picture.size == (40, 30)
     assert picture.convert("RGB").getpixel((5, 5)) == (17, 128, 140)
-    assert notebooks._palette(light) == light
+    assert pairs._palette(light) == light
 
 
 def test_a_live_figure_is_stored_as_a_still_picture():
     html = views.mask_view(images.load("camera", 32))._repr_html_()
-    still = notebooks._still(html)
+    still = pairs._still(html)
     assert "<script" in html and not any(tag in still for tag in ("<script", "<style"))
     assert still.count("<img") == 1 and still.strip().endswith("</div>") and len(still) < 0.8 * len(html)

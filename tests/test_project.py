@@ -1,14 +1,16 @@
 """What holds the project's files together."""
 
 import ast
+import graphlib
 import re
 import tomllib
 from importlib.metadata import version
 
 import pytest
 import yaml
-from dip_book import site, tables
-from dip_book.setup import ROOT
+from dip_book.build import site
+from dip_book.build.first_cell import ROOT
+from dip_book.results.reported import REPORTED
 from packaging.requirements import Requirement
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -59,8 +61,22 @@ def test_imports_run_one_way():
     assert "dip_book" not in set(imports(ROOT / "dip_blocks.py"))
     for path in (ROOT / "dip_parts").glob("*.py"):
         assert not {"dip_book", "dip_blocks"} & set(imports(path)), path
-    for path in (ROOT / "book" / "dip_book").glob("*.py"):
+    for path in (ROOT / "book" / "dip_book").rglob("*.py"):
         assert not {"tests", "notebooks", "conftest"} & set(imports(path)), path
+
+
+def test_modules_do_not_import_each_other_in_circles():
+    """What is imported at the top of a module; what waits inside a function is no circle."""
+    package = ROOT / "book" / "dip_book"
+    names = {".".join(path.relative_to(package.parent).with_suffix("").parts) for path in package.rglob("*.py")}
+    graph = {}
+    for name in names:
+        path = package.parent / f"{name.replace('.', '/')}.py"
+        wanted = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
+        graph[name] = {f"{node.module}.{alias.name}" for node in wanted for alias in node.names} | {node.module for node in wanted}
+        graph[name] &= names
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert order.index("dip_book.results.table") < order.index("dip_book.bench") < order.index("dip_book.results.optimiser")
 
 
 def test_public_names_are_documented():
@@ -115,8 +131,8 @@ def test_no_dead_buttons(url, tmp_path):
 
 
 def test_no_number_of_the_paper_is_typed_into_a_chapter():
-    """Tables come from `tables.REPORTED` and from stored runs."""
-    printed = {f"{value:.2f}" for numbers in tables.REPORTED.values() for value in numbers.values()}
+    """Tables come from `reported.REPORTED` and from stored runs."""
+    printed = {f"{value:.2f}" for numbers in REPORTED.values() for value in numbers.values()}
     for path in (ROOT / "notebooks").glob("*.md"):
         assert not printed & set(re.findall(r"\d\d\.\d\d", path.read_text(encoding="utf-8"))), path
 

@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_config
-from dip_book import baselines, explorer, images, runs, sweeps, tables, views
+from dip_book import explorer, images, runs, sweeps, views
+from dip_book.results import baselines
+from dip_book.results.reported import REPORTED
+from dip_book.results.selection import best_run
+from dip_book.results.table import Table, mean
 from PIL import Image
 
 import dip_blocks
@@ -119,13 +123,13 @@ def test_find(tmp_path):
     assert len(runs.find(tmp_path)) == 4
     assert [run.facts["image"]["name"] for run in runs.find(tmp_path, recipe="tiny", size=32)] == ["brick", "camera"]
     assert len(runs.find(tmp_path, image="camera", size=48)) == 1
-    assert tables.best_run("tiny", "grass", 32, tmp_path) is None
+    assert best_run("tiny", "grass", 32, tmp_path) is None
 
 
 def test_the_longest_run_represents_an_image(tmp_path):
     for iterations in (4, 12, 8):
         sweeps.perform(replace(SPEC, iterations=iterations), tmp_path, device="cpu", progress=False)
-    run = tables.best_run("tiny", "camera", 32, tmp_path)
+    run = best_run("tiny", "camera", 32, tmp_path)
     assert run.facts["iterations"] == 12 and not run.complete
 
 
@@ -186,14 +190,14 @@ def test_the_books_runs_are_what_they_say():
 
 
 def test_stored_baselines_are_what_the_methods_give():
-    stored = tables.stored_baselines()
+    stored = baselines.stored_baselines()
     assert list(stored["images"]) == list(images.STANDARD) and stored["dirty"] is False
     checked = [name for name in ("house", "montage") if images.available(name)]
     if not checked:
         pytest.skip(f"the test images are not here: set {images.IMAGES_VARIABLE}")
     for name in checked:
         for method in baselines.BASELINES:
-            measured = tables.baseline(name, method)
+            measured = baselines.baseline(name, method)
             assert measured["psnr_db"] == pytest.approx(stored["images"][name][method]["psnr_db"], abs=0.05)
 
 
@@ -228,14 +232,14 @@ def test_linear_interpolation_is_exact_on_a_plane():
 
 
 def test_reported_numbers_have_the_known_means():
-    means = {who: round(tables.mean(numbers.values()), 2) for who, numbers in tables.REPORTED.items()}
+    means = {who: round(mean(numbers.values()), 2) for who, numbers in REPORTED.items()}
     assert means == {"blog": 28.53, "paper": 33.48, "convolutional sparse coding": 31.19}
 
 
 def test_a_table_says_what_was_not_run():
-    table = tables.Table(["a", "b"], [["x", 1.005], ["y", None]])
+    table = Table(["a", "b"], [["x", 1.005], ["y", None]])
     assert table._repr_markdown_() == "| a | b |\n| --- | ---: |\n| x | 1.00 |\n| y | — |"
-    assert tables.mean([1.0, None]) is None and tables.mean([1.0, 2.0]) == 1.5
+    assert mean([1.0, None]) is None and mean([1.0, 2.0]) == 1.5
 
 
 # Live figures -----------------------------------------------------------------------------
@@ -280,7 +284,7 @@ def test_a_figure_of_several_states():
 
 
 def test_quality_over_the_share_of_known_pixels():
-    found = tables.over_density("camera", store=runs.ROOT)
+    found = baselines.over_density("camera", store=runs.ROOT)
     biharmonic = found["biharmonic"]
     assert list(biharmonic.values()) == sorted(biharmonic.values()), "more known pixels, better"
     assert biharmonic[0.5] == pytest.approx(28.57, abs=0.01)

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import REPORT
-from dip_book import site
-from dip_book.setup import ROOT
+from dip_book.build import site
+from dip_book.build.first_cell import ROOT
 from PIL import Image
 from playwright.sync_api import Error, sync_playwright
 

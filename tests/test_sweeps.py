@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_config
-from dip_book import bench, checkpoints, images, plan, runs, sweeps, tables
+from dip_book import bench, checkpoints, images, plan, runs, sweeps
 from dip_book.__main__ import TABLES, main, parser
+from dip_book.results import tables
+from dip_book.results.table import Figure, Table
 
 import dip_blocks
 
@@ -422,8 +424,8 @@ def table_store(tmp_path):
     return tmp_path
 
 
-def row(table: tables.Table, image: str) -> dict:
-    return dict(zip(table.header, next(row for row in table.rows if row[0] == image)))
+def row(table: Table, image: str) -> dict[str, str]:
+    return dict(zip(table.header, next(row for row in table.shown() if row[0] == image)))
 
 
 def test_the_table_says_what_each_number_is(table_store):
@@ -433,24 +435,25 @@ def test_the_table_says_what_each_number_is(table_store):
     assert [line[0] for line in table.rows] == ["House", "Lena", "Montage", "**mean of 3**"], "nor a row that was not run"
     assert row(table, "House")[rerun] == "33.00 ± 1.00", "the seeds' longest runs, of one length"
     assert row(table, "Montage")[rerun] == "28.00 (2,000 it.)", "marked as shorter than the recipe"
-    assert row(table, "Lena")[rerun] == 32.5
+    assert row(table, "Lena")[rerun] == "32.50"
     assert row(table, "**mean of 3**")[rerun] == "", "no mean over what was cut short"
-    assert row(tables.averaged(table_store), "Lena")["averaged output"] == 33.5
+    assert row(tables.averaged(table_store), "Lena")["averaged output"] == "33.50"
     assert row(tables.ssim(table_store), "Lena")[f"{rerun}: raw output"] == "0.900"
     for name in images.STANDARD:
         stored_run(table_store, name, 0, 11_000, 32.0)
-    assert row(tables.standard(table_store), "Boat")[rerun] == 32.0
+    assert row(tables.standard(table_store), "Boat")[rerun] == "32.00"
     assert row(tables.differences(table_store), "Lena")["rerun − blog"] == "−0.71"
 
 
 @pytest.mark.parametrize("form", ["markdown", "csv", "latex"])
 def test_tables_are_written_in_three_ways(form):
-    table = tables.Table(["image", "a − b"], [["C_1", 1.234], ["**mean**", "-2 ± 1"], ["x", None]])
+    several = Figure(-2.0, 1.0, difference=True)
+    table = Table(["image", "a − b"], [["C_1", 1.234], ["**mean**", several], ["x", None]])
     expected = {
-        "markdown": "| image | a − b |\n| --- | ---: |\n| C_1 | 1.23 |\n| **mean** | -2 ± 1 |\n| x | — |",
-        "csv": "image,a − b\nC_1,1.23\nmean,-2 ± 1\nx,",
+        "markdown": "| image | a − b |\n| --- | ---: |\n| C_1 | 1.23 |\n| **mean** | −2.00 ± 1.00 |\n| x | — |",
+        "csv": "image,a − b,a − b: standard deviation\nC_1,1.234,\nmean,-2.0,1.0\nx,,",
         "latex": "\\begin{tabular}{lr}\n\\hline\nimage & a $-$ b \\\\\n\\hline\nC\\_1 & 1.23 \\\\\n"
-        "\\textbf{mean} & $-$2 $\\pm$ 1 \\\\\nx & — \\\\\n\\hline\n\\end{tabular}",
+        "\\textbf{mean} & $-$2.00 $\\pm$ 1.00 \\\\\nx & — \\\\\n\\hline\n\\end{tabular}",
     }
     assert table.to(form) == expected[form]
 
@@ -488,8 +491,50 @@ def test_a_floor_is_that_of_the_fastest_loop_s_precision():
         return {"peak": peak, "sizes": {"128": {"floor": {"gflop": 20.0, "gbyte": 1.0}, "contestants": loops}}}
 
     # 20 GFLOP take 200 ms in fp32 and 50 in bf16; 1 GB takes 100 ms, half as many bytes 50.
-    assert bench.floors(result(0.4, 0.5)).rows == [["128²", 20.0, 1.0, "200.0", "100.0", "400.0 (one vector, fp32)", "50 %"]]
-    assert bench.floors(result(0.4, 0.1)).rows == [["128²", 20.0, 1.0, "50.0", "50.0", "100.0 (+ bf16)", "50 %"]]
+    assert bench.floors(result(0.4, 0.5)).shown() == [["128²", "20.00", "1.00", "200.0", "100.0", "400.0 (one vector, fp32)", "50 %"]]
+    assert bench.floors(result(0.4, 0.1)).shown() == [["128²", "20.00", "1.00", "50.0", "50.0", "100.0 (+ bf16)", "50 %"]]
+
+
+@pytest.fixture
+def products():
+    """PyTorch's settings for products of matrices, given back after the test."""
+    settings = torch.backends.cuda.matmul
+    before = settings.allow_tf32
+    yield settings
+    settings.allow_tf32 = before
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_a_peak_is_measured_with_tf32_as_it_is_wanted(products, tf32):
+    products.allow_tf32 = not tf32
+    seen = []
+
+    class Matrix:
+        shape = (8, 8)
+
+        def __matmul__(self, other):
+            seen.append(products.allow_tf32)
+
+    assert bench.product_peak(Matrix(), Matrix(), torch.device("cpu"), tf32=tf32) > 0
+    assert seen and set(seen) == {tf32} and products.allow_tf32 is not tf32
+
+
+def test_a_gpus_peaks_are_those_of_each_precision(monkeypatch):
+    measured, empty = [], torch.empty
+    monkeypatch.setattr(bench, "product_peak", lambda a, b, device, tf32=False: measured.append((a.dtype, tf32)) or 1.0)
+    monkeypatch.setattr(bench, "_peak", lambda *_: 1.0)
+    for name in ("randn", "empty"):
+        monkeypatch.setattr(torch, name, lambda *shape, device: empty(*shape, device="meta"))
+    peak = bench.device_peak(torch.device("cuda"))
+    assert list(peak) == ["fp32_gflop_s", "tf32_gflop_s", "bf16_gflop_s", "copy_gbyte_s"]
+    assert measured == [(torch.float32, False), (torch.float32, True), (torch.bfloat16, False)]
+
+
+def test_a_floor_of_a_loop_in_tf32():
+    loops = {"+ CUDA graph": {"median_s": 0.4, "precision": "tf32"}}
+    peak = {"fp32_gflop_s": 100.0, "tf32_gflop_s": 200.0, "bf16_gflop_s": 400.0, "copy_gbyte_s": 10.0}
+    result = {"peak": peak, "sizes": {"128": {"floor": {"gflop": 20.0, "gbyte": 0.1}, "contestants": loops}}}
+    assert bench.floors(result).shown()[0][3:] == ["100.0", "10.0", "400.0 (+ CUDA graph)", "25 %"]
 
 
 def test_what_watching_costs_is_measured_in_a_kernel_and_stored(tmp_path):
@@ -569,7 +614,7 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
 def test_every_table_is_printed(capsys, name):
     assert main(["table", name, "--format", "csv"]) == 0
     first = {"precision": "fp32", "switches": "the blog's reading", "ideas": "the second reading", "reached": "Astronaut", "one_precision": "no connecting"}
-    first |= {"muon": "Muon", "pairs": "one network", "sooner": "picture", "longer": "picture", "seconds": "image", "straightforward": "picture", "final": "image", "members": "image", "at_rest": "image", "distances": "image", "hidden": "idea", "hidden_pairs": "one network", "large": "picture"}
+    first |= {"muon": "Muon", "pairs": "one network", "sooner": "picture", "longer": "picture", "seconds": "image", "straightforward": "picture", "final": "image", "members": "image", "at_rest": "image", "distances": "image", "hidden": "idea", "hidden_pairs": "one network", "large": "picture", "blends": "averaged output"}
     assert first.get(name, "Montage") in capsys.readouterr().out
 
 

@@ -11,7 +11,8 @@ from itertools import product
 from pathlib import Path
 
 import dip_blocks
-from dip_book import ablation, bench, images, optimiser, photo, plan, runs, sweeps, tables
+from dip_book import bench, figures, images, photo, plan, runs, sweeps
+from dip_book.results import ablation, baselines, ceiling, optimiser, tables
 from dip_parts import checks
 
 #: What `table` prints.
@@ -276,17 +277,17 @@ def _bench(asked: argparse.Namespace) -> int:
 
 
 def _baselines(asked: argparse.Namespace) -> int:
-    print(f"Stored in {tables.store_baselines(asked.store)}")
+    print(f"Stored in {baselines.store_baselines(asked.store)}")
     return 0
 
 
 def _ceilings(asked: argparse.Namespace) -> int:
-    print(f"Stored in {tables.store_ceilings(asked.store)}")
+    print(f"Stored in {ceiling.store_ceilings(asked.store)}")
     return 0
 
 
 def _picture(asked: argparse.Namespace) -> int:
-    print("Drawn:", *tables.front_pictures(asked.store), sep="\n  ")
+    print("Drawn:", *figures.front_pictures(asked.store), sep="\n  ")
     return 0
 
 

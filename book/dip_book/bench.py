@@ -21,6 +21,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,26 +31,62 @@ import dip_blocks
 from dip_book import images
 from dip_book.provenance import describe_device, peak_memory, provenance
 from dip_book.runs import ROOT
-from dip_book.tables import Table
+from dip_book.results.table import Figure, Table
 
 IMAGE = "camera"
 FOLDER, WATCHING = "bench", "bench/watching"
 REACHED = (20.0, 22.0, 24.0, 25.0, 26.0, 27.0, 28.0, 29.0, 30.0)  # dB
 
 
-class Straightforward:
+class Contestant:
+    """A loop that can be timed: what all have in common.  One iteration is `step`."""
+
+    precision = "fp32"  # of the convolutions
+    psnr: float | None = None  # in dB, of the last iteration's output
+
+    def surroundings(self) -> contextlib.AbstractContextManager:
+        """What a whole run stands in."""
+        return contextlib.nullcontext()
+
+    def step(self) -> None:
+        """One iteration."""
+        raise NotImplementedError
+
+    def warm_up(self) -> None:
+        """Fill memory and caches before a timing."""
+        self.run(1)
+
+    def run(self, iterations: int) -> int:
+        """At least so many iterations; gives how many."""
+        for _ in range(iterations):
+            self.step()
+        return iterations
+
+    def trace(self, seconds: float, device: torch.device) -> Iterator[tuple[float, float | None]]:
+        """Iterate for so many seconds; after each step the seconds so far, and PSNR in dB."""
+        begun, now = time.perf_counter(), 0.0
+        with self.surroundings():
+            while now < seconds:
+                self.run(1)
+                synchronise(device)
+                now = time.perf_counter() - begun
+                yield now, self.psnr
+
+
+class Straightforward(Contestant):
     """The loop as one writes it first: fp32, NCHW, the loss and PSNR fetched in every iteration."""
 
     def __init__(self, recipe, x_hat, mask, truth, device):
         torch.manual_seed(0)
         self.recipe = recipe
         self.net = as_written(dip_blocks.UNet(recipe.z_channels, x_hat.shape[0], recipe.config)).to(device)
-        self.z = recipe.z_scale * torch.rand(1, recipe.z_channels, *x_hat.shape[1:], device=device)
+        self.z = dip_blocks.draw_z(recipe, x_hat, mask).to(device)
         self.x_hat, self.mask, self.truth = x_hat.to(device), mask.to(device), truth
         self.adam = torch.optim.Adam(self.net.parameters(), lr=recipe.lr)
-        self.good, self.loss, self.psnr = None, math.inf, None
+        self.good, self.loss = None, math.inf
 
     def step(self) -> None:
+        """One iteration, or one recovery from a jump of the loss."""
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             self._step()
 
@@ -79,7 +116,7 @@ def as_written(net: dip_blocks.UNet) -> dip_blocks.UNet:
     return net
 
 
-class Ours:
+class Ours(Contestant):
     """`dip_blocks.Fit`, with some of its measures left out or put in."""
 
     def __init__(self, recipe, x_hat, mask, truth, device, precision=None, layout=None, graph=True, folded=True, kept=True):
@@ -92,23 +129,29 @@ class Ours:
         with self.surroundings():
             self.graph = graph and self.fit.record()
 
-    def surroundings(self):
-        """What a whole run stands in: settings of the device, and kept memory."""
-        return dip_blocks.numerics(self.fit.device, self.fit.precision) if self.kept else contextlib.nullcontext()
+    def surroundings(self) -> contextlib.AbstractContextManager:
+        """Settings of the device, and kept memory."""
+        return dip_blocks.numerics(self.fit.device, self.fit.precision) if self.kept else super().surroundings()
 
-    def step(self) -> None:
-        self.fit.run(len(self.fit.notes))
+    def run(self, iterations: int) -> int:
+        """Whole windows of iterations, after which the device is asked what came out: 50 on a GPU."""
+        at_once = len(self.fit.notes)
+        done = -(-iterations // at_once) * at_once
+        self.fit.run(done)
+        return done
 
     @property
-    def at_once(self) -> int:
-        return len(self.fit.notes)
+    def precision(self) -> str:
+        """Of the convolutions."""
+        return self.fit.precision
 
     @property
     def psnr(self) -> float:
+        """In dB, of the last iteration's output."""
         return self.fit.history[-1].psnr
 
 
-class DeepInv:
+class DeepInv(Contestant):
     """``deepinv``'s DeepImagePrior with its ConvDecoder: its own network, loss and defaults.
 
     It draws a new z and makes a new Adam in every call, so a trace is one call, watched through its loss.
@@ -123,12 +166,19 @@ class DeepInv:
         self.prior = DeepImagePrior(ConvDecoder(shape), (256, 4, 4)).to(device)  # z as its ConvDecoder wants it
         self.physics = Inpainting(shape, mask=mask.expand(shape).to(device), device=device)
         self.x_hat, self.truth = x_hat[None].to(device), truth
+        self.precision = "tf32" if device.type == "cuda" else "fp32"  # PyTorch's default, in convolutions
 
-    def run(self, iterations: int) -> None:
+    def warm_up(self) -> None:
+        """A call begins anew, so there is nothing to warm."""
+
+    def run(self, iterations: int) -> int:
+        """So many iterations from the beginning."""
         self.prior.max_iter = iterations
         self.prior(self.x_hat, self.physics)
+        return iterations
 
-    def trace(self, seconds: float) -> list[tuple[float, float]]:
+    def trace(self, seconds: float, device: torch.device) -> list[tuple[float, float]]:
+        """See `Contestant.trace`; the output that the loss is given."""
         begun, notes = time.perf_counter(), []
 
         def watched(loss, arguments, named):
@@ -224,8 +274,8 @@ def bench(
         facts["versions"]["deepinv"] = version("deepinv")
     for size in sizes or [128, 256, *([512] if at.type == "cuda" else [])]:
         facts["sizes"][str(size)] = entry = {"floor": floor(size, at, network), "contestants": timings(size, at, rounds, network=network)}
-        for who, figures in entry["contestants"].items():
-            figures["peak_memory_mib"] = memory(who, size, at, network)
+        for who, timed in entry["contestants"].items():
+            timed["peak_memory_mib"] = memory(who, size, at, network)
         print(_report(size, entry), flush=True)
         _store(path, facts)
     if seconds:
@@ -322,16 +372,16 @@ def timings(size: int, device: torch.device, rounds: int, seconds: float = 2.0, 
     """Contestant → seconds an iteration in each round, their median, and the median ratio to the first."""
     ready = {who: make(*problem(size, device)) for who, make in contestants(device, size, network).items()}
     takes, counts = {who: [] for who in ready}, {}
-    for who, thing in ready.items():  # warm up, and find out how many iterations fill the time
-        took = _time(thing, 1, device)
-        took = min(took, _time(thing, 1, device))
+    for who, loop in ready.items():  # warm up, and find out how many iterations fill the time
+        took = min(_time(loop, 1, device) for _ in range(2))
         counts[who] = max(1, min(500, round(seconds / took)))
     for _ in range(rounds):
-        for who, thing in ready.items():
-            takes[who].append(_time(thing, counts[who], device))
+        for who, loop in ready.items():
+            takes[who].append(_time(loop, counts[who], device))
     first = takes[next(iter(takes))]
     return {
         who: {
+            "precision": ready[who].precision,
             "seconds_per_iteration": [round(s, 6) for s in takes[who]],
             "median_s": round(statistics.median(takes[who]), 6),
             "speedup": round(statistics.median(a / b for a, b in zip(first, takes[who])), 3),
@@ -340,50 +390,37 @@ def timings(size: int, device: torch.device, rounds: int, seconds: float = 2.0, 
     }
 
 
-def _time(thing, count: int, device: torch.device) -> float:
+def _time(loop: Contestant, count: int, device: torch.device) -> float:
     """Seconds an iteration."""
-    with getattr(thing, "surroundings", contextlib.nullcontext)():
-        if hasattr(thing, "step"):
-            thing.step()  # memory fills, caches warm up
-        synchronise(device)
-        begun = time.perf_counter()
-        if hasattr(thing, "run"):
-            thing.run(count)
-            done = count
-        else:
-            calls = -(-count // getattr(thing, "at_once", 1))
-            for _ in range(calls):
-                thing.step()
-            done = calls * getattr(thing, "at_once", 1)
-        synchronise(device)
-        return (time.perf_counter() - begun) / done
+    with loop.surroundings():
+        loop.warm_up()
+        took, done = _timed(lambda: loop.run(count), device)
+        return took / done
+
+
+def _timed(work: Callable, device: torch.device) -> tuple[float, Any]:
+    """Seconds that a call takes until the device has done it, and what it gives."""
+    synchronise(device)
+    begun = time.perf_counter()
+    result = work()
+    synchronise(device)
+    return time.perf_counter() - begun, result
 
 
 def time_to_psnr(make: Callable, size: int, device: torch.device, seconds: float) -> dict[str, float]:
     """PSNR → seconds after which an iteration's output first had it (a statement about speed, not a stopping rule)."""
-    thing = make(*problem(size, device))
     reached = {}
-    for now, quality in thing.trace(seconds) if hasattr(thing, "trace") else _trace(thing, seconds, device):
+    for now, quality in make(*problem(size, device)).trace(seconds, device):
         for level in REACHED:
             if quality is not None and quality >= level:
                 reached.setdefault(f"{level:g}", round(now, 2))
     return reached
 
 
-def _trace(thing, seconds: float, device: torch.device) -> Iterator[tuple[float, float | None]]:
-    begun, now = time.perf_counter(), 0.0
-    with getattr(thing, "surroundings", contextlib.nullcontext)():
-        while now < seconds:
-            thing.step()
-            synchronise(device)
-            now = time.perf_counter() - begun
-            yield now, thing.psnr
-
-
 def memory(who: str, size: int, device: torch.device, network: str = "blog") -> int | None:
     """Peak memory in MiB of two iterations, in a process of their own; on a CPU less what the libraries take."""
-    words = [sys.executable, "-m", "dip_book.bench", who, str(size), str(device), network]
-    done = subprocess.run(words, capture_output=True, text=True)
+    command = [sys.executable, "-m", "dip_book.bench", who, str(size), str(device), network]
+    done = subprocess.run(command, capture_output=True, text=True)
     return int(done.stdout.split()[-1]) if done.returncode == 0 else None
 
 
@@ -414,27 +451,38 @@ def floor(size: int, device: torch.device, network: str = "blog") -> dict:
 
 
 def device_peak(device: torch.device) -> dict:
-    """What the device does at best, measured: matrix products in fp32 (TF32 on a GPU) and, where there is hardware for it, in bf16; copying."""
+    """What the device does at best, measured: 10⁹ operations a second in matrix products, 10⁹ bytes a second in copying.
 
-    def best(work: Callable, amount: float) -> float:
-        work()
-        takes = []
-        for _ in range(5):
-            synchronise(device)
-            begun = time.perf_counter()
-            work()
-            synchronise(device)
-            takes.append(time.perf_counter() - begun)
-        return round(amount / min(takes) / 1e9, 1)
-
+    Products in fp32; on a GPU in TF32 too; in bf16 where there is hardware for it.
+    """
     n = 8192 if device.type == "cuda" else 2048
     a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
-    result = {"fp32_gflop_s": best(lambda: a @ b, 2 * n**3)}
+    result = {"fp32_gflop_s": product_peak(a, b, device)}
+    if device.type == "cuda":
+        result["tf32_gflop_s"] = product_peak(a, b, device, tf32=True)
     if device.type == "cuda" or dip_blocks.best_precision(device) == "bf16":
-        half = a.bfloat16(), b.bfloat16()
-        result["bf16_gflop_s"] = best(lambda: half[0] @ half[1], 2 * n**3)
+        result["bf16_gflop_s"] = product_peak(a.bfloat16(), b.bfloat16(), device)
     long, target = torch.randn(2**26, device=device), torch.empty(2**26, device=device)
-    return result | {"copy_gbyte_s": best(lambda: target.copy_(long), 2 * 4 * 2**26)}
+    return result | {"copy_gbyte_s": _peak(lambda: target.copy_(long), 2 * 4 * 2**26, device)}
+
+
+def product_peak(a: torch.Tensor, b: torch.Tensor, device: torch.device, tf32: bool = False) -> float:
+    """GFLOP/s of the product of two matrices (n, n), in fp32 with TF32 on or off, whatever it is elsewhere.
+
+    PyTorch leaves TF32 off for products of matrices, while convolutions have it on.
+    """
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        return _peak(lambda: a @ b, 2 * a.shape[0] ** 3, device)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _peak(work: Callable, amount: float, device: torch.device) -> float:
+    """10⁹ a second of what ``work`` does an ``amount`` of, in the best of five calls."""
+    work()
+    return round(amount / min(_timed(work, device)[0] for _ in range(5)) / 1e9, 1)
 
 
 def synchronise(device: torch.device) -> None:
@@ -465,8 +513,10 @@ def compared(result: dict) -> Table:
     """Contestants at every size: milliseconds an iteration, how many times the straightforward loop, MiB."""
     sizes = result["sizes"]
     names = list(dict.fromkeys(who for entry in sizes.values() for who in entry["contestants"]))
-    header = ["loop", *(f"{size}², {what}" for size in sizes for what in ("ms", "speed", "MiB"))]
-    return Table(header, [[who, *(cell for entry in sizes.values() for cell in _cells(entry, who))] for who in names])
+    forms = {"ms": "{:,.1f}", "speed": "{:.2f}×", "MiB": "{}"}
+    titles = {f"{size}², {what}": form for size in sizes for what, form in forms.items()}
+    rows = [[who, *(cell for entry in sizes.values() for cell in _cells(entry, who))] for who in names]
+    return Table(["loop", *titles], rows, titles)
 
 
 def title(result: dict) -> str:
@@ -474,75 +524,93 @@ def title(result: dict) -> str:
     return f"{result['device']}, by default in {result['default precision']}"
 
 
-def _cells(entry: dict, who: str) -> list[str]:
-    figures = entry["contestants"].get(who)
-    if figures is None:
-        return ["—"] * 3
-    return [f"{figures['median_s'] * 1e3:,.1f}", f"{figures['speedup']:.2f}×", f"{figures['peak_memory_mib'] or '—'}"]
+def _cells(entry: dict, who: str) -> list[float | int | None]:
+    timed = entry["contestants"].get(who)
+    if timed is None:
+        return [None] * 3
+    return [timed["median_s"] * 1e3, timed["speedup"], timed["peak_memory_mib"] or None]
 
 
 def floors(result: dict) -> Table:
     """Counted operations and bytes, the time they take at the device's measured peak in our fastest loop's precision, and that loop's time."""
     peak, rows = result["peak"], []
     for size, entry in result["sizes"].items():
-        best = min((f["median_s"], who) for who, f in entry["contestants"].items() if who not in OTHERS)
-        half = "bf16" in best[1] and "bf16_gflop_s" in peak  # half as many bytes, and a unit of its own
-        speed, width = (peak["bf16_gflop_s"], 2) if half else (peak["fp32_gflop_s"], 1)
+        took, who = _fastest(entry)
+        precision = _precision_of(result, entry, who)
+        speed = peak.get(f"{precision}_gflop_s", peak["fp32_gflop_s"])
+        width = 2 if precision == "bf16" and "bf16_gflop_s" in peak else 1  # half as many bytes
         compute, memory = (1e3 * s for s in _floor_seconds(entry["floor"], speed, width * peak["copy_gbyte_s"]))
-        rows.append([
-            f"{size}²", entry["floor"]["gflop"], entry["floor"]["gbyte"], f"{compute:,.1f}", f"{memory:,.1f}",
-            f"{best[0] * 1e3:,.1f} ({best[1]})", f"{max(compute, memory) / best[0] / 10:.0f} %",
-        ])  # fmt: skip
-    header = ["size", "GFLOP", "GB", "arithmetic, ms", "memory, ms", "our loop, ms", "floor / ours"]
-    return Table(header, rows)
+        ours = Figure(took * 1e3, note=f" ({who})")
+        share = max(compute, memory) / took / 10
+        counted = entry["floor"]["gflop"], entry["floor"]["gbyte"]
+        rows.append([f"{size}²", *counted, compute, memory, ours, share])
+    times = ["arithmetic, ms", "memory, ms", "our loop, ms"]
+    forms = dict.fromkeys(times, "{:,.1f}") | {"floor / ours": "{:.0f} %"}
+    return Table(["size", "GFLOP", "GB", *times, "floor / ours"], rows, forms)
 
 
 def estimates(result: dict, iterations: int = 11_000) -> Table:
-    """Minutes for one image at the recipe's length: measured here, and floors for devices from their data sheets."""
+    """Seconds for one image at the recipe's length: measured here, and floors for devices from their data sheets."""
     rows = [[f"this machine, {title(result)}: measured"], *([f"{name}: floor, not measured"] for name in DATA_SHEETS)]
     for entry in result["sizes"].values():
-        best = min(f["median_s"] for who, f in entry["contestants"].items() if who not in OTHERS)
-        rows[0].append(_minutes(iterations * best))
+        rows[0].append(iterations * _fastest(entry)[0])
         for row, (gflop_s, gbyte_s) in zip(rows[1:], DATA_SHEETS.values()):
             share = 0.5 if "bf16" in row[0] else 1.0  # half as many bytes
             compute, memory = _floor_seconds(entry["floor"], gflop_s, gbyte_s / share)
-            row.append(_minutes(iterations * max(compute, memory)))
-    return Table(["device", *(f"{size}²" for size in result["sizes"])], rows)
+            row.append(iterations * max(compute, memory))
+    titles = [f"{size}²" for size in result["sizes"]]
+    return Table(["device", *titles], rows, dict.fromkeys(titles, _duration))
 
 
 def reached(result: dict) -> Table:
     """Seconds until an iteration's output first had a given PSNR."""
     trace = result.get("time_to_psnr", {"reached": {}})["reached"]
     levels = list(dict.fromkeys(level for times in trace.values() for level in times))
-    rows = [[who, *(f"{times[level]:.1f}" if level in times else "—" for level in levels)] for who, times in trace.items()]
-    return Table(["loop", *(f"{level} dB" for level in levels)], rows)
+    rows = [[who, *map(times.get, levels)] for who, times in trace.items()]
+    titles = [f"{level} dB" for level in levels]
+    return Table(["loop", *titles], rows, dict.fromkeys(titles, "{:.1f}"))
 
 
 OTHERS = ("straightforward", "deepinv")
+
+
+def _fastest(entry: dict) -> tuple[float, str]:
+    """Seconds an iteration of the fastest of our loops at one size, and its name."""
+    return min((timed["median_s"], who) for who, timed in entry["contestants"].items() if who not in OTHERS)
+
+
+def _precision_of(result: dict, entry: dict, who: str) -> str:
+    if precision := entry["contestants"][who].get("precision"):
+        return precision
+    # Stored before it was: names tell it, but for loops that go on in what was fastest until then.
+    later = who in ("+ less work", "+ kept memory", "+ Muon") and result.get("default precision") == "bf16"
+    return "bf16" if later or "bf16" in who else "fp32"
 
 
 def _floor_seconds(floor: dict, gflop_s: float, gbyte_s: float) -> tuple[float, float]:
     return floor["gflop"] / gflop_s, floor["gbyte"] / gbyte_s
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
+def _duration(seconds: float) -> str:
+    if seconds > 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
 
 
 def _report(size: int, entry: dict) -> str:
     lines = [f"{size}×{size}: {entry['floor']['gflop']:.1f} GFLOP and {entry['floor']['gbyte']:.2f} GB an iteration"]
-    for who, figures in entry["contestants"].items():
-        seconds = figures["median_s"]
-        memory = f"{figures['peak_memory_mib']} MiB" if figures["peak_memory_mib"] is not None else "memory unknown"
-        lines.append(f"  {who:24} {seconds * 1e3:9.2f} ms  {1 / seconds:8.2f} it/s  {figures['speedup']:5.2f}×  {memory}")
+    for who, timed in entry["contestants"].items():
+        seconds, memory = timed["median_s"], timed["peak_memory_mib"]
+        memory = "memory unknown" if memory is None else f"{memory} MiB"
+        lines.append(f"  {who:24} {seconds * 1e3:9.2f} ms  {1 / seconds:8.2f} it/s  {timed['speedup']:5.2f}×  {memory}")
     return "\n".join(lines)
 
 
 def _peak_of(who: str, size: int, device: torch.device, network: str) -> int:
     before = peak_memory(device) if device.type != "cuda" else 0
-    thing = contestants(device, 128, network)[who](*problem(size, device))
-    with getattr(thing, "surroundings", contextlib.nullcontext)():
-        thing.run(2) if hasattr(thing, "run") else [thing.step() for _ in range(2)]
+    loop = contestants(device, 128, network)[who](*problem(size, device))
+    with loop.surroundings():
+        loop.run(2)
     return peak_memory(device) - before
 
 

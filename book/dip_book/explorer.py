@@ -15,8 +15,8 @@ import traitlets
 
 import dip_blocks
 from dip_book import figures, images, sweeps, views
+from dip_book.build.first_cell import has_reader
 from dip_book.runs import Run, Spec
-from dip_book.setup import has_reader
 
 #: While a run is watched, showing it takes at most this share of its time, and no more than so many pictures a second.
 SHARE, RATE = 0.02, 4.0

@@ -9,14 +9,18 @@ from __future__ import annotations
 import inspect
 import io
 import textwrap
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.patches import FancyBboxPatch
+from PIL import Image
 
 import dip_blocks
-from dip_book import images
+from dip_book import images, runs
+from dip_book.results.selection import best_run
+from dip_book.results.table import Figure
 
 INK, MUTED, ACCENT, WARM, LIGHT = "#1f2937", "#6b7280", "#0a7d91", "#c2410c", "#e5e7eb"
 SERIES = (ACCENT, WARM, "#6d28d9", "#4d7c0f", "#9ca3af")
@@ -143,19 +147,19 @@ def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
     """One line an image, one mark a method; the best filled in darkest, runs cut short hollow.
 
     Args:
-        columns: method → image → value; None is left out, text such as "28.00 (2,000 it.)" is drawn
-            hollow at its number, "30.12 ± 0.05" filled.
+        columns: method → image → number or `Figure`; None is left out, what was cut short is hollow.
     """
     names = list(next(iter(columns.values())))
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.5, 0.36 * len(names) + 1.5), layout="constrained")
         for (title, column), marker, colour in zip(columns.items(), "osD^vPX*", (*SERIES, INK, WARM, MUTED)):
-            placed = [(number(column[name]), y, _cut_short(column[name])) for y, name in enumerate(names)]
+            cells = [(column[name], y) for y, name in enumerate(names) if column[name] is not None]
             for hollow in (False, True):
-                chosen = [(x, y) for x, y, short in placed if x is not None and short == hollow]
+                chosen = [(float(cell), y) for cell, y in cells if _cut_short(cell) == hollow]
                 if chosen:
-                    words = f"{title}, cut short" if hollow else title
-                    axis.plot(*zip(*chosen), marker, ms=6, color=colour, mfc="none" if hollow else colour, label=words)
+                    legend = f"{title}, cut short" if hollow else title
+                    face = "none" if hollow else colour
+                    axis.plot(*zip(*chosen), marker, ms=6, color=colour, mfc=face, label=legend)
         axis.set_yticks(range(len(names)), [images.title(name) for name in names])
         axis.invert_yaxis()
         axis.set_xlabel(label)
@@ -198,13 +202,8 @@ def waterfall(start: float, steps: list[tuple[str, list[float]]], first: str, la
     return _closed(figure)
 
 
-def number(value) -> float | None:
-    """The number that a table's cell begins with."""
-    return value if value is None or isinstance(value, float) else float(str(value).split()[0])
-
-
-def _cut_short(value) -> bool:
-    return isinstance(value, str) and "it.)" in value
+def _cut_short(cell) -> bool:
+    return isinstance(cell, Figure) and not cell.whole
 
 
 def cost(curves: dict[str, tuple[list, list]], points: dict[str, tuple[float, float]], label: str = "PSNR, dB"):
@@ -318,11 +317,36 @@ def network(config: dict, height: int, width: int, z_channels: int = 32, out_cha
     return _closed(figure)
 
 
-def source(thing):
+def source(definition):
     """The code of a function or class of the project, as it stands in its module."""
     from IPython.display import Markdown
 
-    return Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```")
+    code = textwrap.dedent(inspect.getsource(definition)).rstrip()
+    return Markdown(f"```python\n{code}\n```")
+
+
+def front_pictures(store: Path = runs.ROOT) -> list[Path]:
+    """Draw the front page's pictures, and the README's, into the theme; gives the files' paths.
+
+    Given, restored, truth; and the restoration as it happens, an animation that ends with the run's
+    final output and does not begin again.
+    """
+    theme = Path(__file__).parents[1] / "theme"
+    run = best_run("quick", "camera", 256, store)
+    pictures = {
+        "given: half of the pixels": run.degraded()[0],
+        f"restored, {run.facts['iterations']:,} iterations": run.restored,
+        "the truth": run.truth(),
+    }
+    row(pictures, width=9).figure.savefig(theme / "restoration.png", dpi=100)
+    for name, picture in zip(("given", "restored", "truth"), pictures.values()):
+        options = {"quality": 80, "lossless": name == "given", "method": 6}
+        Image.fromarray(images.to_bytes(picture)).save(theme / f"front-{name}.webp", **options)
+    frames = (images.to_bytes(frame) for frame in (*run.frames.values(), run.restored))
+    first, *more = map(Image.fromarray, frames)
+    options = {"append_images": more, "duration": 350, "loop": 1, "quality": 70, "method": 6}
+    first.save(theme / "front-happening.webp", save_all=True, **options)
+    return sorted([theme / "restoration.png", *theme.glob("front-*.webp")])
 
 
 def _closed(figure):

@@ -11,7 +11,7 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 #: Environment variable that is set while notebooks are executed for the book's pages and the stored .ipynb.
 STILL = "DIP_STILL"

@@ -22,7 +22,7 @@ import yaml
 from jupytext.compare import NotebookDifference, compare_notebooks
 from PIL import Image
 
-from dip_book.setup import ROOT, STILL
+from dip_book.build.first_cell import ROOT, STILL
 
 FOLDER = ROOT / "notebooks"
 TEXT = "md:myst"
@@ -53,9 +53,9 @@ if importlib.util.find_spec("dip_book") is None:
             subprocess.run(["git", "clone", "--quiet", "--depth", "1", source, str(root)], check=True)
     sys.path[:0] = [str(root), str(root / "book")]
 
-from dip_book import setup
+from dip_book.build import first_cell
 
-setup.notebook()'''
+first_cell.notebook()'''
 
 
 class PairError(RuntimeError):
@@ -224,18 +224,18 @@ def _edited(side, stored) -> bool:
     return _digest(side) != stored.metadata.get("dip", {}).get("in_step")
 
 
-def main(words: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="dip_book.notebooks", description="Bring the chapters' two sides together.")
+    parser = argparse.ArgumentParser(prog="dip_book.build.pairs", description="Bring the chapters' two sides together.")
     parser.add_argument("names", nargs="*", help="chapters, e.g. 02-problems (default: all)")
     parser.add_argument("--execute", action="store_true", help="execute also what did not change")
-    asked = parser.parse_args(words)
-    chosen = [path for path in texts() if not asked.names or path.stem in asked.names]
+    options = parser.parse_args(arguments)
+    chosen = [path for path in texts() if not options.names or path.stem in options.names]
     status = 0
     for path in chosen:
         print(f"{path.stem}: ", end="", flush=True)
         try:
-            print(sync(path, repository_url(), asked.execute), flush=True)
+            print(sync(path, repository_url(), options.execute), flush=True)
         except PairError as error:
             print(error)
             status = 1

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from docutils import nodes
 
-from dip_book import plan
-from dip_book.setup import ROOT, STILL
+from dip_book.build.first_cell import ROOT, STILL
 
 WORDS_A_MINUTE = 200  # of prose that explains something
 #: In the built site: the digest of what it was built from.
@@ -96,7 +95,7 @@ def dress(app, doctree) -> None:
 def time_needed(doctree, execution: dict | None) -> str:
     """How long a chapter takes: reading by its count of words, running as measured when the page was built."""
     text = (node.astext() for node in doctree.findall(nodes.Text) if not _inside(node, (nodes.literal_block, nodes.raw)))
-    minutes = max(1, round(sum(len(words.split()) for words in text) / WORDS_A_MINUTE))
+    minutes = max(1, round(sum(len(part.split()) for part in text) / WORDS_A_MINUTE))
     reading = f"About {minutes} minute{'s' if minutes > 1 else ''} to read."
     seconds = (execution or {}).get("runtime")
     if not seconds:
@@ -143,6 +142,8 @@ def site_digest() -> str:
 
 def code_digest() -> str:
     """A hash of everything that a chapter's outputs depend on besides its own cells."""
+    from dip_book import plan  # here, because it brings PyTorch, which importing an extension should not
+
     sources = [ROOT / "dip_blocks.py", ROOT / "requirements.lock"]
     sources += sorted(path for path in (ROOT / "book" / "dip_book").rglob("*") if path.suffix in {".py", ".js", ".css"})
     # A reader's own runs are no source of the pages, as long as the plan does not want them.

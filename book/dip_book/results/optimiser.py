@@ -1,0 +1,311 @@
+"""What Muon is worth, and what protects from over-fitting under it, told by stored runs.
+
+Everything is PSNR in dB of the averaged output with known pixels pasted, unless said otherwise, on
+development pictures.  What was not run has no row.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import dip_blocks
+from dip_book import bench, images, means, plan, runs
+from dip_book.results.selection import all_stored, first_reaching
+from dip_book.results.table import Cell, Figure, Table, difference, mean
+
+KIND = "averaged_pasted"
+COUNT, SECONDS = "{:,}", "{:,.0f}"
+
+#: Idea → picture → its run.
+Tried = dict[str, dict[str, runs.Run]]
+
+
+def tried(idea: str, size: int = 128, store: Path = runs.ROOT) -> dict[str, runs.Run]:
+    """Picture → run of one of `plan.MUON_IDEAS`, as far as they are stored."""
+    return all_stored({image: plan.under_muon(idea, image, size) for image in plan.TUNING}, store)
+
+
+def under_muon(size: int = 128, store: Path = runs.ROOT) -> Tried:
+    """Those of `plan.MUON_IDEAS` that were tried on all pictures of `plan.TUNING`."""
+    return _on_all({idea: tried(idea, size, store) for idea in plan.MUON_IDEAS})
+
+
+def with_hidden(store: Path = runs.ROOT) -> Tried:
+    """The network with random z, and those of `plan.HIDDEN_IDEAS`, 256×256.
+
+    Those that were tried on all pictures of `plan.TUNING`.
+    """
+    specs = {RANDOM: {image: runs.Spec(image, 256, "best-nearest") for image in plan.TUNING}}
+    for idea in plan.HIDDEN_IDEAS:
+        specs[idea] = {image: plan.with_hidden(idea, image) for image in plan.TUNING}
+    return _on_all({idea: all_stored(of, store) for idea, of in specs.items()})
+
+
+RANDOM = "random z, nothing hidden"
+
+
+def _on_all(found: Tried) -> Tried:
+    return {idea: drawn for idea, drawn in found.items() if set(drawn) == set(plan.TUNING)}
+
+
+def ideas(found: Tried) -> Table:
+    """Each idea against the first one, as a difference in dB."""
+    if not found:
+        return Table(["idea"], [])
+    (first, base), *others = found.items()
+    level = {image: run.facts["psnr_db"][KIND] for image, run in base.items()}
+    rows = [[f"**{first}**, PSNR", *level.values(), mean(level.values()), seconds(base)]]
+    for idea, drawn in others:
+        apart = [drawn[image].facts["psnr_db"][KIND] - level[image] for image in level]
+        cells = (difference([value]) for value in (*apart, mean(apart)))
+        rows.append([idea, *cells, seconds(drawn)])
+    header = ["idea", *map(images.title, level), "mean", "core-seconds"]
+    return Table(header, rows, {"core-seconds": SECONDS})
+
+
+def seconds(drawn: dict[str, runs.Run]) -> Cell:
+    """Core-seconds of a run, their mean over the pictures; "" where a run does not say."""
+    # a GPU's runs do not, nor do old ones
+    found = mean(run.facts.get("core_seconds") for run in drawn.values())
+    return "" if found is None else found
+
+
+def pairs(found: Tried, best: int = 8) -> Table:
+    """Means of two networks: of all pairs of ideas, those with the highest mean PSNR in dB.
+
+    Computed from stored pictures of 8 bits.
+    """
+    first = next(iter(found.values()), {})
+    known = {image: (run.degraded()[1], run.truth()) for image, run in first.items()}
+
+    def row(*ideas: str) -> list[Cell]:
+        values = [
+            _psnr_pasted(np.mean([found[idea][image].averaged for idea in ideas], axis=0), *of)
+            for image, of in known.items()
+        ]
+        return [" and ".join(ideas), *values, mean(values)]
+
+    def highest(rows: list[list[Cell]], count: int) -> list[list[Cell]]:
+        return sorted(rows, key=lambda row: -row[-1])[:count]
+
+    alone = highest([row(idea) for idea in found], 3)
+    together = highest([row(*two) for two in itertools.combinations(found, 2)], best)
+    header = ["one network, or the mean of two", *map(images.title, known), "mean"]
+    return Table(header, alone + together)
+
+
+def _psnr_pasted(picture: np.ndarray, mask: np.ndarray, truth: np.ndarray) -> float:
+    return float(-10 * np.log10(np.mean(np.where(mask, 0, picture - truth) ** 2)))
+
+
+def pasted(picture: np.ndarray, run: runs.Run) -> float:
+    """PSNR in dB of a picture (H, W) with the pixels pasted that the run knew."""
+    return _psnr_pasted(picture, run.degraded()[1], run.truth())
+
+
+def longer(size: int = 256, store: Path = runs.ROOT) -> Table:
+    """What the same seconds buy: two networks' mean, or one network fitted twice as long.
+
+    The two differ in their upsampling, nearest and bilinear; the one is the nearest.
+    """
+    nearest, bilinear = "both, dropout 0.05", "both, dropout 0.1, bilinear"
+    rows = []
+    for image in plan.TUNING:
+        specs = {
+            "nearest": plan.under_muon(nearest, image, size),
+            "bilinear": plan.under_muon(bilinear, image, size),
+            "longer": plan.under_muon(nearest, image, size, times=2),
+        }
+        found = all_stored(specs, store)
+        if len(found) == len(specs):
+            one, two, long = found.values()
+            alone, other, twice = (run.facts["psnr_db"][KIND] for run in (one, two, long))
+            together = pasted(agreement([one, two]), one)
+            rows.append([images.title(image), alone, other, together, twice])
+    titles = ["nearest", "bilinear", "their mean", "nearest, twice as long"]
+    return Table([f"picture, {size}²", *titles], rows)
+
+
+def correlation(first: runs.Run, second: runs.Run) -> float:
+    """Correlation of two runs' errors at the missing pixels."""
+    _, mask = first.degraded()
+    a, b = ((run.averaged - run.truth())[~mask] for run in (first, second))
+    return float(np.mean(a * b) / np.sqrt(np.mean(a**2) * np.mean(b**2)))
+
+
+def singular_values(
+    image: str = "camera", iterations: int = 30, size: int = 128
+) -> dict[str, np.ndarray]:
+    """Adam's and Muon's update of one weight matrix after a few iterations.
+
+    Singular values, largest first, as shares of the largest; of the first convolution of the
+    deepest u_i, 64 × 64·9 with the skip's channels, in fp32 on the CPU.
+    """
+    x_hat, mask = dip_blocks.degrade(images.load(image, size=size))
+    ideas, spectra = {"adam": "Adam in its place", "muon": "Muon"}, {}
+    for name in ("adam", "muon"):
+        recipe = plan.under_muon(ideas[name], image).resolved()
+        fit = dip_blocks.Fit(x_hat, mask, recipe, device="cpu", precision="fp32")
+        with dip_blocks.numerics(fit.device, fit.precision):
+            fit.run(iterations)
+            weight = fit.net.up[-1].body[1].weight
+            before = weight.detach().clone()
+            fit.run(1)
+        update = (weight.detach() - before).flatten(1).numpy()
+        values = np.linalg.svd(update, compute_uv=False)
+        spectra[name] = values / values[0]
+    return spectra
+
+
+def race(image: str = "camera", size: int = 128, store: Path = runs.ROOT) -> dict[str, runs.Run]:
+    """Adam and Muon with all else equal; and Muon with what protects from over-fitting."""
+    ideas = {"Adam": "Adam in its place", "Muon": "Muon", "Muon, dropout 0.05": "dropout 0.05"}
+    specs = {name: plan.under_muon(idea, image, size) for name, idea in ideas.items()}
+    return all_stored(specs, store)
+
+
+def sooner(size: int = 128, store: Path = runs.ROOT) -> Table:
+    """Iterations that Muon takes to what Adam has at its end: averaged output, all else equal."""
+    rows = []
+    for image in plan.TUNING:
+        found = race(image, size, store)
+        if {"Adam", "Muon"} <= set(found):
+            goal = found["Adam"].facts["psnr_db"]["averaged"]
+            total = found["Adam"].facts["iterations"]
+            there = first_reaching(found["Muon"], goal)
+            share = ["not reached", ""] if there is None else [there, there / total]
+            rows.append([images.title(image), total, goal, *share])
+    adam = "Adam: iterations"
+    titles = ["picture", adam, "its PSNR then, dB", "Muon: iterations to that", "share"]
+    return Table(titles, rows, {adam: COUNT})
+
+
+#: Pixels a side → the recipe that is timed against the straightforward loop.
+TIMED = {128: "quick", 256: "best-nearest"}
+
+
+def against_straightforward(store: Path = runs.ROOT) -> Table:
+    """Core-seconds to what the paper's recipe has after 1,000 iterations: two loops.
+
+    The straightforward one, and one network with Muon; PSNR in dB of the averaged output.  Both
+    are iterations of stored runs times measured seconds: the straightforward loop's from the
+    benchmark, ours from the run itself.  Pictures and sizes of which a run is missing have no row.
+    """
+    rows, timed = [], bench.results(store, network="paper")
+    for (size, recipe), image in itertools.product(TIMED.items(), plan.DEVELOPMENT):
+        loop = next((result for result in timed if str(size) in result["sizes"]), None)
+        specs = {
+            "paper": runs.Spec(image, size, "paper", iterations=1000),
+            "ours": runs.Spec(image, size, recipe),
+        }
+        found = all_stored(specs, store)
+        if loop is None or len(found) < 2 or not found["ours"].facts.get("core_seconds"):
+            continue
+        paper, ours = found["paper"], found["ours"]
+        goal = paper.facts["psnr_db"]["averaged"]
+        there = first_reaching(ours, goal)
+        if there is None:
+            continue
+        one = loop["sizes"][str(size)]["contestants"]["straightforward"]["median_s"]
+        theirs = one * loop["threads"] * paper.facts["iterations"]
+        cost = ours.facts["core_seconds"] * there / ours.facts["iterations"]
+        row = [goal, theirs, f"`{recipe}`", there, cost, cost / theirs]
+        rows.append([f"{images.title(image)}, {size}²", *row])
+    slow = "straightforward loop, core-seconds"
+    header = [
+        "picture", "paper's recipe after 1,000 iterations, dB", slow, "against it",
+        "iterations to that", "core-seconds", "share",
+    ]  # fmt: skip
+    return Table(header, rows, {slow: SECONDS, "core-seconds": SECONDS, "share": "{:.3f}"})
+
+
+def agreement(members: list[runs.Run]) -> np.ndarray:
+    """The mean of members' averaged outputs, (H, W); errors of `means.mean_of`."""
+    return means.mean_of(members)[1]
+
+
+def muon(store: Path = runs.ROOT) -> Table:
+    """What was tried under Muon, in dB: 128×128."""
+    return ideas(under_muon(store=store))
+
+
+def muon_pairs(store: Path = runs.ROOT) -> Table:
+    """Means of two of these networks, the best ones, in dB."""
+    return pairs(under_muon(store=store))
+
+
+def hidden(store: Path = runs.ROOT) -> Table:
+    """Networks that are shown a part of the known pixels, against random z, in dB.
+
+    256×256.
+    """
+    return ideas(with_hidden(store))
+
+
+def hidden_pairs(store: Path = runs.ROOT) -> Table:
+    """Means of two networks that are shown a part, the best ones, in dB."""
+    return pairs(with_hidden(store))
+
+
+DAMPINGS = (0, 0.25, 0.5, 1, 2)
+
+
+def blends(store: Path = runs.ROOT) -> Table:
+    """What blending gains over pasting, by its damping, in dB: mean and least over pictures.
+
+    The free pictures, 256×256.  Computed from stored pictures of 8 bits.
+    """
+    found, rows = with_hidden(store), []
+    deep, shallow = "best-hidden", "depth 3"
+    averages = {
+        RANDOM: [RANDOM],
+        deep: [deep],
+        "the mean of best-hidden and depth 3": [deep, shallow],
+    }
+    for name, members in averages.items():
+        if not set(members) <= set(found):
+            continue
+        gains = []
+        for image in plan.TUNING:
+            drawn = [found[member][image] for member in members]
+            average = np.mean([run.averaged for run in drawn], axis=0)
+            truth, picture = (
+                torch.from_numpy(array)[None] for array in (drawn[0].truth(), average)
+            )
+            _, mask = drawn[0].degraded()
+            level = dip_blocks.psnr(dip_blocks.paste(picture, truth, mask), truth)
+            blended = (dip_blocks.blend(picture, truth, mask, damping) for damping in DAMPINGS)
+            gains.append([dip_blocks.psnr(image, truth) - level for image in blended])
+        cells = (Figure(mean(of), least=min(of), difference=True) for of in zip(*gains))
+        rows.append([name, *cells])
+    return Table(["averaged output of", *(f"damping {damping:g}" for damping in DAMPINGS)], rows)
+
+
+def large(store: Path = runs.ROOT) -> Table:
+    """Random z against known pixels, some hidden, 512×512: PSNR in dB, core-seconds.
+
+    On free pictures as large as the table's large ones.
+    """
+    rows, recipes = [], ("best-nearest", "best-hidden")
+    for image in plan.FREE_LARGE:
+        specs = {recipe: runs.Spec(image, 512, recipe) for recipe in recipes}
+        both = list(all_stored(specs, store).values())
+        if len(both) == 2:
+            values = [run.facts["psnr_db"][KIND] for run in both]
+            cost = [seconds({image: run}) for run in both]
+            together = pasted(agreement(both), both[0])
+            rows.append([images.title(image), *values, together, *cost])
+    titles = ["random z", "some hidden", "their mean", "core-seconds: random z", "some hidden"]
+    return Table(["picture, 512²", *titles], rows, {4: SECONDS, 5: SECONDS})
+
+
+#: What the command line prints.
+TABLES = {
+    "muon": muon, "pairs": muon_pairs, "longer": longer, "sooner": sooner,
+    "straightforward": against_straightforward, "hidden": hidden, "hidden_pairs": hidden_pairs,
+    "blends": blends, "large": large,
+}  # fmt: skip

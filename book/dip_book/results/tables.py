@@ -1,0 +1,349 @@
+"""The tables of the stored runs that the chapters print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dip_blocks
+from dip_book import images, plan, runs
+from dip_book.results.baselines import BASELINES, baseline, stored_baselines
+from dip_book.results.ceiling import CEILINGS, stored_ceilings
+from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
+from dip_book.results.selection import USED, best_run, of_common_seeds, seeds_of, stored
+from dip_book.results.table import (
+    Cell,
+    Figure,
+    Table,
+    difference,
+    mean,
+    mean_and_deviation,
+    mean_of_cells,
+    number,
+)
+
+#: Title of a column → image → cell.
+Columns = dict[str, dict[str, Cell]]
+
+#: Recipes that were run on the 11 images, and their columns' titles.
+SHOWN_RECIPES = {
+    "blog": "blog's recipe, rerun",
+    "blog+optimiser=muon+lr=0.02": "blog's network, Muon",
+    "paper+optimiser=muon+lr=0.02": "paper's recipe, Muon",
+    "best-nearest": "best-nearest",
+}
+SSIM, COUNT, SECONDS = "{:.3f}", "{:,}", "{:,.0f}"
+
+
+def columns(store: Path = runs.ROOT, metric: str = "psnr_db", kind: str = "raw") -> Columns:
+    """The columns of the 11 images: reported (PSNR of the raw output only), reruns, baselines.
+
+    Args:
+        metric: "psnr_db" or "ssim".
+        kind: one of `runs.KINDS`, of the reruns.
+
+    None where no run is stored.  A run of fewer iterations than its recipe asks for says so; runs
+    with Muon, for whose length no recipe asks, do not.
+    """
+    classical = stored_baselines(store)["images"]
+    reported = REPORTED if metric == "psnr_db" and kind == "raw" else {}
+    result = {f"{who}, reported": numbers for who, numbers in reported.items()}
+    for recipe, title in SHOWN_RECIPES.items():
+        result[title] = {n: _rerun(recipe, n, metric, kind, store) for n in images.STANDARD}
+    for method in BASELINES:
+        result[method] = {name: classical[name][method][metric] for name in images.STANDARD}
+    return result
+
+
+def complete(columns: Columns) -> Columns:
+    """The columns that have a value for every image."""
+    return {title: column for title, column in columns.items() if None not in column.values()}
+
+
+def _rerun(recipe: str, name: str, metric: str, kind: str, store: Path) -> Cell:
+    found = seeds_of(recipe, name, None, store)
+    values = [run.facts[metric][kind] for run in found]
+    if not found or found[0].complete or "optimiser=muon" in recipe:
+        return mean_and_deviation(values)
+    return Figure(values[0], iterations=found[0].facts["iterations"])
+
+
+def _of_images(columns: Columns, whole: bool = True, form: str | None = None) -> Table:
+    """Either the columns that are complete, or the rows that are: no gap is shown.
+
+    A mean of fewer than the 11 says of how many.
+    """
+    columns = complete(columns) if whole else columns
+    names = [n for n in images.STANDARD if None not in (column[n] for column in columns.values())]
+    rows = [[images.title(n), *(column[n] for column in columns.values())] for n in names]
+    if rows:
+        title = "mean" if len(names) == len(images.STANDARD) else f"mean of {len(names)}"
+        means = [mean_of_cells(column[name] for name in names) for column in columns.values()]
+        rows.append([f"**{title}**", *means])
+    return Table(["image", *columns], rows, dict.fromkeys(columns, form) if form else None)
+
+
+def _apart(a: Cell, b: Cell) -> Figure | None:
+    a, b = number(a), number(b)
+    return None if a is None or b is None else difference([a - b])
+
+
+def standard(store: Path = runs.ROOT) -> Table:
+    """PSNR in dB on the paper's 11 images: reported, rerun (raw output), classical.
+
+    Of what there is for all 11.
+    """
+    return _of_images(columns(store))
+
+
+def rerun(store: Path = runs.ROOT) -> Table:
+    """PSNR in dB of the blog's recipe, rerun, beside what was reported and classical methods.
+
+    The raw output, on the images that were run.
+    """
+    values = columns(store)
+    chosen = ("blog, reported", SHOWN_RECIPES["blog"], "paper, reported", *BASELINES)
+    return _of_images({title: values[title] for title in chosen}, whole=False)
+
+
+def averaged(store: Path = runs.ROOT) -> Table:
+    """PSNR in dB of all images that a rerun of the blog's recipe ends with, beside biharmonic.
+
+    On the images that were run.
+    """
+    blog = SHOWN_RECIPES["blog"]
+    ends = {title: columns(store, kind=kind)[blog] for kind, title in runs.KINDS.items()}
+    return _of_images(ends | {"biharmonic": columns(store)["biharmonic"]}, whole=False)
+
+
+def ssim(store: Path = runs.ROOT) -> Table:
+    """SSIM on the paper's 11 images: rerun (raw output; averaged and pasted), classical.
+
+    On the images that were run.
+    """
+    raw, pasted = columns(store, "ssim"), columns(store, "ssim", "averaged_pasted")
+    blog = SHOWN_RECIPES["blog"]
+    chosen = {f"{blog}: raw output": raw[blog], f"{blog}: averaged, pasted": pasted[blog]}
+    chosen |= {method: raw[method] for method in BASELINES}
+    return _of_images(chosen, whole=False, form=SSIM)
+
+
+def differences(store: Path = runs.ROOT) -> Table:
+    """PSNR differences in dB on the paper's 11 images.
+
+    Of reruns only where the whole recipe was run.
+    """
+    values = columns(store)
+    short = {
+        "rerun": SHOWN_RECIPES["blog"],
+        "blog": "blog, reported",
+        "paper": "paper, reported",
+        "biharmonic": "biharmonic",
+    }
+    pairs = [(a, b) for i, a in enumerate(short) for b in list(short)[i + 1 :]]
+
+    def apart(a: str, b: str) -> dict[str, Figure | None]:
+        return {n: _apart(values[short[a]][n], values[short[b]][n]) for n in images.STANDARD}
+
+    return _of_images({f"{a} − {b}": apart(a, b) for a, b in pairs})
+
+
+def final(
+    store: Path = runs.ROOT, recipe: str = "best", beside: tuple[str, ...] = ("best-nearest",)
+) -> Table:
+    """PSNR in dB on the paper's 11 images: reported, classical, and a recipe of ours.
+
+    Ours averaged and blended, with its distance from the paper and from biharmonic; ``beside`` it
+    other recipes, where they were run on all 11.
+
+    With several seeds, of mask and all else, their mean ± standard deviation; the paper's and
+    biharmonic's figures are of one mask.
+    """
+    values, title, self2self = columns(store), f"`{recipe}`", "Self2Self, reported"
+    chosen = {known: values[known] for known in ("blog, reported", "paper, reported")}
+    chosen[self2self] = {name: SELF2SELF.get(name, "") for name in images.STANDARD}
+    chosen["biharmonic"] = values["biharmonic"]
+    for other in (*beside, recipe):
+        found = of_common_seeds(other, store)
+        if other == recipe or all(found.values()):
+            chosen[f"`{other}`"] = {
+                name: mean_and_deviation(run.facts["psnr_db"][USED] for run in of)
+                for name, of in found.items()
+            }
+    for known, short in (("paper, reported", "paper"), ("biharmonic", "biharmonic")):
+        chosen[f"ours − {short}"] = {
+            name: _apart(chosen[title][name], values[known][name]) for name in images.STANDARD
+        }
+    table = _of_images(chosen, whole=False)
+    if len(table.frame) > len(images.STANDARD):  # their mean is of all, which is what was reported
+        table.frame.loc[len(images.STANDARD), self2self] = SELF2SELF_MEAN
+    return table
+
+
+def distances(recipe: str = "best-nearest", store: Path = runs.ROOT) -> Table:
+    """How far a recipe ends from what others reached on the paper's 11 images, in dB.
+
+    Of its longest runs, whatever their length; the mean last.
+    """
+    values, rows, apart = columns(store), [], []
+    for name in images.STANDARD:
+        run = best_run(recipe, name, None, store)
+        if run is None:
+            continue
+        raw, used = (run.facts["psnr_db"][kind] for kind in ("raw", USED))
+        known = ("blog, reported", "paper, reported", "biharmonic")
+        blog, paper, classical = (values[title][name] for title in known)
+        apart.append([raw - blog, raw - paper, used - paper, used - classical])
+        cells = (difference([value]) for value in apart[-1])
+        rows.append([images.title(name), run.facts["iterations"], *cells])
+    if rows:
+        means = (difference([mean(column)]) for column in zip(*apart))
+        rows.append(["**mean**", "", *means])
+    used = "averaged, blended"
+    titles = ["raw − blog", "raw − paper", f"{used} − paper", f"{used} − biharmonic"]
+    return Table(["image", "iterations", *titles], rows, {"iterations": COUNT})
+
+
+def seconds(recipe: str = "best", store: Path = runs.ROOT) -> Table:
+    """What a recipe costs on the paper's 11 images, in core-seconds.
+
+    Mask seed 0; the sum also in hours of one core.
+    """
+    found = {name: best_run(recipe, name, None, store) for name in images.STANDARD}
+    cost = {name: run.facts.get("core_seconds") for name, run in found.items() if run is not None}
+    rows = [[images.title(name), seconds] for name, seconds in cost.items() if seconds]
+    if rows:
+        total = sum(seconds for _, seconds in rows)
+        rows.append([f"**all {len(rows)}**", Figure(total, note=f", or {total / 3600:.1f} h")])
+    title = f"`{recipe}`, core-seconds"
+    return Table(["image", title], rows, {title: SECONDS})
+
+
+def members(store: Path = runs.ROOT, recipe: str = "best") -> Table:
+    """A mean of several networks and its members on the paper's 11 images.
+
+    PSNR in dB (averaged, blended) and core-seconds, mask seed 0.
+    """
+    recipes, rows = [*dip_blocks.MEANS[recipe], recipe], []
+    for name in images.STANDARD:
+        found = [best_run(title, name, None, store) for title in recipes]
+        if None not in found:
+            *single, together = (run.facts["psnr_db"][USED] for run in found)
+            gain = difference([together - max(single)])
+            cost = found[-1].facts.get("core_seconds")
+            rows.append([images.title(name), *single, together, gain, cost])
+    if rows:
+        means = [mean(row[i] for row in rows) for i in range(1, len(recipes) + 1)]
+        cost = [row[-1] for row in rows]
+        rows.append(["**mean, sum**", *means, "", "" if None in cost else sum(cost)])
+    titles = [*(f"`{title}`" for title in recipes), "mean − better member", "core-seconds"]
+    return Table(["image", *titles], rows, {"core-seconds": SECONDS})
+
+
+def at_rest(store: Path = runs.ROOT) -> Table:
+    """The blog's network, trained with Muon until its loss was flat, under its ceiling.
+
+    PSNR in dB, on the images that were run, no pixels pasted.
+    """
+    bounds, rows = stored_ceilings(store)["images"], []
+    for name in images.STANDARD:
+        run = best_run("blog+optimiser=muon+lr=0.02", name, None, store)
+        if run is not None:
+            raw, averaged = (run.facts["psnr_db"][kind] for kind in ("raw", "averaged"))
+            bound, paper = bounds[name]["bilinear, sigmoid"], REPORTED["paper"][name]
+            apart = difference([bound - paper]), difference([averaged - bound])
+            blog = REPORTED["blog"][name]
+            rows.append([images.title(name), blog, raw, averaged, bound, paper, *apart])
+    if rows:
+        means = [mean_of_cells(column) for column in list(zip(*rows))[1:]]
+        rows.append([f"**mean of {len(rows)}**", *means])
+    header = [
+        "image", "blog, reported", "Muon, raw", "Muon, averaged", "ceiling (bilinear, sigmoid)",
+        "paper, reported", "architecture: ceiling − paper", "training: averaged − ceiling",
+    ]  # fmt: skip
+    return Table(header, rows)
+
+
+def ceilings(store: Path = runs.ROOT) -> Table:
+    """PSNR in dB on the 11 images: reported, and the best that a last ×2 upsampling can draw.
+
+    With the whole truth in view.
+    """
+    bounds, reported = stored_ceilings(store)["images"], REPORTED
+    chosen = {"blog, reported": reported["blog"]}
+    for title in CEILINGS:
+        chosen[f"ceiling: {title}"] = {name: bounds[name][title] for name in images.STANDARD}
+    return _of_images(chosen | {"paper, reported": reported["paper"]})
+
+
+def kinds(run: runs.Run) -> Table:
+    """PSNR and SSIM of the images that one run ends with."""
+    rows = []
+    for kind, name in runs.KINDS.items():
+        measured = [run.facts[metric][kind] for metric in ("psnr_db", "ssim")]
+        rows.append([name, *("not recorded" if value is None else value for value in measured)])
+    return Table(["image", "PSNR, dB", "SSIM"], rows, {"SSIM": SSIM})
+
+
+def embedded(size: int = 128, recipe: str = "blog", store: Path = runs.ROOT) -> Table:
+    """The embedded pictures: PSNR in dB of stored runs, beside baselines computed now.
+
+    The runs' raw output, at ``size`` × ``size`` pixels.
+    """
+    rows = []
+    for name in images.EMBEDDED:
+        run = best_run(recipe, name, size, store)
+        iterations, psnr = (None, None) if run is None else (run.facts["iterations"], run.psnr)
+        classical = {method: baseline(name, method, size)["psnr_db"] for method in BASELINES}
+        apart = _apart(psnr, classical["biharmonic"])
+        rows.append([images.title(name), iterations, psnr, *classical.values(), apart])
+    means = [mean(column) for column in list(zip(*rows))[2:-1]]
+    apart = _apart(means[0], means[1 + list(BASELINES).index("biharmonic")])
+    rows.append(["**mean**", "", *means, apart])
+    titles = ["iterations", "blog's recipe, raw output", *BASELINES, "recipe − biharmonic"]
+    return Table(["picture", *titles], rows, {"iterations": COUNT})
+
+
+def quick(store: Path = runs.ROOT, recipe: str = "quick") -> Table:
+    """The recipe `quick`, raw and as one would use it, beside baselines: PSNR in dB, and seconds.
+
+    Or another group of the plan; at 128×128, the baselines computed now.
+    """
+    rows = []
+    for spec in plan.WANTED[recipe]:
+        run, ours = stored(spec, store), [None] * 4
+        classical = [
+            baseline(spec.image, method, spec.size, seed=spec.mask)["psnr_db"]
+            for method in BASELINES
+        ]
+        if run is not None:
+            psnr, facts = run.facts["psnr_db"], run.facts
+            where = f"{facts['device']}, {facts['threads']} threads"
+            ours = [psnr["raw"], psnr["averaged_pasted"], facts["wall_time_s"], where]
+        rows.append([images.title(spec.image), *ours[:2], *classical, *ours[2:]])
+    drawn = [f"{recipe}, raw output", f"{recipe}, averaged, pasted"]
+    return Table(
+        ["picture", *drawn, *BASELINES, "seconds", "on"], rows, {"seconds": "{:.0f}"}
+    )
+
+
+def precision(store: Path = runs.ROOT) -> Table:
+    """PSNR in dB of the camera after 100 iterations in several precisions, by seed.
+
+    The raw output, 128×128.
+    """
+    wanted, rows = plan.WANTED["precision"], []
+    for name in dict.fromkeys(spec.precision for spec in wanted):
+        found = [stored(spec, store) for spec in wanted if spec.precision == name]
+        values = [run and run.psnr for run in found]
+        rows.append([name, *values, None if None in values else mean_and_deviation(values)])
+    seeds = [f"seed {seed}" for seed in sorted({spec.seed for spec in wanted})]
+    return Table(["precision", *seeds, "mean ± standard deviation"], rows)
+
+
+#: What the command line prints.
+TABLES = {
+    "standard": standard, "rerun": rerun, "final": final, "members": members, "seconds": seconds,
+    "at_rest": at_rest, "distances": distances, "differences": differences, "averaged": averaged,
+    "ssim": ssim, "embedded": embedded, "quick": quick, "precision": precision,
+    "ceilings": ceilings,
+}  # fmt: skip
