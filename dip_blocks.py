@@ -829,7 +829,7 @@ class Step(NamedTuple):
     iteration: int
     loss: float  # of the perturbed input, before this iteration's step
     lr: float  # the learning rate that this iteration used, or was cut to
-    restored: bool  # True: the loss had jumped, the last good state came back
+    backtracked: bool  # True: the loss had jumped, the loop went back to the last good state
     psnr: float | None = None  # of this iteration's output, in dB; None without the truth
     psnr_averaged: float | None = None  # of the moving average of the outputs, in dB
 

@@ -123,7 +123,7 @@ def test_looking_at_the_picture_changes_nothing(picture, recipe, hiding, hide):
         assert all(map(torch.equal, before, fits[1].live))
     assert fits[0].history == fits[1].history
     if not hide:  # it showed the last good state where the live one is bad
-        assert any(step.restored for step in fits[0].history)
+        assert any(step.backtracked for step in fits[0].history)
 
 
 def test_the_recipe_takes_colour(hiding):

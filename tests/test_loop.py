@@ -29,7 +29,7 @@ def test_the_history(picture, recipe):
     x_hat, mask = degrade(picture)
     result = restore(x_hat, mask, recipe, truth=picture, progress=False)
     assert [step.iteration for step in result.history] == list(range(1, 31))
-    assert all(math.isfinite(step.loss) and step.lr == recipe.lr and not step.restored for step in result.history)
+    assert all(math.isfinite(step.loss) and step.lr == recipe.lr and not step.backtracked for step in result.history)
     assert all(step.psnr is not None for step in result.history)
     assert result.history[-1].loss < result.history[0].loss
     assert not result.interrupted and result.image.shape == (1, 32, 32) and result.image.dtype == torch.float32
@@ -141,7 +141,7 @@ def test_it_goes_back_where_the_loop_written_out_does(picture, recipe):
     reckless = replace(recipe, lr=0.3, jump=1.3)
     losses, went_back = reference(x_hat, mask, reckless, 40)
     result = restore(x_hat, mask, reckless, iterations=40, device="cpu", precision="fp32", progress=False)
-    assert [step.iteration for step in result.history if step.restored] == went_back
+    assert [step.iteration for step in result.history if step.backtracked] == went_back
     assert len(went_back) >= 3, "a run that never goes back would show nothing"
 
 
@@ -211,7 +211,7 @@ def test_resuming_changes_nothing(picture, recipe, cut, how):
     torch.manual_seed(99)
     resumed = restore(x_hat, mask, reckless, truth=picture, device="cpu", progress=False, resume=states[cut])
     assert torch.equal(whole.image, resumed.image) and torch.equal(whole.averaged, resumed.averaged)
-    assert whole.history == resumed.history and any(step.restored for step in whole.history)
+    assert whole.history == resumed.history and any(step.backtracked for step in whole.history)
 
 
 def test_going_on_with_the_truth_where_there_was_none(picture, recipe):
@@ -249,7 +249,7 @@ def test_a_scheduled_run_resumes_where_it_was(picture, recipe):
     whole = restore(x_hat, mask, bent, device="cpu", progress=False, watch=lambda fit: states.update({fit.iteration: fit.state()}))
     resumed = restore(x_hat, mask, bent, device="cpu", progress=False, resume=states[17])
     assert torch.equal(whole.image, resumed.image) and whole.history == resumed.history
-    assert any(step.restored for step in whole.history)
+    assert any(step.backtracked for step in whole.history)
 
 
 def test_total_variation_smoothes(picture, recipe):
@@ -298,7 +298,7 @@ def test_a_failed_step_does_not_enter_the_average(picture, recipe, sabotage):
     x_hat, mask = degrade(picture)
     sabotage({4: math.nan})
     result = restore(x_hat, mask, replace(recipe, averaging=0.5), frames=range(1, 7), device="cpu", iterations=4, progress=False)
-    assert [step.iteration for step in result.history if step.restored] == [4]
+    assert [step.iteration for step in result.history if step.backtracked] == [4]
     expected = 0.25 * result.frames[1] + 0.25 * result.frames[2] + 0.5 * result.frames[3]
     assert torch.allclose(result.averaged, expected, atol=1e-6)
 
@@ -550,7 +550,7 @@ def test_a_jump_is_undone(picture, recipe, sabotage, factor):
     x_hat, mask = degrade(picture)
     sabotage({10: factor})
     history = restore(x_hat, mask, recipe, progress=False).history
-    assert [step.iteration for step in history if step.restored] == [10]
+    assert [step.iteration for step in history if step.backtracked] == [10]
     assert [step.lr for step in history] == [0.003] * 9 + [pytest.approx(0.0027)] * 21
     assert history[10].loss == pytest.approx(history[8].loss, rel=0.5), "back where iteration 9 was"
 
@@ -559,7 +559,7 @@ def test_a_jump_right_after_the_first_step(picture, recipe, sabotage):
     x_hat, mask = degrade(picture)
     sabotage({2: math.nan})
     history = restore(x_hat, mask, recipe, progress=False).history
-    assert [step.iteration for step in history if step.restored] == [2]
+    assert [step.iteration for step in history if step.backtracked] == [2]
     assert history[-1].loss < history[0].loss
 
 
@@ -568,7 +568,7 @@ def test_what_counts_as_a_jump_is_a_parameter(picture, recipe, sabotage):
     for jump, expected in [(2.0, [10]), (4.0, []), (math.inf, [])]:
         sabotage({10: 3.0})
         history = restore(x_hat, mask, replace(recipe, jump=jump), progress=False).history
-        assert [step.iteration for step in history if step.restored] == expected
+        assert [step.iteration for step in history if step.backtracked] == expected
 
 
 def test_an_unlucky_draw_cannot_stall_the_run(picture, recipe, sabotage):
@@ -576,7 +576,7 @@ def test_an_unlucky_draw_cannot_stall_the_run(picture, recipe, sabotage):
     x_hat, mask = degrade(picture)
     sabotage(dict.fromkeys(range(10, 31), 10.0))
     history = restore(x_hat, mask, recipe, progress=False).history
-    assert [step.iteration for step in history if step.restored] == [10]
+    assert [step.iteration for step in history if step.backtracked] == [10]
 
 
 def test_a_step_that_ruins_the_weights(picture, recipe, monkeypatch):
@@ -597,7 +597,7 @@ def test_a_step_that_ruins_the_weights(picture, recipe, monkeypatch):
 
     monkeypatch.setattr(torch.optim.Adam, "step", ruin)
     result = restore(x_hat, mask, recipe, progress=False)
-    assert [step.iteration for step in result.history if step.restored] == [11]
+    assert [step.iteration for step in result.history if step.backtracked] == [11]
     assert torch.isfinite(result.image).all()
     assert result.history[-1].loss < result.history[0].loss
 

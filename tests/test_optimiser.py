@@ -148,7 +148,7 @@ def test_both_rates_are_cut_and_fall_together(picture, muon):
     assert float(fit.adam_rate) == pytest.approx(0.0003)
     fit.good_loss.fill_(1e-9)  # the next loss is a jump
     fit.run(1)
-    assert fit.history[-1].restored and float(fit.lr) == pytest.approx(0.018)
+    assert fit.history[-1].backtracked and float(fit.lr) == pytest.approx(0.018)
     fit.run(1)
     assert float(fit.adam_rate) == pytest.approx(0.9 * 0.0003)
 
@@ -178,7 +178,7 @@ def test_a_gradient_that_is_not_a_number_is_undone_under_muon(picture, muon, mon
 
     monkeypatch.setattr(Muon, "step", spoilt)
     fit.run(6)
-    assert [s.iteration for s in fit.history if s.restored] == [6] and math.isfinite(fit.history[-1].loss)
+    assert [s.iteration for s in fit.history if s.backtracked] == [6] and math.isfinite(fit.history[-1].loss)
     assert all(torch.isfinite(tensor).all() for tensor in fit.live)
 
 

@@ -57,12 +57,12 @@ def imports(path):
 
 def test_imports_run_one_way():
     assert "dip_book" not in set(imports(ROOT / "dip_blocks.py"))
-    for path in (ROOT / "book" / "dip_book").glob("*.py"):
+    for path in (ROOT / "book" / "dip_book").rglob("*.py"):
         assert not {"tests", "notebooks", "conftest"} & set(imports(path)), path
 
 
 def test_public_names_are_documented():
-    for path in [ROOT / "dip_blocks.py", *(ROOT / "book" / "dip_book").glob("*.py")]:
+    for path in [ROOT / "dip_blocks.py", *(ROOT / "book" / "dip_book").rglob("*.py")]:
         module = ast.parse(path.read_text(encoding="utf-8"))
         assert ast.get_docstring(module), path
         for node in module.body:
@@ -79,7 +79,7 @@ def test_every_page_of_the_contents_exists():
 
 
 def test_the_execution_cache_is_keyed_on_the_code(monkeypatch, tmp_path):
-    names = ("dip_blocks.py", "requirements.lock", "book/dip_book/figures.py", "book/runs/blog/camera-128/seed0-1500it/run.json")
+    names = ("dip_blocks.py", "requirements.lock", "book/dip_book/figures.py", "book/runs/blog/camera-128/seed0-1500it.json")
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("before")
@@ -90,8 +90,8 @@ def test_the_execution_cache_is_keyed_on_the_code(monkeypatch, tmp_path):
         (tmp_path / name).write_text("after")
         assert site.code_digest() not in seen
         seen.add(site.code_digest())
-    (tmp_path / "book/runs/a/b/c").mkdir(parents=True)
-    (tmp_path / "book/runs/a/b/c/run.json").write_text("a reader's own")
+    (tmp_path / "book/runs/a/b").mkdir(parents=True)
+    (tmp_path / "book/runs/a/b/c.json").write_text("a reader's own")
     assert site.code_digest() in seen
 
 

@@ -30,8 +30,8 @@ WORDS = {
 
 def value(spec: runs.Spec, kind: str = KIND, store: Path = runs.ROOT) -> float | None:
     """PSNR in dB of one stored run; None while it is missing."""
-    folder = store / spec.path
-    return runs.read(folder).facts["psnr_db"][kind] if folder.exists() else None
+    run = runs.stored(spec, store)
+    return run and run.facts["psnr_db"][kind]
 
 
 def values(name: str, kind: str = KIND, store: Path = runs.ROOT) -> dict[tuple[str, int], float]:
@@ -40,8 +40,8 @@ def values(name: str, kind: str = KIND, store: Path = runs.ROOT) -> dict[tuple[s
 
 
 def _runs(name: str, store: Path) -> dict[tuple[str, int], runs.Run]:
-    folders = {(image, seed): store / plan.ablation(image, seed)[name].path for image in plan.DEVELOPMENT for seed in plan.SEEDS}
-    return {key: runs.read(folder) for key, folder in folders.items() if folder.exists()}
+    found = {(image, seed): runs.stored(plan.ablation(image, seed)[name], store) for image in plan.DEVELOPMENT for seed in plan.SEEDS}
+    return {key: run for key, run in found.items() if run is not None}
 
 
 def paired(a: dict, b: dict) -> list[float]:
@@ -53,24 +53,24 @@ def switches(store: Path = runs.ROOT) -> Table:
     """What each switch is worth, alone and when it alone is missing: PSNR in dB of the raw output, 128×128."""
     pairs = f"{len(plan.DEVELOPMENT) * len(plan.SEEDS)}"
     against = "against the reading it departs from"
-    header = ["configuration", *(images.title(name) for name in plan.DEVELOPMENT), against, f"pairs of {pairs}", "restorations a run"]
+    header = ["configuration", *(images.title(name) for name in plan.DEVELOPMENT), against, f"pairs of {pairs}", "times it went back, a run"]
     found = {name: values(name, store=store) for name in WORDS}
     rows = []
     for name, words in WORDS.items():
         base = {"+": "blog", "-": "paper"}.get(name[0])
         differences = paired(found[name], found[base]) if base else []
         apart = [signed(differences), len(differences)] if base else ["", ""]
-        struck = [run.facts["restorations"] for run in _runs(name, store).values()]
+        struck = [run.facts["backtracked"] for run in _runs(name, store).values()]
         rows.append([words, *(mean_and_deviation(_of(found[name], image)) for image in plan.DEVELOPMENT), *apart, f"{statistics.mean(struck):.1f}" if struck else None])
     return Table(header, rows)
 
 
 def one_precision(store: Path = runs.ROOT) -> Table:
     """What each switch is worth on all pairs, and on those of which both runs computed in one precision."""
-    rows, made = [], {name: _runs(name, store) for name in WORDS}
+    rows, found = [], {name: _runs(name, store) for name in WORDS}
     for name, words in WORDS.items():
         if base := {"+": "blog", "-": "paper"}.get(name[0]):
-            pairs = [(run, made[base][key]) for key, run in made[name].items() if key in made[base]]
+            pairs = [(run, found[base][key]) for key, run in found[name].items() if key in found[base]]
             equal = [(a, b) for a, b in pairs if a.facts["precision"] == b.facts["precision"]]
             rows.append([words, *(cell for some in (pairs, equal) for cell in (signed([a.psnr - b.psnr for a, b in some]), len(some)))])
     return Table(["switch", "all pairs", "their count", "pairs of one precision", "their count"], rows)
@@ -78,7 +78,7 @@ def one_precision(store: Path = runs.ROOT) -> Table:
 
 def precisions(specs: list[runs.Spec], store: Path = runs.ROOT) -> str:
     """In which precision stored runs computed, in words."""
-    found = Counter(runs.read(store / spec.path).facts["precision"] for spec in specs if (store / spec.path).exists())
+    found = Counter(run.facts["precision"] for spec in specs if (run := runs.stored(spec, store)))
     return ", ".join(f"{count} in {precision}" for precision, count in found.most_common())
 
 
@@ -111,45 +111,41 @@ def repeated(store: Path = runs.ROOT) -> Table:
     """
     rows, most = [], max(len(plan.repeated(image)) for image in plan.DEVELOPMENT)
     for image in plan.DEVELOPMENT:
-        folders = [store / spec.path for spec in plan.repeated(image)]
-        made = [runs.read(folder) for folder in folders if folder.exists()]
+        found = [run for spec in plan.repeated(image) if (run := runs.stored(spec, store))]
         row = []
         for count in range(1, most + 1):
             row.append(None)
-            if count <= len(made):
-                mean = torch.from_numpy(np.mean([run.averaged for run in made[:count]], axis=0))[None]
-                x_hat, mask = (torch.from_numpy(array)[None] for array in made[0].degraded())
-                row[-1] = dip_blocks.psnr(dip_blocks.paste(mean, x_hat, mask), torch.from_numpy(made[0].truth())[None])
+            if count <= len(found):
+                mean = torch.from_numpy(np.mean([run.averaged for run in found[:count]], axis=0))[None]
+                x_hat, mask = (torch.from_numpy(array)[None] for array in found[0].degraded())
+                row[-1] = dip_blocks.psnr(dip_blocks.paste(mean, x_hat, mask), torch.from_numpy(found[0].truth())[None])
         rows.append([images.title(image), *row])
     return Table(["picture", *(f"mean of {count} runs" if count > 1 else "one run" for count in range(1, most + 1))], rows)
 
 
 def run_of(name: str, image: str, seed: int = 0, store: Path = runs.ROOT) -> runs.Run | None:
     """The run of one configuration of `plan.ablation`; None while it is missing."""
-    folder = store / plan.ablation(image, seed)[name].path
-    return runs.read(folder) if folder.exists() else None
+    return runs.stored(plan.ablation(image, seed)[name], store)
 
 
 def reached(store: Path = runs.ROOT) -> Table:
     """How long `best-adam` takes to what `paper` ends with: iterations, on the average of the outputs, the development pictures at 128×128."""
     rows = []
     for image in plan.DEVELOPMENT:
-        made = {}
-        for spec in plan.WANTED["cost"]:
-            if spec.image == image and (store / spec.path).exists():
-                made[spec.recipe] = runs.read(store / spec.path)
-        if not {"paper", "best-adam"} <= set(made):
+        specs = {spec.recipe: spec for spec in plan.WANTED["cost"] if spec.image == image}
+        found = {recipe: run for recipe, spec in specs.items() if (run := runs.stored(spec, store))}
+        if not {"paper", "best-adam"} <= set(found):
             rows.append([images.title(image), None, None, None, None])
             continue
-        goal = made["paper"].facts["psnr_db"]["averaged"]
-        there = next((step.iteration for step in made["best-adam"].history if step.psnr_averaged >= goal), None)
-        share = "not reached" if there is None else f"{there / made['paper'].facts['iterations']:.2f}"
-        rows.append([images.title(image), f"{made['paper'].facts['iterations']:,}", goal, "" if there is None else f"{there:,}", share])
+        goal = found["paper"].facts["psnr_db"]["averaged"]
+        there = next((step.iteration for step in found["best-adam"].history if step.psnr_averaged >= goal), None)
+        share = "not reached" if there is None else f"{there / found['paper'].facts['iterations']:.2f}"
+        rows.append([images.title(image), f"{found['paper'].facts['iterations']:,}", goal, "" if there is None else f"{there:,}", share])
     return Table(["picture", "paper: iterations", "its average then, dB", "best-adam: iterations to that", "share"], rows)
 
 
 def labelled(pictures: tuple[str, ...], seed: int = 0, store: Path = runs.ROOT) -> list[runs.Run]:
-    """All runs of the ablation with one seed, as far as they were made, each with its words as ``facts["label"]``."""
+    """All runs of the ablation with one seed, as far as they are stored, each with its words as ``facts["label"]``."""
     found = [(words, run_of(name, image, seed, store)) for image in pictures for name, words in WORDS.items()]
     for words, run in found:
         if run is not None:
@@ -160,8 +156,8 @@ def labelled(pictures: tuple[str, ...], seed: int = 0, store: Path = runs.ROOT) 
 def steps_drawn(image: str, store: Path = runs.ROOT) -> dict[str, np.ndarray]:
     """Words → what was drawn after each step of the waterfall, as far as it was run; the truth last."""
     names = {"the blog's reading": "blog"} | {f"+ {words}": f"to {key}" for key, words in plan.SWITCHES.items()}
-    made = {words: run_of(name, image, store=store) for words, name in names.items()}
-    return {words: run.restored for words, run in made.items() if run is not None} | {"truth": images.load(image, size=128)}
+    found = {words: run_of(name, image, store=store) for words, name in names.items()}
+    return {words: run.raw for words, run in found.items() if run is not None} | {"truth": images.load(image, size=128)}
 
 
 def _of(found: dict, image: str) -> list[float]:

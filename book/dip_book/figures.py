@@ -6,6 +6,7 @@ matplotlib figures, pictures are `Photo`s.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import textwrap
@@ -98,7 +99,7 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
         figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
         for (name, history), colour in zip(histories.items(), SERIES * 3):
             axis.plot([s.iteration for s in history], [getattr(s, what) for s in history], label=name, lw=1, color=colour)
-            struck = [s for s in history if s.restored]
+            struck = [s for s in history if s.backtracked]
             axis.plot([s.iteration for s in struck], [getattr(s, what) for s in struck], "v", ms=4, color=colour)
         axis.set_yscale("log" if what == "loss" else "linear")
         axis.set_xlabel("iteration")
@@ -108,15 +109,20 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
 
 
 def run_summary(run):
-    """A stored run at a glance: given, restored, truth, and three curves."""
-    x_hat, _ = run.degraded()
+    """A stored run at a glance: given, restored, truth, and three curves.
+
+    Without the picture, if that is a reader's own and not at hand.
+    """
+    pictures = {f"restored, {run.psnr:.2f} dB": run.raw}
+    with contextlib.suppress(images.ImageError):
+        pictures = {"given": run.degraded()[0]} | pictures | {"truth": run.truth()}
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, 3, figsize=(8, 4.8), height_ratios=(2.6, 2), layout="constrained")
-        pictures = {"given": x_hat, f"restored, {run.psnr:.2f} dB": run.restored, "truth": run.truth()}
+        for axis in axes[0]:
+            axis.set_axis_off()
         for axis, (title, picture) in zip(axes[0], pictures.items()):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axis.set_title(title)
-            axis.set_axis_off()
         for axis, what in zip(axes[1], ("loss", "psnr", "lr")):
             axis.plot([s.iteration for s in run.history], [getattr(s, what) for s in run.history], lw=1)
             axis.set_title({"loss": "loss", "psnr": "PSNR, dB", "lr": "learning rate"}[what])

@@ -19,14 +19,14 @@ from dip_book.tables import Table, mean, signed
 KIND = "averaged_pasted"
 
 
-def made(specs: dict[str, runs.Spec], store: Path = runs.ROOT) -> dict[str, runs.Run]:
+def stored(specs: dict[str, runs.Spec], store: Path = runs.ROOT) -> dict[str, runs.Run]:
     """Those of the named runs that are stored."""
-    return {name: runs.read(store / spec.path) for name, spec in specs.items() if (store / spec.path).exists()}
+    return {name: run for name, spec in specs.items() if (run := runs.stored(spec, store))}
 
 
 def tried(words: str, size: int = 128, store: Path = runs.ROOT) -> dict[str, runs.Run]:
-    """Picture → run of one of `plan.MUON_IDEAS`, as far as they were made."""
-    return made({image: plan.under_muon(words, image, size) for image in plan.TUNING}, store)
+    """Picture → run of one of `plan.MUON_IDEAS`, as far as they are stored."""
+    return stored({image: plan.under_muon(words, image, size) for image in plan.TUNING}, store)
 
 
 Tried = dict[str, dict[str, runs.Run]]
@@ -39,8 +39,8 @@ def under_muon(size: int = 128, store: Path = runs.ROOT) -> Tried:
 
 def with_hidden(store: Path = runs.ROOT) -> Tried:
     """Idea → picture → run: the network with random z, and those of `plan.HIDDEN_IDEAS` that were tried on all pictures, 256×256."""
-    found = {RANDOM: made({image: runs.Spec(image, 256, "best-nearest") for image in plan.TUNING}, store)}
-    found |= {words: made({image: plan.with_hidden(words, image) for image in plan.TUNING}, store) for words in plan.HIDDEN_IDEAS}
+    found = {RANDOM: stored({image: runs.Spec(image, 256, "best-nearest") for image in plan.TUNING}, store)}
+    found |= {words: stored({image: plan.with_hidden(words, image) for image in plan.TUNING}, store) for words in plan.HIDDEN_IDEAS}
     return _on_all(found)
 
 
@@ -99,7 +99,7 @@ def longer(size: int = 256, store: Path = runs.ROOT) -> Table:
     rows = []
     for image in plan.TUNING:
         specs = {words: plan.under_muon(idea, image, size) for words, idea in (("nearest", "both, dropout 0.05"), ("bilinear", "both, dropout 0.1, bilinear"))}
-        found = made(specs | {"longer": plan.under_muon("both, dropout 0.05", image, size, times=2)}, store)
+        found = stored(specs | {"longer": plan.under_muon("both, dropout 0.05", image, size, times=2)}, store)
         if len(found) == 3:
             one, two, long = found.values()
             values = [run.facts["psnr_db"][KIND] for run in (one, two)]
@@ -137,7 +137,7 @@ def singular_values(image: str = "camera", iterations: int = 30, size: int = 128
 def race(image: str = "camera", size: int = 128, store: Path = runs.ROOT) -> dict[str, runs.Run]:
     """Adam and Muon with all else equal; and Muon with what protects from over-fitting."""
     words = {"Adam": "Adam in its place", "Muon": "Muon", "Muon, dropout 0.05": "dropout 0.05"}
-    return made({name: plan.under_muon(idea, image, size) for name, idea in words.items()}, store)
+    return stored({name: plan.under_muon(idea, image, size) for name, idea in words.items()}, store)
 
 
 def sooner(size: int = 128, store: Path = runs.ROOT) -> Table:
@@ -166,7 +166,7 @@ def against_straightforward(store: Path = runs.ROOT) -> Table:
     rows = []
     for (size, recipe), image in itertools.product(TIMED.items(), plan.DEVELOPMENT):
         loop = next((result for result in bench.results(store, network="paper") if str(size) in result["sizes"]), None)
-        found = made({"paper": runs.Spec(image, size, "paper", iterations=1000), "ours": runs.Spec(image, size, recipe)}, store)
+        found = stored({"paper": runs.Spec(image, size, "paper", iterations=1000), "ours": runs.Spec(image, size, recipe)}, store)
         if loop is None or len(found) < 2 or not found["ours"].facts.get("core_seconds"):
             continue
         each = loop["sizes"][str(size)]["contestants"]["straightforward"]["median_s"] * loop["threads"]
@@ -233,7 +233,7 @@ def large(store: Path = runs.ROOT) -> Table:
     """Random z against known pixels, some of them hidden, on free pictures as large as the table's large ones: PSNR in dB, core-seconds."""
     rows = []
     for image in plan.FREE_LARGE:
-        found = made({recipe: runs.Spec(image, 512, recipe) for recipe in ("best-nearest", "best-hidden")}, store)
+        found = stored({recipe: runs.Spec(image, 512, recipe) for recipe in ("best-nearest", "best-hidden")}, store)
         if len(found) == 2:
             both = list(found.values())
             values = [run.facts["psnr_db"][KIND] for run in both]

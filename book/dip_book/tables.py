@@ -185,7 +185,7 @@ def _seeds(run: runs.Run) -> set[int]:
 def seeds_of(recipe: str, image: str, size: int | None, store: Path = runs.ROOT) -> list[runs.Run]:
     """For each seed that was run, its longest run; only those as long as the longest of all, so that equals are averaged."""
     found = [run for run in runs.find(store, recipe=recipe, image=image, size=size) if len(_seeds(run)) == 1]
-    found = [run for run in found if re.fullmatch(r"seed\d+-\d+it", run.folder.name)]  # other p or precision: another question
+    found = [run for run in found if re.fullmatch(r"seed\d+-\d+it", run.place.name)]  # other p or precision: another question
     most = max((run.facts["iterations"] for run in found), default=0)
     return [run for run in found if run.facts["iterations"] == most]
 
@@ -227,10 +227,10 @@ def quick(store: Path = runs.ROOT, recipe: str = "quick") -> Table:
     """The recipe `quick` (or another group of the plan) at 128×128, raw and as one would use it, beside baselines computed now: PSNR in dB, and seconds."""
     rows = []
     for spec in plan.WANTED[recipe]:
-        run = runs.read(store / spec.path) if (store / spec.path).exists() else None
+        run = runs.stored(spec, store)
         drawn = [run and run.facts["psnr_db"][kind] for kind in ("raw", "averaged_pasted")]
         cost = [run and f"{run.facts['wall_time_s']:.0f}", run and f"{run.facts['device']}, {run.facts['threads']} threads"]
-        classic = [baseline(spec.image, method, spec.size, seed=spec.mask)["psnr_db"] for method in BASELINES]
+        classic = [baseline(spec.image, method, spec.size, seed=spec.seeds["mask"])["psnr_db"] for method in BASELINES]
         rows.append([images.title(spec.image), *drawn, *classic, *cost])
     return Table(["picture", f"{recipe}, raw output", f"{recipe}, averaged, pasted", *BASELINES, "seconds", "on"], rows)
 
@@ -327,8 +327,8 @@ def ssim(store: Path = runs.ROOT) -> Table:
 def of_common_seeds(recipe: str, store: Path = runs.ROOT) -> dict[str, list[runs.Run]]:
     """Image → its runs, of those seeds that all images were run with; of seed 0, where there is no such seed."""
     found = {name: seeds_of(recipe, name, None, store) for name in images.STANDARD}
-    common = set.intersection(*(set().union(*map(_seeds, made)) for made in found.values())) or {0}
-    return {name: [run for run in made if _seeds(run) <= common] for name, made in found.items()}
+    common = set.intersection(*(set().union(*map(_seeds, drawn)) for drawn in found.values())) or {0}
+    return {name: [run for run in drawn if _seeds(run) <= common] for name, drawn in found.items()}
 
 
 #: Of the pictures that a run ends with, the one to use (book, "A better optimiser").
@@ -347,9 +347,9 @@ def final(store: Path = runs.ROOT, recipe: str = "best", beside: tuple[str, ...]
     chosen["Self2Self, reported"] = {name: SELF2SELF.get(name, "") for name in images.STANDARD}
     chosen["biharmonic"] = raw["biharmonic"]
     for other in (*beside, recipe):
-        made = of_common_seeds(other, store)
-        if other == recipe or all(made.values()):
-            chosen[f"`{other}`"] = {name: mean_and_deviation([run.facts["psnr_db"][USED] for run in made[name]]) for name in images.STANDARD}
+        drawn = of_common_seeds(other, store)
+        if other == recipe or all(drawn.values()):
+            chosen[f"`{other}`"] = {name: mean_and_deviation([run.facts["psnr_db"][USED] for run in drawn[name]]) for name in images.STANDARD}
     table = _table(chosen, whole=False)
     if table.rows:
         ours, paper, biharmonic = (table.header.index(title) for title in (title, "paper, reported", "biharmonic"))
@@ -446,7 +446,8 @@ def precision(store: Path = runs.ROOT) -> Table:
     for name in dict.fromkeys(spec.precision for spec in wanted):
         values = []
         for spec in (spec for spec in wanted if spec.precision == name):
-            values.append(runs.read(store / spec.path).psnr if (store / spec.path).exists() else None)
+            run = runs.stored(spec, store)
+            values.append(run and run.psnr)
         rows.append([name, *values, None if None in values else mean_and_deviation(values)])
     return Table(["precision", *(f"seed {seed}" for seed in seeds), "mean ± standard deviation"], rows)
 
@@ -461,12 +462,14 @@ def front_pictures(store: Path = runs.ROOT) -> list[Path]:
     The animation ends with the run's final output and does not begin again.
     """
     run, theme = best_run("quick", "camera", 256, store), Path(__file__).parents[1] / "theme"
+    if run is None:
+        raise runs.RunError("The run of the front page's pictures is missing: make it with run --missing front.")
     titles = ["given: half of the pixels", f"restored, {run.facts['iterations']:,} iterations", "the truth"]
-    pictures = [run.degraded()[0], run.restored, run.truth()]
+    pictures = [run.degraded()[0], run.raw, run.truth()]
     figures.row(dict(zip(titles, pictures)), width=9).figure.savefig(theme / "restoration.png", dpi=100)
     for name, picture in zip(("given", "restored", "truth"), pictures):
         Image.fromarray(images.to_bytes(picture)).save(theme / f"front-{name}.webp", quality=80, lossless=name == "given", method=6)
-    first, *more = [Image.fromarray(images.to_bytes(frame)) for frame in (*run.frames.values(), run.restored)]
+    first, *more = [Image.fromarray(images.to_bytes(frame)) for frame in (*run.frames.values(), run.raw)]
     options = {"save_all": True, "append_images": more, "duration": 350, "loop": 1, "quality": 70, "method": 6}
     first.save(theme / "front-happening.webp", **options)
     return sorted([theme / "restoration.png", *theme.glob("front-*.webp")])
