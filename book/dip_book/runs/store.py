@@ -236,9 +236,8 @@ def record_at(store: Path, path: Path) -> dict:
     Raises NotStored (a RunError) where there is none, RunError where it cannot be read.
     """
     place = store / path
-    file = beside(place, "record")
-    if file.exists():
-        return _parsed(file)
+    with suppress(FileNotFoundError):  # or it is gathered just now
+        return _parsed(beside(place, "record"))
     recipe, *rest = path.parts
     found = collection(store, recipe).get("/".join(rest))
     if found is not None:
@@ -264,8 +263,11 @@ def _collection(file: Path, stamp: tuple) -> dict[str, dict]:
 
 
 def _parsed(file: Path) -> dict:
+    """What a JSON file holds; FileNotFoundError for none, RunError for a damaged one."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError) as error:
         raise RunError(f"{file} is damaged: {error}.") from error
     if not isinstance(content, dict):
