@@ -1,28 +1,23 @@
 """What the ablation's tables say of stored runs: paired, complete, and silent about what is missing."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from conftest import store_run
 from dip_book import figures, images, plan, runs
 from dip_book.results import ablation, optimiser, tables
-from dip_book.results.selection import USED, best_run, seeds_of
+from dip_book.results.selection import USED, seeds_of
 
 import dip_blocks
 
 
 def store(folder, spec: runs.Spec, psnr: float, averaged=None, **more):
-    """A stored run with a given PSNR, as far as these tables look at it."""
-    x = images.load(spec.image, size=spec.size)
-    facts = {
-        "format": runs.FORMAT, "image": {"name": spec.image, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
-        "p": spec.p, "seeds": {"mask": spec.mask, "weights, z and noise": spec.seed}, "iterations": 500, "recipe_iterations": 11_000, "restorations": 3,
-        "psnr_db": dict.fromkeys(runs.KINDS, psnr), "ssim": dict.fromkeys(runs.KINDS, 0.9), **more,
-    }  # fmt: skip
-    runs.write(folder, spec.path, runs.Run(facts, [], np.zeros_like(x), averaged))
+    """A stored run with a given PSNR, and what it drew."""
+    pictures = {} if averaged is None else {"raw": np.zeros_like(averaged), "averaged": averaged}
+    return store_run(folder, spec, psnr, pictures, **more)
 
 
 def row(table, label):
@@ -49,7 +44,7 @@ def test_the_ways_ends_are_the_two_readings_and_every_step_is_one_switch():
             assert [k for k in after if configs[f"+ {key}"][k] != configs["blog"][k]] == [key]
             assert [k for k in after if configs[f"- {key}"][k] != configs["paper"][k]] == [key]
             before = after
-        assert before == configs["paper"] and {spec.mask for spec in named.values()} == {1}
+        assert before == configs["paper"] and {spec.seeds["mask"] for spec in named.values()} == {1}
 
 
 def test_choices_are_made_on_pictures_that_are_not_in_the_table():
@@ -79,7 +74,7 @@ def test_the_way_and_its_picture(tmp_path):
     named = plan.ablation("camera", 0)
     keys = list(plan.SWITCHES)
     for psnr, name in zip((20.0, 24.0, 23.5), ("blog", f"to {keys[0]}", f"to {keys[1]}")):
-        store(tmp_path, named[name], psnr)
+        store(tmp_path, named[name], psnr, np.zeros((8, 8), np.float32))
     way = ablation.way(tmp_path)
     assert [differences for _, differences in way] == [[4.0], [-0.5], [], [], []]
     figure = figures.waterfall(20.0, way, "one", "other")
@@ -109,10 +104,8 @@ def test_the_mean_of_several_runs(tmp_path):
 
 def test_runs_of_other_precision_are_no_further_seeds(tmp_path):
     spec = runs.Spec("house", None, iterations=500)
-    x = np.zeros((8, 8), np.float32)
     for chosen in (spec, replace(spec, seed=1, precision="bf16"), replace(spec, seed=2, p=0.3)):
-        facts = {"format": runs.FORMAT, "image": {"name": "house", "size": None}, "seeds": {"mask": chosen.seed, "weights": chosen.seed}, "iterations": 500}
-        runs.write(tmp_path, chosen.path, runs.Run(facts, [], x))
+        store(tmp_path, chosen, 30.0)
     assert [run.facts["seeds"]["mask"] for run in seeds_of("blog", "house", None, tmp_path)] == [0]
 
 
@@ -127,23 +120,15 @@ def test_how_soon_best_is_where_paper_ends(tmp_path):
     assert row(ablation.reached(tmp_path), "Camera") == [None] * 4
     for spec in plan.WANTED["cost"]:
         if spec.image == "camera":
-            store(tmp_path, spec, 25.0)
-            history = [dip_blocks.Step(i, 0.1, 0.001, False, 20.0, 24.0 + i / 1000) for i in range(0, 2000, 10)]
-            made = runs.read(tmp_path / spec.path)
-            runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "iterations": 2000}, history=history))
-    assert shown(ablation.reached(tmp_path), "Camera") == ["2,000", "25.00", "1,000", "0.50"]
+            store(tmp_path, spec, 25.0, history=[dip_blocks.Step(i, 0.1, 0.001, False, 20.0, 24.0 + i / 500) for i in range(0, 1000, 10)])
+    assert shown(ablation.reached(tmp_path), "Camera") == ["1,000", "25.00", "500", "0.50"]
 
 
 def with_best(tmp_path, name, psnr, seed=0):
     """The mean's run and its members', without having been run."""
     spec = runs.Spec(name, None, "best", seed=seed)
     for one in (spec, *spec.members):
-        kinds = dict.fromkeys(runs.KINDS, psnr) | {USED: psnr + (1 if one is spec else 0)}
-        facts = {
-            "format": runs.FORMAT, "image": {"name": name, "size": None}, "seeds": {"mask": seed}, "p": 0.5, "iterations": 800,
-            "recipe_iterations": 800, "psnr_db": kinds, "ssim": dict.fromkeys(runs.KINDS, 0.9), "core_seconds": 100.0,
-        }  # fmt: skip
-        runs.write(tmp_path, one.path, runs.Run(facts, [], np.zeros((8, 8), np.float32), np.zeros((8, 8), np.float32)))
+        store(tmp_path, one, psnr, psnr_db={USED: psnr + (1 if one is spec else 0)}, core_seconds=100.0)
 
 
 def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
@@ -170,17 +155,12 @@ def test_members_and_what_their_mean_adds(tmp_path):
     with_best(tmp_path, "house", 38.0)
     assert shown(tables.members(tmp_path), "House") == ["38.00", "38.00", "39.00", "+1.00", "100"]
     assert shown(tables.seconds("best", tmp_path), "House") == ["100"]
-    made = best_run("best", "house", None, tmp_path)
-    spec = runs.Spec("house", None, "best")
-    runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "core_seconds": None}))  # as a GPU's
+    store(tmp_path, runs.Spec("house", None, "best"), 38.0, psnr_db={USED: 39.0}, core_seconds=None)  # as a GPU's
     assert row(tables.members(tmp_path), "House")[-1] is None and tables.seconds("best", tmp_path).rows == []
 
 
 def test_at_rest_under_the_ceiling(tmp_path):
-    spec = runs.Spec("house", None, "blog", plan.MUON, 800)
-    kinds = dict.fromkeys(runs.KINDS, 32.0)
-    facts = {"format": runs.FORMAT, "image": {"name": "house", "size": None}, "seeds": {"mask": 0}, "p": 0.5, "iterations": 800, "psnr_db": kinds}
-    runs.write(tmp_path, spec.path, runs.Run(facts, [], np.zeros((8, 8), np.float32)))
+    store(tmp_path, runs.Spec("house", None, "blog", plan.MUON, 800), 32.0)
     table = tables.at_rest(tmp_path)
     house = dict(zip(table.header[1:], row(table, "House")))
     bound = house["ceiling (bilinear, sigmoid)"]
@@ -198,24 +178,15 @@ def test_quality_against_time():
 
 def test_pairs_of_two_precisions_are_told_apart(tmp_path):
     for seed, precision in enumerate(("fp32", "bf16")):
-        store(tmp_path, plan.ablation("camera", seed)["blog"], 20.0)
-        store(tmp_path, plan.ablation("camera", seed)["+ connect"], 21.0 + seed)
-        for name in ("blog", "+ connect"):
-            spec = plan.ablation("camera", seed)[name]
-            made = runs.read(tmp_path / spec.path)
-            kept = "fp32" if name == "blog" else precision
-            runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "precision": kept}))
+        store(tmp_path, plan.ablation("camera", seed)["blog"], 20.0, precision="fp32")
+        store(tmp_path, plan.ablation("camera", seed)["+ connect"], 21.0 + seed, precision=precision)
     assert shown(ablation.one_precision(tmp_path), "+ no connecting block") == ["+1.50 ± 0.71", "2", "+1.00", "1"]
     assert ablation.precisions(plan.WANTED["ablation"], tmp_path) == "3 in fp32, 1 in bf16"
 
 
 def test_distances_are_differences_to_what_others_reached(tmp_path):
-    stored = next(folder for folder in runs.folders() if folder.parts[-3:-1] == ("best-adam", "house"))
-    shutil.copytree(stored, tmp_path / "best-adam" / "house" / stored.name)
-    for kind in ("baselines.json", "ceilings.json"):
-        if (runs.ROOT / kind).exists():
-            shutil.copy(runs.ROOT / kind, tmp_path)
-    table, facts = tables.distances("best-adam", tmp_path), runs.read(stored).facts["psnr_db"]
+    stored = store(tmp_path, runs.Spec("house", None, "best-adam", iterations=1000), 33.0)
+    table, facts = tables.distances("best-adam", tmp_path), stored.facts["psnr_db"]
     assert [line[0] for line in table.rows] == ["House", "**mean**"]
     assert float(table.rows[0][2]) == pytest.approx(facts["raw"] - 32.64)
     assert table.shown()[0][3] == f"{facts['raw'] - 39.16:+.2f}".replace("-", "−") == table.shown()[1][3]
@@ -277,10 +248,8 @@ def test_free_pictures_as_large_as_the_tables_large_ones(tmp_path):
 def test_how_soon_muon_is_where_adam_ends(tmp_path):
     for words, slope in (("Adam in its place", 0.01), ("Muon", 0.04)):
         spec = plan.under_muon(words, "camera")
-        store(tmp_path, spec, 24.0)
-        made = runs.read(tmp_path / spec.path)
         history = [dip_blocks.Step(i, 0.1, 0.001, False, 20 + slope * i, 20 + slope * i) for i in range(10, 401, 10)]
-        runs.write(tmp_path, spec.path, replace(made, facts={**made.facts, "iterations": 400}, history=history))
+        store(tmp_path, spec, 24.0, history=history)
     assert optimiser.sooner(store=tmp_path).shown() == [["Camera", "400", "24.00", "100", "0.25"]]
 
 
@@ -292,11 +261,7 @@ def test_core_seconds_against_the_straightforward_loop(tmp_path):
     history = [dip_blocks.Step(i, 0.1, 0.001, False, 20 + i / 40, 20 + i / 40) for i in range(10, 401, 10)]
     for recipe, iterations, psnr in (("paper", 1000, 25.0), ("best-nearest", 400, 30.0)):
         spec = runs.Spec("camera", 256, recipe, iterations=iterations if recipe == "paper" else None)
-        facts = {
-            "format": runs.FORMAT, "image": {"name": "camera", "size": 256}, "seeds": {"mask": 0}, "p": 0.5, "iterations": iterations,
-            "psnr_db": dict.fromkeys(runs.KINDS, psnr), "core_seconds": 100.0,
-        }  # fmt: skip
-        runs.write(tmp_path, spec.path, runs.Run(facts, history, np.zeros((8, 8), np.float32)))
+        store(tmp_path, spec, psnr, history=history, core_seconds=100.0)
     assert optimiser.against_straightforward(tmp_path).shown() == [["Camera, 256²", "25.00", "3,000", "`best-nearest`", "200", "50", "0.017"]]
 
 

@@ -44,7 +44,7 @@ def test_a_run_is_shown_from_start_to_end_and_kept(live):
     plain = explorer.dip_blocks.restore(
         *explorer.dip_blocks.degrade(images.load("brick", 64)), runs.Spec("brick", 64, "quick", iterations=12).resolved(), progress=False
     )
-    assert (plain.image[0].numpy() == live.run.restored).all()
+    assert (plain.image[0].numpy() == live.run.raw).all()
 
 
 def test_pause_halts_the_run_and_resume_goes_on(live, monkeypatch):

@@ -139,7 +139,7 @@ def test_it_agrees_with_the_loop_written_out(picture, recipe, device, size):
 
 
 def test_it_goes_back_where_the_loop_written_out_does(picture, recipe):
-    """A learning rate that makes the fit diverge: restorations strike in the same iterations."""
+    """A learning rate that makes the fit diverge: the loop goes back in the same iterations."""
     x_hat, mask = degrade(picture)
     reckless = replace(recipe, lr=0.3, jump=1.3)
     losses, went_back = reference(x_hat, mask, reckless, 40)
@@ -597,7 +597,7 @@ def test_what_counts_as_a_jump_is_a_parameter(picture, recipe, sabotage):
 
 
 def test_an_unlucky_draw_cannot_stall_the_run(picture, recipe, sabotage):
-    """After a restoration the restored state is taken as good, even if its next loss is high again."""
+    """After the loop went back, the state is taken as good, even if its next loss is high again."""
     x_hat, mask = degrade(picture)
     sabotage(dict.fromkeys(range(10, 31), 10.0))
     history = restore(x_hat, mask, recipe, progress=False).history

@@ -32,11 +32,11 @@ def perform(spec, store, **options):
 
 def test_a_mean_is_a_run_and_so_are_its_members(tmp_path):
     run = perform(SPEC, tmp_path)
-    assert run.folder == tmp_path / "both" / "brick-32" / "seed0-27it"
+    assert run.place == tmp_path / "both" / "brick-32" / "seed0-27it"
     members = [runs.read(tmp_path / path) for path in run.facts["members"]]
     assert [member.facts["recipe"]["name"] for member in members] == ["smooth", "sharp"]
     assert [member.facts["iterations"] for member in members] == [12, 15] and run.complete
-    for kind in ("restored", "averaged"):
+    for kind in ("raw", "averaged"):
         mean = np.mean([getattr(member, kind) for member in members], axis=0)
         assert np.abs(getattr(run, kind) - mean).max() <= 0.5 / 255 + 1e-6
     truth = run.truth()
@@ -44,15 +44,22 @@ def test_a_mean_is_a_run_and_so_are_its_members(tmp_path):
     assert run.facts["psnr_db"]["averaged"] == pytest.approx(expected, abs=1e-3)
     for cost in ("wall_time_s", "core_seconds"):
         assert run.facts[cost] == pytest.approx(sum(member.facts[cost] for member in members), abs=0.02)
-    assert run.history == [] and perform(SPEC, tmp_path).folder == run.folder
+    assert run.history == [] and perform(SPEC, tmp_path).place == run.place
 
 
 def test_members_that_are_stored_are_not_made_again(tmp_path, monkeypatch):
     perform(SPEC.members[0], tmp_path)
-    asked, restore = [], dip_blocks.restore
-    monkeypatch.setattr(dip_blocks, "restore", lambda *a, **k: (asked.append(a[2]), restore(*a, **k))[1])
+    fitted, restore = [], dip_blocks.restore
+    monkeypatch.setattr(dip_blocks, "restore", lambda *a, **k: (fitted.append(a[2]), restore(*a, **k))[1])
     perform(SPEC, tmp_path)
-    assert asked == [SHARP]
+    assert fitted == [SHARP]
+
+
+def test_members_whose_pictures_were_dropped_are_made_again_for_their_mean(tmp_path):
+    perform(SPEC.members[0], tmp_path)
+    runs.tidy(tmp_path, {SPEC.members[0].path: "record"})
+    assert not perform(SPEC.members[0], tmp_path).kinds, "for its own sake it is not"
+    assert perform(SPEC, tmp_path).kinds == ["raw", "averaged"]
 
 
 def test_a_mean_of_what_does_not_belong_together_is_refused(tmp_path):
@@ -74,10 +81,10 @@ def test_a_mean_has_no_recipe_of_its_own():
 
 
 def test_a_mean_on_the_command_line(tmp_path, capsys):
-    words = ["run", "brick", "--recipe", "both", "--size", "32", "--store", str(tmp_path)]
-    assert main([*words, "--set", "tv=-1"]) == 2
+    arguments = ["run", "brick", "--recipe", "both", "--size", "32", "--store", str(tmp_path)]
+    assert main([*arguments, "--set", "tv=-1"]) == 2
     assert "tv must be" in capsys.readouterr().err
-    assert main(words) == 0
+    assert main(arguments) == 0
     assert "both/brick-32/seed0-27it: done" in capsys.readouterr().out
     assert main(["show", "both/brick-32/seed0-27it", "--store", str(tmp_path)]) == 0
     said = capsys.readouterr().out
@@ -85,7 +92,7 @@ def test_a_mean_on_the_command_line(tmp_path, capsys):
     assert main(["pack", "--store", str(tmp_path), "--to", str(tmp_path / "box")]) == 0
     shutil.rmtree(tmp_path / "both")
     assert main(["unpack", str(tmp_path / "box-1.zip"), "--store", str(tmp_path)]) == 0
-    assert json.loads((tmp_path / "both" / "brick-32" / "seed0-27it" / "run.json").read_text())["members"]
+    assert json.loads((tmp_path / "both" / "brick-32" / "seed0-27it.json").read_text())["members"]
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_every_page_of_the_contents_exists():
 
 
 def test_the_execution_cache_is_keyed_on_the_code(monkeypatch, tmp_path):
-    names = ("dip_blocks.py", "requirements.lock", "book/dip_book/figures.py", "book/runs/blog/camera-128/seed0-1500it/run.json")
+    names = ("dip_blocks.py", "requirements.lock", "book/dip_book/figures.py", "book/runs/blog/camera-128/seed0-1500it.json")
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("before")
@@ -114,8 +114,8 @@ def test_the_execution_cache_is_keyed_on_the_code(monkeypatch, tmp_path):
         (tmp_path / name).write_text("after")
         assert site.code_digest() not in seen
         seen.add(site.code_digest())
-    (tmp_path / "book/runs/a/b/c").mkdir(parents=True)
-    (tmp_path / "book/runs/a/b/c/run.json").write_text("a reader's own")
+    (tmp_path / "book/runs/a/b").mkdir(parents=True)
+    (tmp_path / "book/runs/a/b/c.json").write_text("a reader's own")
     assert site.code_digest() in seen
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_config
-from dip_book import explorer, images, runs, sweeps, views
+from dip_book import explorer, images, plan, runs, sweeps, views
 from dip_book.results import baselines
 from dip_book.results.reported import REPORTED
 from dip_book.results.selection import best_run
@@ -36,23 +37,25 @@ SPEC = runs.Spec("camera", 32, "tiny")
 
 def test_a_run_is_stored_whole_and_readable_without_our_code(tmp_path):
     run = sweeps.perform(SPEC, tmp_path, device="cpu", every=10, progress=False)
-    folder = tmp_path / "tiny" / "camera-32" / "seed0-25it"
-    assert sorted(path.name for path in folder.iterdir()) == ["averaged.png", "frames", "history.csv", "restored.png", "run.json"]
-    facts = json.loads((folder / "run.json").read_text())
+    folder = tmp_path / "tiny" / "camera-32"
+    assert sorted(path.name for path in folder.iterdir()) == ["seed0-25it.frames.webp", "seed0-25it.json", "seed0-25it.webp"]
+    text = (folder / "seed0-25it.json").read_text()
+    facts = json.loads(text)
     assert facts["recipe"]["lr"] == 0.003 and facts["recipe"]["config"] == small_config()
     assert facts["image"] == {"name": "camera", "size": 32, "shape": [32, 32], "sha256": images.digest(images.load("camera", 32))}
     assert facts["seeds"] == {"mask": 0, "weights, z and noise": 0} and facts["p"] == 0.5 and facts["iterations"] == facts["recipe_iterations"] == 25
     for key in ("device", "threads", "commit", "dirty", "wall_time_s", "iterations_per_s", "peak_memory_mib", "started"):
         assert key in facts
     assert facts["versions"]["torch"] == torch.__version__
-    lines = (folder / "history.csv").read_text().splitlines()
-    assert lines[0] == "iteration,loss,lr,restored,psnr,psnr_averaged"
-    assert [int(line.split(",")[0]) for line in lines[1:]] == [1, 10, 20, 25]
-    assert Image.open(folder / "restored.png").size == Image.open(folder / "averaged.png").size == (32, 32)
-    frames = sorted(path.name for path in (folder / "frames").iterdir())
-    assert frames[0] == "00001.webp" and frames[-1] == "00025.webp" and 8 <= len(frames) <= 12
+    assert facts["columns"] == ["iteration", "loss", "lr", "backtracked", "psnr", "psnr_averaged"]
+    assert [row[0] for row in facts["history"]] == [1, 10, 20, 25]
+    assert re.search(r"^ +\[10, 0\.\d+, 0\.003, 0, [\d.]+, [\d.]+\],$", text, re.MULTILINE), "a row a line"
+    assert facts["pictures"]["kinds"] == ["raw", "averaged"] and Image.open(folder / "seed0-25it.webp").size == (32, 64)
+    frames = facts["frames"]["iterations"]
+    assert frames[0] == 1 and frames[-1] == 25 and 8 <= len(frames) <= 12
+    assert Image.open(folder / "seed0-25it.frames.webp").size == (32, 32 * len(frames))
     assert "known pixels put back" in facts["about"] and facts["precision"] in PRECISIONS
-    assert run.complete and run.folder == folder
+    assert run.complete and run.place == folder / "seed0-25it"
 
 
 def test_what_is_stored_is_what_was_measured(tmp_path):
@@ -69,7 +72,7 @@ def test_what_is_stored_is_what_was_measured(tmp_path):
     blended = dip_blocks.blend(result.averaged, torch.from_numpy(x)[None], torch.from_numpy(known))[0].numpy()
     assert run.facts["psnr_db"]["averaged_blended"] == pytest.approx(psnr(blended), abs=1e-3)
     assert set(run.facts["ssim"]) == set(run.facts["psnr_db"]) == set(runs.KINDS)
-    assert np.abs(run.restored - exact).max() <= 0.5 / 255 + 1e-6
+    assert np.abs(run.raw - exact).max() <= 0.5 / 255 + 1e-6
     assert np.abs(run.averaged - averaged).max() <= 0.5 / 255 + 1e-6
     assert run.history[-1].loss == pytest.approx(result.history[-1].loss, rel=1e-5)
 
@@ -111,10 +114,10 @@ def test_a_wrong_spec(change, words):
 
 def test_a_run_that_dies_while_it_is_written_is_not_found(tmp_path, monkeypatch):
     run = sweeps.perform(SPEC, tmp_path / "whole", device="cpu", progress=False)
-    monkeypatch.setattr(images, "save_png", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(Path, "write_text", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError):
         runs.write(tmp_path / "store", SPEC.path, run)
-    assert runs.find(tmp_path / "store") == []
+    assert runs.find(tmp_path / "store") == [] and [*(tmp_path / "store" / runs.WORK).iterdir()] == []
 
 
 def test_find(tmp_path):
@@ -133,17 +136,21 @@ def test_the_longest_run_represents_an_image(tmp_path):
     assert run.facts["iterations"] == 12 and not run.complete
 
 
-@pytest.mark.parametrize("damage", ["no history", "not json", "other format", "no picture"])
+@pytest.mark.parametrize("damage", ["no history", "not json", "other format", "no picture", "facts of another kind", "a row too short", "no figure"])
 def test_a_damaged_store_is_named(tmp_path, damage):
-    folder = sweeps.perform(replace(SPEC, iterations=2), tmp_path, device="cpu", progress=False).folder
-    if damage == "no history":
-        (folder / "history.csv").unlink()
-    elif damage == "no picture":
-        (folder / "restored.png").write_bytes(b"")
+    place = sweeps.perform(replace(SPEC, iterations=2), tmp_path, device="cpu", progress=False).place
+    record = place.with_name("seed0-2it.json")
+    content = json.loads(record.read_text())
+    if damage == "no picture":
+        place.with_name("seed0-2it.webp").unlink()
     else:
-        (folder / "run.json").write_text("{" if damage == "not json" else '{"format": 99}')
+        changed = {"other format": {"format": 99}, "no history": {"history": None}, "facts of another kind": {"image": []}}
+        changed |= {"a row too short": {"history": [[1, 0.1]]}, "no figure": {"psnr_db": {"raw": "good"}}}
+        record.write_text("{" if damage == "not json" else json.dumps(content | changed[damage]))
     with pytest.raises(runs.RunError, match="seed0-2it"):
-        runs.read(folder)
+        runs.read(place)
+    with pytest.warns(runs.DamagedRun, match="seed0-2it"):
+        assert runs.find(tmp_path) == [], "skipped, and named"
 
 
 def test_a_copy_in_somebody_elses_repository_names_no_commit_of_theirs(tmp_path):
@@ -171,22 +178,41 @@ def test_another_picture_is_noticed(tmp_path):
 
 def test_the_books_runs_are_what_they_say():
     stored = runs.find()
-    assert len({run.facts["image"]["name"] for run in stored if run.folder.parts[-3] == "blog"}) >= 4
+    assert len({run.facts["image"]["name"] for run in stored if run.place.parts[-3] == "blog"}) >= 4
     for run in stored:
         facts = run.facts
-        assert facts["commit"] and facts["dirty"] is False, run.folder
+        assert facts["commit"] and facts["dirty"] is False, run.place
         assert facts["image"]["name"] in {**images.EMBEDDED, **images.STANDARD}
-        assert run.folder.name.endswith(f"-{facts['iterations']}it")
+        assert run.place.name.endswith(f"-{facts['iterations']}it")
         parts = [runs.read(runs.ROOT / path) for path in facts.get("members", [])] or [run]  # of a mean, its members
         assert facts["iterations"] == sum(part.history[-1].iteration for part in parts)
-        assert facts["restorations"] == sum(step.restored for part in parts for step in part.history)
-        assert np.abs(np.mean([part.restored for part in parts], axis=0) - run.restored).max() < 0.6 / 255
-        assert list(run.restored.shape) == facts["image"]["shape"]
+        assert facts["backtracked"] == sum(step.backtracked for part in parts for step in part.history)
+        if not run.kinds:
+            continue
+        runs.check(run)
+        assert list(run.raw.shape) == facts["image"]["shape"]
         if images.available(facts["image"]["name"]):
-            measured = dip_blocks.psnr(dip_blocks.as_image(run.restored), dip_blocks.as_image(run.truth()))
+            measured = dip_blocks.psnr(dip_blocks.as_image(run.raw), dip_blocks.as_image(run.truth()))
             rounded = -10 * math.log10(10 ** (-run.psnr / 10) + 1 / (12 * 255**2))  # 8 bits cost a little
             # A mean of two pictures of 8 bits lies between two values every other time, and all of these are rounded to one side.
-            assert measured == pytest.approx(rounded, abs=0.06 if "members" in facts else 0.01), run.folder
+            assert measured == pytest.approx(rounded, abs=0.06 if "members" in facts else 0.01), run.place
+
+
+def test_the_books_runs_are_of_their_specs_and_keep_the_pictures_that_are_shown():
+    kept = plan.kept()
+    for spec in dict.fromkeys(run for specs in plan.WANTED.values() for spec in specs for run in (spec, *spec.members)):
+        run, wrong = runs.state(spec)
+        assert wrong is None
+        if run is not None:
+            assert bool(run.kinds) == (kept[spec.path] != "record"), spec.path
+            assert bool(run.frames) == (kept[spec.path] == "frames"), spec.path
+
+
+def test_the_store_is_a_few_files():
+    listed = subprocess.run(["git", "ls-files", "."], cwd=runs.ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a clone")
+    assert len(listed.stdout.splitlines()) < 300
 
 
 def test_stored_baselines_are_what_the_methods_give():

@@ -17,7 +17,7 @@ import filelock
 import numpy as np
 import pytest
 import torch
-from conftest import small_config
+from conftest import small_config, store_run
 from dip_book import bench, checkpoints, images, plan, runs, sweeps
 from dip_book.__main__ import TABLES, main, parser
 from dip_book.results import tables
@@ -58,7 +58,7 @@ def perform(spec, store, **options):
 
 def comparable(run: runs.Run) -> dict:
     """The facts that a resumed run must share with an uninterrupted one."""
-    return {key: run.facts[key] for key in ("psnr_db", "ssim", "iterations", "restorations", "recipe", "seeds")}
+    return {key: run.facts[key] for key in ("psnr_db", "ssim", "iterations", "backtracked", "recipe", "seeds")}
 
 
 class StopError(Exception):
@@ -84,15 +84,15 @@ def test_a_run_cut_off_goes_on_from_its_checkpoint_bitwise(tmp_path, monkeypatch
     with monkeypatch.context() as patch, pytest.raises(StopError):
         cut_off_after(patch, 23)
         perform(SPEC, tmp_path / "cut", checkpoint_s=0)
-    assert runs.folders(tmp_path / "cut") == [], "nothing is half there"
+    assert runs.paths(tmp_path / "cut") == [], "nothing is half there"
     assert sweeps.progress_of(SPEC, tmp_path / "cut") == "  (checkpoint at iteration 23)"
     steps, original = [], dip_blocks.Fit.step
     monkeypatch.setattr(dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit)))
     resumed = perform(SPEC, tmp_path / "cut", every=1)
     assert steps == list(range(23, 40))
     assert comparable(resumed) == comparable(whole) and resumed.history == whole.history
-    for picture in ("restored.png", "averaged.png", *(f"frames/{i:05d}.webp" for i in whole.frames)):
-        assert (resumed.folder / picture).read_bytes() == (whole.folder / picture).read_bytes()
+    for suffix in (".webp", ".frames.webp"):
+        assert Path(f"{resumed.place}{suffix}").read_bytes() == Path(f"{whole.place}{suffix}").read_bytes()
     assert sorted(resumed.frames) == sorted(sweeps.frame_iterations(40))
     assert list((tmp_path / "cut" / runs.WORK).glob("*.safetensors")) == [], "a stored run needs no checkpoint"
 
@@ -141,7 +141,7 @@ def test_an_interrupt_is_passed_on_and_stores_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(dip_blocks.Fit, "step", step)
     with pytest.raises(KeyboardInterrupt):
         perform(SPEC, tmp_path)
-    assert runs.folders(tmp_path) == []
+    assert runs.paths(tmp_path) == []
 
 
 # Several at once --------------------------------------------------------------------------
@@ -165,21 +165,25 @@ def test_a_run_in_progress_elsewhere_is_left_alone(tmp_path):
     assert perform(specs[0], tmp_path).facts["iterations"] == 2, "free again"
 
 
-def test_another_picture_of_the_same_name_is_noticed(tmp_path):
+def test_pictures_of_one_name_are_told_apart(tmp_path):
     for folder, name in (("a", "brick"), ("b", "grass")):
         (tmp_path / folder).mkdir()
-        images.save_png(tmp_path / folder / "wall.png", images.load(name, size=32))
-    specs = [replace(SPEC, image=str(tmp_path / folder / "wall.png"), iterations=2) for folder in "ab"]
-    perform(specs[0], tmp_path / "store")
-    with pytest.raises(runs.RunError, match="another picture of that name"):
-        perform(specs[1], tmp_path / "store")
+        images.save_png(tmp_path / folder / "camera.png", images.load(name, size=32))
+    specs = [replace(SPEC, iterations=2), *(replace(SPEC, image=str(tmp_path / folder / "camera.png"), iterations=2) for folder in "ab")]
+    for spec in specs:
+        assert perform(spec, tmp_path / "store").facts["image"]["name"] == spec.image_name
+    assert len({spec.path for spec in specs}) == 3 == len(runs.find(tmp_path / "store"))
+    (book,) = runs.find(tmp_path / "store", image="camera")
+    assert book.facts["image"]["name"] == "camera" and tables.best_run("tiny", "camera", 32, tmp_path / "store").place == book.place
     outcome = [what for _, _, what in sweeps.sweep(specs, tmp_path / "store", device="cpu", progress=False)]
-    assert outcome[0] == "stored already" and "another picture" in outcome[1]
+    assert outcome == ["stored already"] * 3
+    images.save_png(tmp_path / "house-256.png", images.load("brick", size=32))
+    assert runs.Spec(str(tmp_path / "house-256.png"), None).path.parts[1] not in ("house-256", "house")
 
 
 def test_a_damaged_run_does_not_stop_a_sweep(tmp_path):
     specs = [replace(SPEC, iterations=2), replace(SPEC, iterations=3)]
-    (perform(specs[0], tmp_path).folder / "run.json").write_text("{")
+    Path(f"{perform(specs[0], tmp_path).place}.json").write_text("{")
     outcome = [what for _, _, what in sweeps.sweep(specs, tmp_path, device="cpu", progress=False)]
     assert outcome[0].startswith("failed: ") and outcome[1] == "done"
 
@@ -265,7 +269,7 @@ for spec, run, what in sweeps.sweep([runs.Spec("camera", 32, "tiny")], Path({str
     process.kill()
     process.wait()
     before = int(re.search(r"iteration (\d+)", sweeps.progress_of(SPEC, tmp_path / "cut"))[1])
-    assert 0 < before < 40 and runs.folders(tmp_path / "cut") == []
+    assert 0 < before < 40 and runs.paths(tmp_path / "cut") == []
     second = start(code)
     assert second.communicate(timeout=120)[0].strip() == "done"
     (resumed,) = runs.find(tmp_path / "cut")
@@ -324,22 +328,23 @@ def filled(tmp_path):
 
 
 def test_runs_travel_in_archives(filled, tmp_path):
-    paths = [folder.relative_to(filled) for folder in runs.folders(filled)]
-    size = max(sum(file.stat().st_size for file in (filled / path).rglob("*") if file.is_file()) for path in paths)
+    paths = runs.paths(filled)
+    size = max(sum(file.stat().st_size for file in (filled / path).parent.glob(f"{path.name}.*")) for path in paths)
     archives = runs.pack(paths, filled, tmp_path / "box" / "runs", limit_mb=1.5 * size / 1e6)
     assert len(archives) >= 2 and all(archive.stat().st_size <= 1.5 * size for archive in archives)
     there = tmp_path / "there"
     assert [what for archive in archives for _, what in runs.unpack(archive, there)] == ["new"] * 3
     assert [run.facts for run in runs.find(there)] == [run.facts for run in runs.find(filled)]
-    assert all((there / path / "averaged.png").read_bytes() == (filled / path / "averaged.png").read_bytes() for path in paths)
+    assert all(Path(f"{there / path}.webp").read_bytes() == Path(f"{filled / path}.webp").read_bytes() for path in paths)
     assert [what for archive in archives for _, what in runs.unpack(archive, there)] == ["there already"] * 3
-    assert list((there / runs.WORK).iterdir()) == []
+    assert {file.suffix for file in (there / runs.WORK).iterdir()} <= {".lock"}
+    assert len(runs.find(there)) == 3
 
 
 def test_unpacking_replaces_nothing(filled, tmp_path):
     (archive,) = runs.pack([replace(SPEC, iterations=4).path], filled, tmp_path / "runs")
-    mine = filled / replace(SPEC, iterations=4).path / "run.json"
-    mine.write_text(mine.read_text().replace('"p": 0.5', '"p": 0.50'))
+    mine = Path(f"{filled / replace(SPEC, iterations=4).path}.json")
+    mine.write_text(mine.read_text().replace('"p": 0.5', '"p": 0.25'))
     before = mine.read_text()
     assert [what for _, what in runs.unpack(archive, filled)] == ["kept ours"]
     assert mine.read_text() == before
@@ -347,14 +352,18 @@ def test_unpacking_replaces_nothing(filled, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("../../evil/x/y/run.json", "no part of a stored run"), ("/a/b/c/run.json", "no part"), ("a/b/c/run.json", "whole stored run"), ("a/b/c/note.txt", "no stored run")],
+    [
+        ("../../evil/x.json", "no part of a stored run"), ("/a/b/c.json", "no part"), ("a/b/c/d.json", "no part"), ("a/b/c.txt", "no part"),
+        (".work/b/c.json", "no part"), ("C:/b/c.json", "no part"), ("a\\b/c/d.json", "no part"), ("a/../b.json", "no part"),
+        ("a/b/c.json", "is damaged"), ("a/b/c/", "no stored run"), ("a/b/c.webp", "no stored run"), ("a/b/c/run.json", "runs of format 2"),
+    ],
 )
 def test_a_strange_archive_is_refused(tmp_path, name, words):
     with zipfile.ZipFile(tmp_path / "strange.zip", "w") as file:
         file.writestr(name, "{}")
     with pytest.raises(runs.RunError, match=words):
         runs.unpack(tmp_path / "strange.zip", tmp_path / "store")
-    assert runs.folders(tmp_path / "store") == []
+    assert runs.paths(tmp_path / "store") == []
 
 
 def test_what_cannot_be_packed(filled, tmp_path):
@@ -383,13 +392,12 @@ def test_the_plan_names_runs_that_can_be_made():
 
 def test_every_stored_run_is_wanted():
     """What no chapter shows need not be kept in the repository; a reader's own runs may lie beside."""
-    wanted = {spec.path for specs in plan.WANTED.values() for spec in specs}
-    asked = subprocess.run(["git", "ls-files", "*/run.json"], cwd=runs.ROOT, capture_output=True, text=True)
-    if asked.returncode:
+    listed = subprocess.run(["git", "ls-files", "*.json"], cwd=runs.ROOT, capture_output=True, text=True)
+    if listed.returncode:
         pytest.skip("not a clone: which runs belong to the repository is not known")
-    kept = {Path(name).parent for name in asked.stdout.splitlines()}
-    members = {member.path for specs in plan.WANTED.values() for spec in specs for member in spec.members}
-    assert len(kept) > 100 and kept <= wanted | members
+    files = set(listed.stdout.splitlines())
+    kept = {path for path in runs.paths() if f"{path}.json" in files or f"{path.parts[0]}.json" in files}
+    assert len(kept) > 100 and kept <= plan.of_the_book()
 
 
 def test_what_is_missing(tmp_path, monkeypatch):
@@ -403,14 +411,7 @@ def test_what_is_missing(tmp_path, monkeypatch):
 
 def stored_run(store, name, seed, iterations, psnr, whole=11_000):
     """A run's record, without having been run: tables are about numbers."""
-    spec = runs.Spec(name, None, seed=seed, iterations=iterations)
-    kinds = dict.fromkeys(runs.KINDS, psnr)
-    facts = {
-        "format": runs.FORMAT, "image": {"name": name, "size": None, "shape": [8, 8], "sha256": ""}, "p": 0.5,
-        "seeds": {"mask": seed, "weights, z and noise": seed}, "iterations": iterations, "recipe_iterations": whole,
-        "psnr_db": {**kinds, "averaged": psnr + 1}, "ssim": dict.fromkeys(runs.KINDS, 0.9),
-    }  # fmt: skip
-    runs.write(store, spec.path, runs.Run(facts, [], torch.zeros(8, 8).numpy()))
+    store_run(store, runs.Spec(name, None, seed=seed, iterations=iterations), psnr, psnr_db={"averaged": psnr + 1}, recipe_iterations=whole)
 
 
 @pytest.fixture
@@ -573,8 +574,8 @@ def test_run_status_show_and_skip(tmp_path, capsys):
 
 
 def test_a_damaged_run_does_not_end_the_status(filled, capsys, monkeypatch):
-    good, bad, _ = paths = [folder.relative_to(filled) for folder in runs.folders(filled)]
-    (filled / bad / "history.csv").unlink()
+    good, bad, _ = paths = runs.paths(filled)
+    Path(f"{filled / bad}.webp").write_bytes(b"another's")
     assert main(["status", "--store", str(filled)]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "tiny/" in line]
     assert len(lines) == len(paths) and f"dB {good}" in lines[0] and "damaged" in lines[1] and f"dB {bad}" not in lines[1]
@@ -614,7 +615,7 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
 def test_every_table_is_printed(capsys, name):
     assert main(["table", name, "--format", "csv"]) == 0
     first = {"precision": "fp32", "switches": "the blog's reading", "ideas": "the second reading", "reached": "Astronaut", "one_precision": "no connecting"}
-    first |= {"muon": "Muon", "pairs": "one network", "sooner": "picture", "longer": "picture", "seconds": "image", "straightforward": "picture", "final": "image", "members": "image", "at_rest": "image", "distances": "image", "hidden": "idea", "hidden_pairs": "one network", "large": "picture", "blends": "averaged output"}
+    first |= {"muon": "Muon", "pairs": "one network", "sooner": "picture", "longer": "picture", "seconds": "image", "straightforward": "picture", "final": "image", "members": "image", "at_rest": "image", "distances": "image", "hidden": "idea", "hidden_pairs": "one network", "large": "picture", "blends": "averaged output of"}
     assert first.get(name, "Montage") in capsys.readouterr().out
 
 
@@ -626,8 +627,8 @@ def test_every_table_is_printed(capsys, name):
         (["run", "camera", "--set", "lr"], "KEY=VALUE"),
         (["run"], "Name at least one picture"),
         (["run", "camera", "--missing", "table"], "not both"),
-        (["show", "blog/nothing/here"], "does not hold a whole stored run"),
-        (["unpack", "nothing.zip"], "not an archive of runs"),
+        (["show", "blog/nothing/here"], "No run is stored at"),
+        (["unpack", "nothing.zip"], "cannot be read: No such file"),
     ],
 )
 def test_mistakes_on_the_command_line(tmp_path, capsys, words, message):

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
@@ -29,7 +30,7 @@ A first session, from a clone of the repository:
   python -m dip_book pack --to runs                            archives to carry elsewhere
   python -m dip_book unpack runs-1.zip                         bring them into another clone
 
-Runs are folders under book/runs with run.json, history.csv and pictures. Pictures: {embedded} (ship
+Runs lie under book/runs, as book/runs/README.md says. Pictures: {embedded} (ship
 with scikit-image); {standard} (the paper's; found through the environment variable DIP_IMAGES, or
 downloaded); or a file of yours.
 """
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
     run = command(
         "run",
-        "make restorations of which the truth is known, and store the runs",
+        "restore pictures of which the truth is known, and store the runs",
         "Runs that are stored already are skipped, and those that another process is making are left to it: the same "
         "command can be started once for each GPU of a machine. After an interrupt or a crash the same command goes "
         "on from the last checkpoint, at most a minute back.",
@@ -115,21 +116,33 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--watching", action="store_true", help="only what the live explorer costs a run (two minutes)")
     benchmark.add_argument("--name", help="of the stored result (default: the device's)")
 
+    command(
+        "tidy",
+        "gather the book's runs into one file a recipe, and drop pictures that no chapter shows",
+        "What is kept is in plan.py; runs that the book does not want are left as they are.",
+    )
+
     command("baselines", "run linear and biharmonic interpolation on the 11 test images and store the figures")
     command("ceilings", "compute what a last upsampling can draw of the 11 test images at best, and store the figures")
     command("picture", "draw the front page's pictures from a stored run of the camera")
     return main
 
 
-def main(words: list[str] | None = None) -> int:
-    """Do what the words say; returns the exit status."""
-    asked = parser().parse_args(words)
+#: What is raised on purpose, with a message for whom it concerns; anything else is a fault of ours.
+EXPECTED = (runs.RunError, images.ImageError, dip_blocks.DivergenceError)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the arguments say; returns the exit status."""
+    args = parser().parse_args(arguments)
     try:
-        return COMMANDS[asked.command](asked)
+        with warnings.catch_warnings():
+            warnings.showwarning = _say
+            return COMMANDS[args.command](args)
     except BrokenPipeError:  # `| head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, ImportError) as error:
+    except EXPECTED as error:
         print(error, file=sys.stderr)
         return 2
     except photo.Unfinished as stopped:
@@ -140,51 +153,56 @@ def main(words: list[str] | None = None) -> int:
         return 130
 
 
-def _restore(asked: argparse.Namespace) -> int:
-    options = {key: getattr(asked, key) for key in ("mask", "recipe", "iterations", "seed", "device", "precision", "again")}
-    print(f"Written: {photo.restore(asked.picture, asked.to, **options)}")
+def _say(message, category, filename, lineno, file=None, line=None) -> None:
+    """A warning without the place in the code, which tells a reader nothing."""
+    print(message, file=sys.stderr)
+
+
+def _restore(args: argparse.Namespace) -> int:
+    options = {key: getattr(args, key) for key in ("mask", "recipe", "iterations", "seed", "device", "precision", "again")}
+    print(f"Written: {photo.restore(args.picture, args.to, **options)}")
     return 0
 
 
-def _run(asked: argparse.Namespace) -> int:
-    specs = _specs(asked)
+def _run(args: argparse.Namespace) -> int:
+    specs = _specs(args)
     for spec in specs:  # a mistake in the fifth should not wait for the first four
         for member in spec.members:
             member.resolved()
-        if asked.missing is None:  # of what the book lacks, a picture that cannot be had holds up no other
+        if args.missing is None:  # of what the book lacks, a picture that cannot be had holds up no other
             images.load(spec.image, size=spec.size)
-    options = {key: getattr(asked, key) for key in ("device", "every", "again", "frames")}
+    options = {key: getattr(args, key) for key in ("device", "every", "again", "frames")}
     failed, done = 0, 0
     for spec in specs:
         for member in spec.members:
-            if begun := sweeps.progress_of(member, asked.store):
+            if begun := sweeps.progress_of(member, args.store):
                 print(f"{member.path}: begun already{begun}", flush=True)
-    with _executor(asked.scheduler) as executor:
-        for spec, run, what in sweeps.sweep(specs, asked.store, executor=executor, threads=asked.threads, **options):
+    with _executor(args.scheduler) as executor:
+        for spec, run, outcome in sweeps.sweep(specs, args.store, executor=executor, threads=args.threads, **options):
             done += 1
             figures = f": {run.psnr:.2f} dB, {run.facts['wall_time_s']:.0f} s" if run else ""
-            failed += what.startswith("failed")
-            print(f"[{done}/{len(specs)}] {spec.path}: {what}{figures}", flush=True)
+            failed += outcome.startswith("failed")
+            print(f"[{done}/{len(specs)}] {spec.path}: {outcome}{figures}", flush=True)
     if not specs:
         print("Nothing is missing.")
     return 1 if failed else 0
 
 
-def _specs(asked: argparse.Namespace) -> list[runs.Spec]:
-    if asked.missing is not None:
-        if asked.image:
-            raise ValueError("Name pictures, or ask for what is --missing; not both.")
-        return plan.missing(asked.missing or None, asked.store)
-    if not asked.image:
-        raise ValueError("Name at least one picture, or ask for what is --missing. See: python -m dip_book run --help")
-    if wrong := [word for word in asked.set if "=" not in word]:
-        raise ValueError(f"--set takes KEY=VALUE, not {wrong[0]}")
-    changes = tuple((key, _value(text)) for key, text in (word.split("=", 1) for word in asked.set))
+def _specs(args: argparse.Namespace) -> list[runs.Spec]:
+    if args.missing is not None:
+        if args.image:
+            raise runs.RunError("Name pictures, or ask for what is --missing; not both.")
+        return plan.missing(args.missing or None, args.store)
+    if not args.image:
+        raise runs.RunError("Name at least one picture, or ask for what is --missing. See: python -m dip_book run --help")
+    if wrong := [word for word in args.set if "=" not in word]:
+        raise runs.RunError(f"--set takes KEY=VALUE, not {wrong[0]}")
+    changes = tuple((key, _value(text)) for key, text in (word.split("=", 1) for word in args.set))
     return [
         runs.Spec(
-            str(Path(image).resolve()) if image not in {**images.EMBEDDED, **images.STANDARD} else image, asked.size, asked.recipe, changes, asked.iterations, seed, asked.mask_seed, precision=asked.precision
+            str(Path(image).resolve()) if image not in {**images.EMBEDDED, **images.STANDARD} else image, args.size, args.recipe, changes, args.iterations, seed, args.mask_seed, precision=args.precision
         )
-        for image, seed in product(asked.image, asked.seed)
+        for image, seed in product(args.image, args.seed)
     ]
 
 
@@ -202,97 +220,120 @@ def _executor(scheduler: str | None):
     return sweeps.dask_executor(scheduler) if scheduler else nullcontext()
 
 
-def _status(asked: argparse.Namespace) -> int:
-    lacking = set(plan.missing(store=asked.store))
-    if asked.missing:
-        for spec in dict.fromkeys(spec for group in plan.WANTED.values() for spec in group if spec in lacking):
-            print(spec.path)
+def _status(args: argparse.Namespace) -> int:
+    states = {spec: runs.state(spec, args.store) for specs in plan.WANTED.values() for spec in specs}
+    lacking = [spec for spec, (run, wrong) in states.items() if run is None or wrong]
+    if args.missing:
+        print(*(f"{spec.path}\n" for spec in lacking), sep="", end="")
         return 0
-    wanted = set().union(*plan.WANTED.values())
-    waiting = [f"{group} {count}" for group, specs in plan.WANTED.items() if (count := sum(spec in lacking for spec in specs))]
-    print(f"{len(wanted) - len(lacking)} of {len(wanted)} wanted runs are stored; missing: {', '.join(waiting) or 'none'}")
+    counts = {group: sum(spec in set(lacking) for spec in specs) for group, specs in plan.WANTED.items()}
+    waiting = ", ".join(f"{group} {count}" for group, count in counts.items() if count)
+    print(f"{len(states) - len(lacking)} of {len(states)} wanted runs are stored; missing: {waiting or 'none'}")
     for group, specs in plan.WANTED.items():
-        there = sum(spec not in lacking for spec in specs)
-        print(f"{group}: {there} of {len(specs)}")
+        print(f"{group}: {len(specs) - counts[group]} of {len(specs)}")
         for spec in specs:
-            if spec in lacking:
-                begun = "".join(sweeps.progress_of(member, asked.store) for member in spec.members)
-                print(f"  missing  {spec.path}{begun}")
-            else:
-                print(f"  {_figure(asked.store / spec.path)} {spec.path}")
-    others = {folder.relative_to(asked.store) for folder in runs.folders(asked.store)}
-    others -= {spec.path for group in plan.WANTED.values() for spec in group}
-    for number, path in enumerate(sorted(others)):
-        print(*(["others:"] if number == 0 else []), f"  {_figure(asked.store / path)} {path}", sep="\n" if number == 0 else "")
+            run, wrong = states[spec]
+            if run is not None and not wrong:
+                print(f"  {run.psnr:5.2f} dB {spec.path}")
+                continue
+            begun = "".join(sweeps.progress_of(member, args.store) for member in spec.members)
+            print(f"  missing  {spec.path}{begun}{f'  ({wrong} --again makes it anew.)' if wrong else ''}")
+    others = sorted(set(runs.paths(args.store)) - {spec.path for spec in states})
+    for path in others:
+        print(*(["others:"] if path == others[0] else []), f"  {_figure(args.store / path)} {path}", sep="\n")
     return 0
 
 
-def _figure(folder: Path) -> str:
+def _figure(place: Path) -> str:
     """A stored run's PSNR; or that it is damaged, which is no reason to say nothing of the others."""
     try:
-        return f"{runs.read(folder).psnr:5.2f} dB"
+        return f"{runs.check(runs.read(place)).psnr:5.2f} dB"
     except runs.RunError as error:
         return f"damaged ({error}):"
 
 
-def _show(asked: argparse.Namespace) -> int:
-    run = runs.read(asked.store / asked.run)
+def _show(args: argparse.Namespace) -> int:
+    run = runs.read(args.store / args.run)
     facts = run.facts
-    print(f"{run.folder}\n{facts['iterations']:,} of {facts['recipe_iterations']:,} iterations on {facts['device']}, {facts['precision']}, "
-          f"{facts['wall_time_s']:.0f} s ({facts['iterations_per_s']:.2f} it/s), {facts['peak_memory_mib']} MiB")
-    print(f"commit {facts['commit']}{' and changes' if facts['dirty'] else ''}, {', '.join(f'{k} {v}' for k, v in facts['versions'].items())}")
+    speed = ", ".join(f"{facts[key]:g} {unit}" for key, unit in {"iterations_per_s": "it/s", "peak_memory_mib": "MiB"}.items() if facts.get(key) is not None)
+    print(f"{run.place}\n{facts['iterations']:,} of {facts['recipe_iterations']:,} iterations on {facts['device']}, {facts['precision']}, "
+          f"{facts['wall_time_s']:.0f} s{f' ({speed})' if speed else ''}")
+    versions = ", ".join(f"{package} {version}" for package, version in facts.get("versions", {}).items())
+    print(f"commit {facts.get('commit')}{' and changes' if facts.get('dirty') else ''}, {versions}")
     print(tables.kinds(run))
-    print(f"restorations: {facts['restorations']}; frames of iterations {', '.join(map(str, run.frames)) or 'none'}")
+    frames = run.sheets.get("frames", {}).get("iterations", [])
+    print(f"went back {facts['backtracked']} times; pictures: {', '.join(run.kinds) or 'none'}; frames of iterations: {', '.join(map(str, frames)) or 'none'}")
     return 0
 
 
-def _table(asked: argparse.Namespace) -> int:
-    print(TABLES[asked.name](store=asked.store).to(asked.format))
+def _table(args: argparse.Namespace) -> int:
+    print(TABLES[args.name](store=args.store).to(args.format))
     return 0
 
 
-def _pack(asked: argparse.Namespace) -> int:
-    paths = [Path(path) for path in asked.run] or [folder.relative_to(asked.store) for folder in runs.folders(asked.store)]
-    for archive in runs.pack(paths, asked.store, asked.to):
+def _pack(args: argparse.Namespace) -> int:
+    paths = [Path(path) for path in args.run] or _whole(args.store)
+    for archive in runs.pack(paths, args.store, args.to):
         print(f"{archive}: {archive.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
-def _unpack(asked: argparse.Namespace) -> int:
-    for archive in asked.archive:
-        for path, what in runs.unpack(archive, asked.store):
-            print(f"{path}: {what}")
+def _whole(store: Path) -> list[Path]:
+    """All stored runs but the damaged ones, which are named."""
+    whole = []
+    for path in runs.paths(store):
+        try:
+            runs.check(runs.read(store / path))
+            whole.append(path)
+        except runs.RunError as error:
+            print(f"Left out. {error}", file=sys.stderr)
+    return whole
+
+
+def _tidy(args: argparse.Namespace) -> int:
+    for path, outcome in runs.tidy(args.store, plan.kept(args.store)):
+        print(f"{path}: {outcome}")
     return 0
 
 
-def _bench(asked: argparse.Namespace) -> int:
-    if asked.watching:
-        path = bench.watching(asked.store, rounds=asked.rounds, name=asked.name)
+def _unpack(args: argparse.Namespace) -> int:
+    for archive in args.archive:
+        for path, outcome in runs.unpack(archive, args.store):
+            print(f"{path}: {outcome}")
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    if args.watching:
+        path = bench.watching(args.store, rounds=args.rounds, name=args.name)
         facts = json.loads(path.read_text(encoding="utf-8"))
         print(f"A run that is shown takes {facts['median_ratio']:.3f} times as long. Stored in {path}")
         return 0
-    path = bench.bench(asked.store, sizes=asked.size, rounds=asked.rounds, seconds=asked.seconds, device=asked.device, name=asked.name, network=asked.network)
+    with runs.blocks_errors():
+        dip_blocks.as_device(args.device)
+    path = bench.bench(args.store, sizes=args.size, rounds=args.rounds, seconds=args.seconds, device=args.device, name=args.name, network=args.network)
     print(f"Stored in {path}")
     return 0
 
 
-def _baselines(asked: argparse.Namespace) -> int:
-    print(f"Stored in {baselines.store_baselines(asked.store)}")
+def _baselines(args: argparse.Namespace) -> int:
+    print(f"Stored in {baselines.store_baselines(args.store)}")
     return 0
 
 
-def _ceilings(asked: argparse.Namespace) -> int:
-    print(f"Stored in {ceiling.store_ceilings(asked.store)}")
+def _ceilings(args: argparse.Namespace) -> int:
+    print(f"Stored in {ceiling.store_ceilings(args.store)}")
     return 0
 
 
-def _picture(asked: argparse.Namespace) -> int:
-    print("Drawn:", *figures.front_pictures(asked.store), sep="\n  ")
+def _picture(args: argparse.Namespace) -> int:
+    print("Drawn:", *figures.front_pictures(args.store), sep="\n  ")
     return 0
 
 
 COMMANDS = {
     "restore": _restore, "run": _run, "status": _status, "show": _show, "table": _table, "pack": _pack, "unpack": _unpack,
+    "tidy": _tidy,
     "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "picture": _picture,
 }  # fmt: skip
 

@@ -28,6 +28,7 @@ class Explorer(views.View):
 
     A scrubber goes through the frames that a run stored, with a cursor in the curves of loss, PSNR and
     learning rate; the last stop is the run's final output.  A run without frames shows that alone.
+    Of a reader's own picture that is not at hand, only what the network drew is shown.
 
     Args:
         runs: what to choose from; the first is shown first.
@@ -118,7 +119,7 @@ class Live(anywidget.AnyWidget):
             self._thread.join(timeout)
 
     def _work(self, spec: Spec, truth: np.ndarray) -> None:
-        x_hat, mask = dip_blocks.degrade(truth, p=spec.p, seed=spec.mask)
+        x_hat, mask = dip_blocks.degrade(truth, p=spec.p, seed=spec.seeds["mask"])
         watch = Watch(self, spec)
         try:
             with sweeps.recording(spec, truth) as record:
@@ -131,10 +132,10 @@ class Live(anywidget.AnyWidget):
             run.facts["note"] = f", run {self._count} here"
             run.frames.update(watch.kept)
             self.run = run
-            made = entry(run)
-            self.runs = [*self.runs, made]  # a second view of this widget shows it too
+            shown = entry(run)
+            self.runs = [*self.runs, shown]  # a second view of this widget shows it too
             words = f"Stopped after {len(result.history):,} iterations." if result.interrupted else "Done."
-            self.send({"kind": "ended", "words": words, "now": {key: made[key] for key in ("restored", "facts", "psnr", "history")}})
+            self.send({"kind": "ended", "words": words, "now": {key: shown[key] for key in ("restored", "facts", "psnr", "history")}})
         except Exception as error:  # of whatever kind: in a thread nobody else would hear of it
             self.send({"kind": "failed", "words": f"{type(error).__name__}: {error}"})
 
@@ -191,8 +192,16 @@ class Watch:
 
 
 def entry(run: Run) -> dict:
-    """A run as the script wants it: JSON with pictures as data URLs."""
-    x_hat, _ = run.degraded()
+    """A run as the script wants it: JSON with pictures as data URLs.
+
+    The truth, and what was given, are None for a picture of a reader's own that is not at hand.
+    Raises RunError for a run without pictures.
+    """
+    try:
+        truth, (x_hat, _) = run.truth(), run.degraded()
+        pair = {"truth": views.image_url(truth), "degraded": views.image_url(x_hat, lossless=True)}
+    except images.ImageError:
+        pair = {"truth": None, "degraded": None}
     recipe = run.facts["recipe"]
     changes = "".join(f", {key} {views.short(value)}" for key, value in recipe["changes"].items())
     return {
@@ -200,9 +209,8 @@ def entry(run: Run) -> dict:
         "recipe": run.facts.get("label") or f"{recipe['name']}{changes}, {run.facts['iterations']:,} iterations" + run.facts.get("note", ""),
         "facts": describe(run),
         "psnr": round(run.psnr, 2),  # of the picture that is shown last; the history's are of perturbed input
-        "truth": views.image_url(run.truth()),
-        "degraded": views.image_url(x_hat, lossless=True),
-        "restored": views.image_url(run.restored),
+        **pair,
+        "restored": views.image_url(run.raw),
         "frames": [{"iteration": iteration, "url": views.image_url(frame)} for iteration, frame in run.frames.items()],
         "history": columns(run.history),
     }
@@ -211,11 +219,13 @@ def entry(run: Run) -> dict:
 def shared(entries: list[dict]) -> dict:
     """The script's data: what several runs have in common, the truth and what was given, is written once and numbered."""
     pictures: list[str] = []
-    for made in entries:
+    for shown in entries:
         for key in ("truth", "degraded"):
-            if made[key] not in pictures:
-                pictures.append(made[key])
-            made[key] = pictures.index(made[key])
+            if shown[key] is None:
+                continue
+            if shown[key] not in pictures:
+                pictures.append(shown[key])
+            shown[key] = pictures.index(shown[key])
     return {"runs": entries, "pictures": pictures}
 
 
@@ -223,15 +233,15 @@ def describe(run: Run) -> str:
     """A run in one line: what, how long, how good."""
     facts = run.facts
     side = "×".join(str(n) for n in reversed(facts["image"]["shape"][:2]))
-    count = facts["restorations"]
+    count = facts["backtracked"]
     return (
         f"{side} pixels, {facts['iterations']:,} iterations, {run.psnr:.2f} dB, "
-        f"{count} restoration{'' if count == 1 else 's'}; {facts['wall_time_s']:.0f} s on {facts['device']}, seed {facts['seeds']['mask']}"
+        f"went back {count} time{'' if count == 1 else 's'}; {facts['wall_time_s']:.0f} s on {facts['device']}, seed {facts['seeds']['mask']}"
     )
 
 
 def columns(history: list[dip_blocks.Step], points: int = 120) -> dict:
-    """A history thinned for drawing; restorations are kept as marks."""
+    """A history thinned for drawing; where the loop went back is kept as marks."""
     every = max(1, len(history) // points)
     kept = [step for i, step in enumerate(history) if i % every == 0 or step is history[-1]]
     return {
@@ -239,5 +249,5 @@ def columns(history: list[dip_blocks.Step], points: int = 120) -> dict:
         "loss": [float(f"{step.loss:.4g}") for step in kept],
         "psnr": [round(step.psnr, 3) for step in kept],
         "lr": [float(f"{step.lr:.4g}") for step in kept],
-        "restored": [step.iteration for step in history if step.restored],
+        "backtracked": [step.iteration for step in history if step.backtracked],
     }

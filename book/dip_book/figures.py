@@ -6,6 +6,7 @@ matplotlib figures, pictures are `Photo`s.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import textwrap
@@ -102,7 +103,7 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
         figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
         for (name, history), colour in zip(histories.items(), SERIES * 3):
             axis.plot([s.iteration for s in history], [getattr(s, what) for s in history], label=name, lw=1, color=colour)
-            struck = [s for s in history if s.restored]
+            struck = [s for s in history if s.backtracked]
             axis.plot([s.iteration for s in struck], [getattr(s, what) for s in struck], "v", ms=4, color=colour)
         axis.set_yscale("log" if what == "loss" else "linear")
         axis.set_xlabel("iteration")
@@ -112,15 +113,20 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
 
 
 def run_summary(run):
-    """A stored run at a glance: given, restored, truth, and three curves."""
-    x_hat, _ = run.degraded()
+    """A stored run at a glance: given, restored, truth, and three curves.
+
+    Without the picture, if that is a reader's own and not at hand.
+    """
+    pictures = {f"restored, {run.psnr:.2f} dB": run.raw}
+    with contextlib.suppress(images.ImageError):
+        pictures = {"given": run.degraded()[0]} | pictures | {"truth": run.truth()}
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, 3, figsize=(8, 4.8), height_ratios=(2.6, 2), layout="constrained")
-        pictures = {"given": x_hat, f"restored, {run.psnr:.2f} dB": run.restored, "truth": run.truth()}
+        for axis in axes[0]:
+            axis.set_axis_off()
         for axis, (title, picture) in zip(axes[0], pictures.items()):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axis.set_title(title)
-            axis.set_axis_off()
         for axis, what in zip(axes[1], ("loss", "psnr", "lr")):
             axis.plot([s.iteration for s in run.history], [getattr(s, what) for s in run.history], lw=1)
             axis.set_title({"loss": "loss", "psnr": "PSNR, dB", "lr": "learning rate"}[what])
@@ -335,14 +341,14 @@ def front_pictures(store: Path = runs.ROOT) -> list[Path]:
     run = best_run("quick", "camera", 256, store)
     pictures = {
         "given: half of the pixels": run.degraded()[0],
-        f"restored, {run.facts['iterations']:,} iterations": run.restored,
+        f"restored, {run.facts['iterations']:,} iterations": run.raw,
         "the truth": run.truth(),
     }
     row(pictures, width=9).figure.savefig(theme / "restoration.png", dpi=100)
     for name, picture in zip(("given", "restored", "truth"), pictures.values()):
         options = {"quality": 80, "lossless": name == "given", "method": 6}
         Image.fromarray(images.to_bytes(picture)).save(theme / f"front-{name}.webp", **options)
-    frames = (images.to_bytes(frame) for frame in (*run.frames.values(), run.restored))
+    frames = (images.to_bytes(frame) for frame in (*run.frames.values(), run.raw))
     first, *more = map(Image.fromarray, frames)
     options = {"append_images": more, "duration": 350, "loop": 1, "quality": 70, "method": 6}
     first.save(theme / "front-happening.webp", save_all=True, **options)

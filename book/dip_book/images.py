@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,8 @@ STANDARD = {  # in the order of the paper's table
 def title(name: str) -> str:
     """How a picture is called in tables and selectors."""
     known = {**EMBEDDED, **STANDARD}
+    if found := re.fullmatch(r"(.+)@[0-9a-f]{8}", name):  # a reader's own, as records name it
+        return found[1]
     return known[name].title if name in known else Path(name).stem
 
 

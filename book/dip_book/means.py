@@ -18,7 +18,7 @@ from dip_book.runs import Run, RunError, Spec
 
 
 def measured(raw: torch.Tensor, averaged: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> dict:
-    """PSNR in dB and SSIM of both pictures (1, H, W), alone and with known pixels put back: part of `run.json`."""
+    """PSNR in dB and SSIM of both pictures (1, H, W), alone and with known pixels put back: part of a record."""
     kinds = {"raw": raw, "averaged": averaged}
     kinds |= {f"{kind}_pasted": dip_blocks.paste(image, truth, known) for kind, image in kinds.items()}
     kinds["averaged_blended"] = dip_blocks.blend(averaged, truth, known)
@@ -37,8 +37,8 @@ def mean_of(members: list[Run]) -> tuple[np.ndarray, np.ndarray]:
         raise RunError("A mean needs two runs or more.")
     for what, key in (("pictures", lambda facts: facts["image"]["sha256"]), ("masks", lambda facts: (facts["seeds"]["mask"], facts["p"]))):
         if len({key(run.facts) for run in members}) > 1:
-            raise RunError(f"A mean of networks of different {what} means nothing: {', '.join(str(run.folder) for run in members)}.")
-    return tuple(np.mean([getattr(run, kind) for run in members], axis=0, dtype=np.float32) for kind in ("restored", "averaged"))
+            raise RunError(f"A mean of networks of different {what} means nothing: {', '.join(str(run.place) for run in members)}.")
+    return tuple(np.mean([getattr(run, kind) for run in members], axis=0, dtype=np.float32) for kind in ("raw", "averaged"))
 
 
 def combine(spec: Spec, members: list[Run]) -> Run:
@@ -65,7 +65,7 @@ def combine(spec: Spec, members: list[Run]) -> Run:
         "iterations": total("iterations"),
         "recipe_iterations": total("recipe_iterations"),
         **measured(*tensors, known),
-        "restorations": total("restorations"),
+        "backtracked": total("backtracked"),
         "wall_time_s": total("wall_time_s"),
         "core_seconds": total("core_seconds"),
         "iterations_per_s": round(total("iterations") / total("wall_time_s"), 3),
@@ -73,7 +73,7 @@ def combine(spec: Spec, members: list[Run]) -> Run:
         **{key: " and ".join(dict.fromkeys(run.facts[key] for run in members)) for key in ("device", "precision")},
         **provenance(),
     }
-    return Run(facts, [], raw, averaged)
+    return Run(facts, [], {"raw": raw, "averaged": averaged})
 
 
 def _ssim(image: torch.Tensor, truth: torch.Tensor) -> float:

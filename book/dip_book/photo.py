@@ -48,13 +48,13 @@ def restore(
 
     Raises:
         ImageError: see `images.load_damaged`; a result that is there already, or that would replace its source.
-        ValueError: an unknown recipe; no iteration.
+        RunError: an unknown recipe; no iteration; a device that is not here; a picture too small for the network.
         Unfinished: after an interrupt.  The picture so far is written, and a checkpoint beside it: the same
             call goes on from it, at most `CHECKPOINT_S` seconds back, with the result of an uninterrupted one.
     """
     members = {spec.recipe: spec.resolved() for spec in runs.Spec(str(picture), None, recipe, iterations=iterations).members}
     if iterations is not None and iterations < 1:
-        raise ValueError(f"Iterations: 1 or more, not {iterations}.")
+        raise runs.RunError(f"Iterations: 1 or more, not {iterations}.")
     x_hat, known = images.load_damaged(picture, mask)
     to = Path(f"{Path(picture).stem}-restored.png") if to is None else Path(to)
     if to.suffix.lower() != ".png":
@@ -63,7 +63,8 @@ def restore(
         raise images.ImageError(f"'{to}' would replace the picture that it is made from: choose another name.")
     if not to.parent.is_dir():
         raise images.ImageError(f"There is no folder '{to.parent}' to write the result into.")
-    device = str(dip_blocks.as_device(device))
+    with runs.blocks_errors():
+        device = str(dip_blocks.as_device(device))
     precision = precision or dip_blocks.best_precision(device)
     same = {
         "image": images.digest(x_hat), "mask": hashlib.sha256(known.tobytes()).hexdigest(),
@@ -81,10 +82,11 @@ def restore(
     for name, chosen in members.items():
         if progress and len(members) > 1:
             print(f"Network {len(drawn) + 1} of {len(members)}, {name}:", flush=True)
-        result = dip_blocks.restore(
-            x_hat, known, chosen, seed=seed, device=device, precision=precision,
-            progress=progress, resume=saved[name].state, watch=saved[name],
-        )  # fmt: skip
+        with runs.blocks_errors():
+            result = dip_blocks.restore(
+                x_hat, known, chosen, seed=seed, device=device, precision=precision,
+                progress=progress, resume=saved[name].state, watch=saved[name],
+            )  # fmt: skip
         drawn.append(result)
         images.save_png(to, dip_blocks.blend(torch.stack([r.averaged for r in drawn]).mean(0), x_hat, known))
         if result.interrupted:

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from dip_blocks import BLOGS_CHOICES, SECOND_READING
-from dip_book import images
+from dip_book import images, runs
 from dip_book.runs import ROOT, Spec
 
 NEVER = 1e9  # a jump factor that turns backtracking off
@@ -244,6 +244,57 @@ WANTED: dict[str, list[Spec]] = {
 
 
 def missing(groups: list[str] | None = None, store: Path = ROOT) -> list[Spec]:
-    """The wanted runs that are not stored; of all groups if None, most wanted first."""
+    """The wanted runs that are not stored; of all groups if None, most wanted first.
+
+    A run that is damaged, or of something else than its spec, is missing too.
+    """
     chosen = list(WANTED) if groups is None else groups
-    return [spec for group in chosen for spec in WANTED[group] if not (store / spec.path).exists()]
+    return [spec for group in chosen for spec in WANTED[group] if not _stored(spec, store)]
+
+
+def _stored(spec: Spec, store: Path) -> bool:
+    run, wrong = runs.state(spec, store)
+    return run is not None and wrong is None
+
+
+def of_the_book() -> set[Path]:
+    """The paths of the wanted runs, and of the members of wanted means."""
+    return {run.path for specs in WANTED.values() for spec in specs for run in (spec, *spec.members)}
+
+
+def with_frames() -> list[Spec]:
+    """The runs of which a chapter shows outputs on the way: in the explorer, the race, on the front page."""
+    return [
+        # chapters 1, 8, 9 and 13: the explorers of the embedded pictures
+        *(Spec(name, iterations=1500) for name in images.EMBEDDED),
+        *(Spec(name, 128, recipe) for name, recipe in product(images.EMBEDDED, ("quick", "quick-adam"))),
+        # chapter 12: both readings, each switch alone, all but each
+        *(spec for name, spec in ablation("camera", 0).items() if not name.startswith("to ")),
+        # chapter 14: the race
+        *(under_muon(idea, "camera") for idea in ("Adam in its place", "Muon")),
+        *WANTED["front"],
+    ]
+
+
+def with_pictures() -> list[Spec]:
+    """Further runs of which a chapter shows pictures, or computes from them."""
+    ended = [spec for group in ("table", "table-short", "best-adam") for spec in WANTED[group] if spec.image in ("house", "montage")]
+    return [
+        # chapter 12: what is drawn on the way from one reading to the other
+        *ablation("camera", 0).values(),
+        # chapter 13: means of runs with several seeds; before and after; two of the 11
+        *WANTED["repeated"], Spec("camera", 256, "quick-adam"), *ended,
+        # chapter 14: means of all pairs of ideas, correlations, blending
+        *WANTED["muon"], *WANTED["muon-256"], *WANTED["hidden"], *WANTED["hidden-512"],
+    ]  # fmt: skip
+
+
+def kept(store: Path = ROOT) -> dict[Path, str]:
+    """How much is kept of each run of the book's, as `runs.tidy` takes it: "record", "pictures" or "frames".
+
+    Members keep their pictures until their mean is stored, which is computed from them.
+    """
+    waiting = (member for specs in WANTED.values() for spec in specs if spec.members != [spec] and runs.state(spec, store)[0] is None for member in spec.members)
+    result = dict.fromkeys(of_the_book(), "record")
+    result |= {spec.path: "pictures" for spec in (*with_pictures(), *waiting)}
+    return result | {spec.path: "frames" for spec in with_frames()}

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -22,7 +21,7 @@ import dip_blocks
 from dip_book import images, means, runs
 from dip_book.checkpoints import Checkpoint, iterations_in
 from dip_book.provenance import describe_device, forget_peak, peak_memory, provenance
-from dip_book.runs import ROOT, WORK, Run, Spec
+from dip_book.runs import ROOT, WORK, Run, RunError, Spec
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
 SSIM_SIDE = 7  # pixels: scikit-image's window
@@ -30,8 +29,9 @@ ABOUT = (
     "One restoration by Deep Image Prior of a picture of which only a share p of the pixels was given. "
     "PSNR in dB (peak 1) and SSIM are over the whole picture. raw: the network's output after the last iteration; "
     "averaged: exponential moving average of the outputs of all iterations; pasted: known pixels put back. "
-    "history.csv: loss, learning rate, whether the last good state was restored, PSNR of that iteration's output "
-    "and of the average so far."
+    "blended: and the missing ones moved along with them. backtracked: how often the loss had jumped and the loop "
+    "went back to its last good state. history: loss, learning rate, whether the loop went back, PSNR of that "
+    "iteration's output and of the average so far."
 )
 
 
@@ -57,14 +57,17 @@ def perform(
     of device is not used.
 
     Args:
-        every: write every so many iterations to the history; restorations and the last are always
-            written.
+        every: write every so many iterations to the history; those in which the loop went back, and the
+            last, are always written.
         again: make it anew even if it is stored.
         frames: so many outputs on the way are kept.
         checkpoint_s: seconds between checkpoints.
 
     Raises:
         Busy: another process is making the same run.
+        RunError: a run of this path is stored, but damaged, or of something else: the message says what
+            differs.  Or what is requested is impossible.
+        ImageError: see `images.load`.
         KeyboardInterrupt: after an interrupt; at most ``checkpoint_s`` of work is lost.
     """
     options = {"device": device, "every": every, "progress": progress, "again": again, "frames": frames, "checkpoint_s": checkpoint_s}
@@ -72,24 +75,28 @@ def perform(
 
 
 def _perform(
-    spec, store, *, device=None, every=10, progress=True, again=False, frames=12, checkpoint_s=CHECKPOINT_S, patience=0.0
+    spec, store, *, device=None, every=10, progress=True, again=False, frames=12, checkpoint_s=CHECKPOINT_S, patience=0.0, pictures=False
 ) -> tuple[Run, bool]:
-    """As `perform`; also says whether the run was made now.  Waits ``patience`` seconds for the lock."""
+    """As `perform`; also says whether the run was made now.  Waits ``patience`` seconds for the lock.
+
+    With ``pictures`` a run that is stored without them is made again."""
     if every < 1:
-        raise ValueError(f"Write the history every 1 or more iterations, not every {every}.")
+        raise RunError(f"Write the history every 1 or more iterations, not every {every}.")
     if spec.recipe in dip_blocks.MEANS:
         options = {"device": device, "every": every, "progress": progress, "again": again, "frames": frames, "checkpoint_s": checkpoint_s, "patience": patience}
         return _perform_mean(spec, store, options)
-    recipe, place, work = spec.resolved(), store / spec.path, store / WORK
+    recipe, work = spec.resolved(), store / WORK
     with _holding(spec, store, patience):
-        if place.exists() and not again:
-            return _check(spec, store), False
+        if not again and (stored := _stored(spec, store)) and (stored.kinds or not pictures):
+            return stored, False
         x = images.load(spec.image, size=spec.size)
-        x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.mask)
-        device = str(dip_blocks.as_device(device))
+        runs.check_size(x.shape, frames)
+        with runs.blocks_errors():
+            x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.seeds["mask"])
+            device = str(dip_blocks.as_device(device))
         precision = spec.precision or dip_blocks.best_precision(device)
         same = {
-            "recipe": recipe.as_dict(), "image": images.digest(x), "p": spec.p, "seeds": [spec.seed, spec.mask],
+            "recipe": recipe.as_dict(), "image": images.digest(x), "p": spec.p, "seeds": [spec.seed, spec.seeds["mask"]],
             "device": torch.device(device).type, "precision": precision,
         }  # fmt: skip
         saved = Checkpoint(work / f"{runs.work_name(spec.path)}.safetensors", same, checkpoint_s)
@@ -101,8 +108,8 @@ def _perform(
             if result.interrupted:
                 raise KeyboardInterrupt
             run = record(result)
-        kept = [s for s in run.history if s.iteration % every == 0 or s.restored or s.iteration in (1, len(run.history))]
-        stored = runs.write(store, spec.path, replace(run, history=kept))
+        run.history = [s for s in run.history if s.iteration % every == 0 or s.backtracked or s.iteration in (1, len(run.history))]
+        stored = runs.write(store, spec.path, run)
         saved.discard()
         return stored, True
 
@@ -110,8 +117,7 @@ def _perform(
 @contextmanager
 def _holding(spec: Spec, store: Path, patience: float):
     """The run's lock; Busy where another process has it for longer than ``patience`` seconds."""
-    (store / WORK).mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(store / WORK / f"{runs.work_name(spec.path)}.lock", timeout=patience)
+    lock = runs.lock(store, spec.path, timeout=patience)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -123,20 +129,19 @@ def _holding(spec: Spec, store: Path, patience: float):
 
 
 def _perform_mean(spec: Spec, store: Path, options: dict) -> tuple[Run, bool]:
-    """The members first, each a run of its own; members that are stored are not made again for want of their mean."""
+    """The members first, each a run of its own; members whose pictures are stored are not made again for want of their mean."""
     with _holding(spec, store, options["patience"]):
-        if (store / spec.path).exists() and not options["again"]:
-            return _check(spec, store), False
-        members = [_perform(member, store, **options)[0] for member in spec.members]
+        if not options["again"] and (stored := _stored(spec, store)):
+            return stored, False
+        members = [_perform(member, store, **options, pictures=True)[0] for member in spec.members]
         return runs.write(store, spec.path, means.combine(spec, members)), True
 
 
-def _check(spec: Spec, store: Path) -> Run:
-    """The stored run; RunError if it is damaged, or of another file of the same name."""
-    run = runs.read(store / spec.path)
-    named = spec.image in images.EMBEDDED or spec.image in images.STANDARD
-    if not named and run.facts["image"]["sha256"] != images.digest(images.load(spec.image, size=spec.size)):
-        raise runs.RunError(f"{spec.path} is stored already, of another picture of that name: rename your file.")
+def _stored(spec: Spec, store: Path) -> Run | None:
+    """The stored run, if there is one; RunError if it is damaged, or of something else."""
+    run, wrong = runs.state(spec, store)
+    if wrong:
+        raise RunError(f"{wrong} Make it anew with again=True (--again).")
     return run
 
 
@@ -159,18 +164,18 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
     def record(result: dip_blocks.Restoration) -> Run:
         seconds = spent + time.perf_counter() - started
         recipe, done = spec.resolved(), len(result.history)
-        known = dip_blocks.bernoulli_mask(*x.shape, p=spec.p, seed=spec.mask)
+        known = dip_blocks.bernoulli_mask(*x.shape, p=spec.p, seed=spec.seeds["mask"])
         facts = {
             "format": runs.FORMAT,
             "about": ABOUT,
             "recipe": {"name": spec.recipe, "changes": dict(spec.changes), **recipe.as_dict()},
-            "image": {"name": Path(spec.image).stem, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
+            "image": {"name": spec.image_name, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
             "p": spec.p,
-            "seeds": {"mask": spec.mask, "weights, z and noise": spec.seed},
+            "seeds": spec.seeds,
             "iterations": done,
             "recipe_iterations": dip_blocks.RECIPES[spec.recipe].iterations,
             **means.measured(result.image, result.averaged, torch.from_numpy(x)[None], known),
-            "restorations": sum(step.restored for step in result.history),
+            "backtracked": sum(step.backtracked for step in result.history),
             "wall_time_s": round(seconds, 2),
             "core_seconds": round(worked + time.process_time() - working, 2) if torch.device(device).type == "cpu" else None,
             "iterations_per_s": round(done / seconds, 3),
@@ -179,8 +184,10 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
             "precision": spec.precision or dip_blocks.best_precision(device),
             **before,
         }
-        pictures = {iteration: frame[0].numpy() for iteration, frame in sorted(result.frames.items())}
-        return Run(facts, result.history, result.image[0].numpy(), result.averaged[0].numpy(), pictures)
+        pictures = {"raw": result.image[0].numpy(), "averaged": result.averaged[0].numpy()}
+        run = Run(facts, result.history, pictures, {i: frame[0].numpy() for i, frame in sorted(result.frames.items())})
+        run.source = spec.image if "@" in spec.image_name else None
+        return run
 
     yield record
 
@@ -206,8 +213,13 @@ def sweep(
     store = Path(store).resolve()  # workers may stand in another folder
     todo = []
     for spec in specs:
-        if (store / spec.path).exists() and not options.get("again"):
-            yield spec, *_outcome(lambda spec=spec: not _check(spec, store), store, spec)
+        try:
+            done = not options.get("again") and _stored(spec, store)
+        except Exception as error:  # a picture that cannot be had, a run that is damaged: the others go on
+            yield spec, None, _failure(error)
+            continue
+        if done:
+            yield spec, done, "stored already"
         else:
             todo.append(spec)
     if executor is None:
@@ -235,11 +247,11 @@ def dask_executor(address: str):
     try:
         from distributed import Client
     except ImportError:
-        raise ImportError("--scheduler needs Dask: pip install 'dask[distributed]'") from None
+        raise RunError("--scheduler needs Dask: pip install 'dask[distributed]'") from None
     try:
         client = Client(address, timeout="20s")
     except OSError as error:
-        raise ValueError(f"No Dask scheduler answers at {address}: {error}") from None
+        raise RunError(f"No Dask scheduler answers at {address}: {error}") from None
     with client:
         print(f"Dashboard: {client.dashboard_link}", flush=True)
         # Not pure: asked again after --again, a run is to be made again.
@@ -248,13 +260,13 @@ def dask_executor(address: str):
 
 
 def progress_of(spec: Spec, store: Path = ROOT) -> str:
-    """How far a checkpoint has got, in words; empty where there is none."""
+    """How far a checkpoint has got, as a sentence has it; empty where there is none."""
     done = iterations_in(store / WORK / f"{runs.work_name(spec.path)}.safetensors")
     return f"  (checkpoint at iteration {done:,})" if done else ""
 
 
 def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) -> bool:
-    """One run, in whichever process; it is then in the store.  Was it made now?"""
+    """One run, in whichever process; it is then in the store.  Was it computed now?"""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads or before)
@@ -265,9 +277,15 @@ def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) ->
 
 def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
     try:
-        made = work()
-        return runs.read(store / spec.path), "done" if made else "stored already"
+        new = work()
+        run = runs.read(store / spec.path)
+        run.source = spec.image if "@" in spec.image_name else None
+        return run, "done" if new else "stored already"
     except Busy:
         return None, "another process is making it"
     except Exception as error:  # whatever it is, the other runs go on
-        return None, f"failed: {error}" if str(error) else f"failed: {type(error).__name__}"
+        return None, _failure(error)
+
+
+def _failure(error: Exception) -> str:
+    return f"failed: {error}" if str(error) else f"failed: {type(error).__name__}"

@@ -142,14 +142,18 @@ def site_digest() -> str:
 
 def code_digest() -> str:
     """A hash of everything that a chapter's outputs depend on besides its own cells."""
-    from dip_book import plan  # here, because it brings PyTorch, which importing an extension should not
+    from dip_book import (
+        plan,  # here, because it brings PyTorch, which importing an extension should not
+    )
 
     sources = [ROOT / "dip_blocks.py", ROOT / "requirements.lock"]
+    sources += sorted((ROOT / "dip_parts").glob("*.py"))
     sources += sorted(path for path in (ROOT / "book" / "dip_book").rglob("*") if path.suffix in {".py", ".js", ".css"})
     # A reader's own runs are no source of the pages, as long as the plan does not want them.
-    wanted = {spec.path for specs in plan.WANTED.values() for spec in specs}
-    stored = sorted((ROOT / "book" / "runs").rglob("*.json"))
-    sources += [path for path in stored if path.name != "run.json" or path.parent.relative_to(ROOT / "book" / "runs") in wanted]
+    # A record names its pictures by their digest.
+    store, wanted = ROOT / "book" / "runs", {f"{path}.json" for path in plan.of_the_book()}
+    stored = {file.relative_to(store).as_posix(): file for file in sorted(store.rglob("*.json"))}
+    sources += [file for name, file in stored.items() if name.count("/") < 2 or name.startswith("bench/") or name in wanted]
     digest = hashlib.sha256()
     for path in sources:
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())

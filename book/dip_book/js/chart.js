@@ -50,7 +50,7 @@ function chart(parent, { title, series, log = false, marks = [], points = false,
   });
   for (const v of marks) {
     const mark = node("path", { d: `M${px(v)},${height - bottom} l-4,7 l8,0 z`, class: "dip-mark" }, svg);
-    node("title", {}, mark, `restored in iteration ${v}`);
+    node("title", {}, mark, `went back in iteration ${v}`);
   }
   const line = node("line", { y1: top, y2: height - bottom, class: "dip-cursor" }, svg);
   const dot = series.length === 1 && !points ? node("circle", { r: 3.5, class: "dip-dot" }, svg) : null;

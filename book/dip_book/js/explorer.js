@@ -56,7 +56,11 @@ export default {
     };
     const showAgainst = () => {
       const words = against.selectedOptions[0].textContent;
-      const shown = run[against.value]; // a number: one that several runs share
+      const shown = run[against.value]; // a number: one that several runs share; none: a reader's own, not at hand
+      const missing = shown === null;
+      compare.classList.toggle("dip-alone", missing);
+      against.disabled = missing;
+      if (missing) return;
       before.src = typeof shown === "number" ? model.get("pictures")[shown] : shown;
       before.alt = `${run.title}, ${words}`;
       el.querySelector(".dip-left").textContent = against.value === "truth" ? "truth" : "given";
@@ -75,7 +79,7 @@ export default {
       el.querySelector(".dip-facts").textContent = run.facts;
       const plots = el.querySelector(".dip-plots");
       plots.replaceChildren();
-      const { iteration: x, loss, psnr, lr, restored: marks } = run.history;
+      const { iteration: x, loss, psnr, lr, backtracked: marks } = run.history;
       cursors = [
         chart(plots, { title: "loss (logarithmic)", series: [{ x, y: loss }], log: true, marks }),
         chart(plots, { title: "PSNR, dB", series: [{ x, y: psnr }], marks }),

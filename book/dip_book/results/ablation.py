@@ -15,7 +15,7 @@ import torch
 
 import dip_blocks
 from dip_book import images, plan, runs
-from dip_book.results.selection import all_stored, first_reaching, stored
+from dip_book.results.selection import all_stored, first_reaching
 from dip_book.results.table import Table, difference, mean_and_deviation
 
 KIND = "raw"  # what is compared, unless said otherwise: the network's own output
@@ -37,7 +37,7 @@ Key = tuple[str, int]  # picture, seed
 
 def value(spec: runs.Spec, kind: str = KIND, store: Path = runs.ROOT) -> float | None:
     """PSNR in dB of one stored run; None while it is missing."""
-    run = stored(spec, store)
+    run = runs.stored(spec, store)
     return None if run is None else run.facts["psnr_db"][kind]
 
 
@@ -72,15 +72,15 @@ def switches(store: Path = runs.ROOT) -> Table:
             mean_and_deviation(psnr for (of, _), psnr in found[name].items() if of == image)
             for image in plan.DEVELOPMENT
         )
-        struck = [run.facts["restorations"] for run in _runs(name, store).values()]
+        struck = [run.facts["backtracked"] for run in _runs(name, store).values()]
         rows.append([label, *psnr, *apart, statistics.mean(struck) if struck else None])
     titles = [
         *map(images.title, plan.DEVELOPMENT),
         "against the reading it departs from",
         f"pairs of {len(plan.DEVELOPMENT) * len(plan.SEEDS)}",
-        "restorations a run",
+        "times it went back, a run",
     ]
-    return Table(["configuration", *titles], rows, {"restorations a run": "{:.1f}"})
+    return Table(["configuration", *titles], rows, {"times it went back, a run": "{:.1f}"})
 
 
 def one_precision(store: Path = runs.ROOT) -> Table:
@@ -102,7 +102,7 @@ def one_precision(store: Path = runs.ROOT) -> Table:
 
 def precisions(specs: list[runs.Spec], store: Path = runs.ROOT) -> str:
     """In which precision stored runs computed, such as "5 in fp32, 1 in bf16"."""
-    found = (stored(spec, store) for spec in specs)
+    found = (runs.stored(spec, store) for spec in specs)
     counts = Counter(run.facts["precision"] for run in found if run is not None)
     return ", ".join(f"{count} in {precision}" for precision, count in counts.most_common())
 
@@ -164,7 +164,7 @@ def repeated(store: Path = runs.ROOT) -> Table:
 
 def run_of(name: str, image: str, seed: int = 0, store: Path = runs.ROOT) -> runs.Run | None:
     """The run of one configuration of `plan.ablation`; None while it is missing."""
-    return stored(plan.ablation(image, seed)[name], store)
+    return runs.stored(plan.ablation(image, seed)[name], store)
 
 
 def reached(store: Path = runs.ROOT) -> Table:
@@ -209,5 +209,5 @@ def steps_drawn(image: str, store: Path = runs.ROOT) -> dict[str, np.ndarray]:
     named = plan.ablation(image, 0)
     specs = {"the blog's reading": named["blog"]}
     specs |= {f"+ {label}": named[f"to {key}"] for key, label in plan.SWITCHES.items()}
-    drawn = {label: run.restored for label, run in all_stored(specs, store).items()}
+    drawn = {label: run.raw for label, run in all_stored(specs, store).items()}
     return drawn | {"truth": images.load(image, size=128)}

@@ -15,15 +15,9 @@ Key = TypeVar("Key")
 USED = "averaged_blended"
 
 
-def stored(spec: runs.Spec, store: Path = runs.ROOT) -> runs.Run | None:
-    """The run of a spec; None while it is missing.  Raises RunError for a damaged one."""
-    folder = store / spec.path
-    return runs.read(folder) if folder.exists() else None
-
-
 def all_stored(specs: Mapping[Key, runs.Spec], store: Path = runs.ROOT) -> dict[Key, runs.Run]:
     """Those of the named runs that are stored."""
-    found = {name: stored(spec, store) for name, spec in specs.items()}
+    found = {name: runs.stored(spec, store) for name, spec in specs.items()}
     return {name: run for name, run in found.items() if run is not None}
 
 
@@ -60,7 +54,7 @@ def seeds_of(
         run
         for run in runs.find(store, recipe=recipe, image=image, size=size)
         # another p or precision, which a folder's name tells, is another question
-        if len(seeds(run)) == 1 and re.fullmatch(r"seed\d+-\d+it", run.folder.name)
+        if len(seeds(run)) == 1 and re.fullmatch(r"seed\d+-\d+it", run.place.name)
     ]
     most = max((run.facts["iterations"] for run in found), default=0)
     return [run for run in found if run.facts["iterations"] == most]

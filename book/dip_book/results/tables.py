@@ -9,7 +9,7 @@ from dip_book import images, plan, runs
 from dip_book.results.baselines import BASELINES, baseline, stored_baselines
 from dip_book.results.ceiling import CEILINGS, stored_ceilings
 from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
-from dip_book.results.selection import USED, best_run, of_common_seeds, seeds_of, stored
+from dip_book.results.selection import USED, best_run, of_common_seeds, seeds_of
 from dip_book.results.table import (
     Cell,
     Figure,
@@ -310,9 +310,9 @@ def quick(store: Path = runs.ROOT, recipe: str = "quick") -> Table:
     """
     rows = []
     for spec in plan.WANTED[recipe]:
-        run, ours = stored(spec, store), [None] * 4
+        run, ours = runs.stored(spec, store), [None] * 4
         classical = [
-            baseline(spec.image, method, spec.size, seed=spec.mask)["psnr_db"]
+            baseline(spec.image, method, spec.size, seed=spec.seeds["mask"])["psnr_db"]
             for method in BASELINES
         ]
         if run is not None:
@@ -333,7 +333,7 @@ def precision(store: Path = runs.ROOT) -> Table:
     """
     wanted, rows = plan.WANTED["precision"], []
     for name in dict.fromkeys(spec.precision for spec in wanted):
-        found = [stored(spec, store) for spec in wanted if spec.precision == name]
+        found = [runs.stored(spec, store) for spec in wanted if spec.precision == name]
         values = [run and run.psnr for run in found]
         rows.append([name, *values, None if None in values else mean_and_deviation(values)])
     seeds = [f"seed {seed}" for seed in sorted({spec.seed for spec in wanted})]

@@ -1,0 +1,148 @@
+"""Stored runs as zip archives: the files that each has, or would have, of its own."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+import filelock
+
+from dip_book.runs import store as runs
+from dip_book.runs.record import FORMAT, SUFFIXES, beside, text
+from dip_book.runs.spec import RunError
+
+LARGEST = 2e9  # bytes that an archive may unpack to
+
+
+def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> list[Path]:
+    """Copy stored runs into zip archives, to be moved and unpacked elsewhere.
+
+    Args:
+        paths: of the runs, relative to the store, see `Spec.path`.
+        target: the archives are called ``<target>-1.zip``, ``<target>-2.zip``, …
+        limit_mb: size of each at most, in 10⁶ bytes.
+
+    Returns the archives' paths.  Raises RunError when there is nothing to pack, a run is damaged,
+    or one run alone is over the limit.
+    """
+    if not paths:
+        raise RunError(f"There is no stored run to pack in {store}.")
+    limit, parts = limit_mb * 1e6, []
+    for path in paths:
+        part = _files(store, path)
+        if len(_zip(part)) > limit:
+            raise RunError(f"{path} alone is over {limit_mb:g} MB: allow larger archives.")
+        if parts and len(_zip([*parts[-1], *part])) <= limit:
+            parts[-1] += part
+        else:
+            parts.append(part)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    archives = []
+    for number, part in enumerate(parts, 1):
+        archives.append(target.parent / f"{target.name}-{number}.zip")
+        archives[-1].write_bytes(_zip(part))
+    return archives
+
+
+def unpack(archive: Path, store: Path = runs.ROOT) -> list[tuple[Path, str]]:
+    """Bring the runs of an archive into a store.
+
+    Returns each run's path and "new", "there already", "kept ours" (the archive's differs from it)
+    or "left alone: …".  A run that is stored already is never replaced.
+
+    Raises RunError for a file that is missing, is no archive of runs, or holds a damaged one;
+    nothing is stored then.  And for a store that cannot be written to.
+    """
+    drafts = store / runs.WORK / f"unpack.{os.getpid()}"
+    shutil.rmtree(drafts, ignore_errors=True)
+    try:
+        contents = _contents(archive)
+        try:
+            for place, content in contents.items():
+                (drafts / place).parent.mkdir(parents=True, exist_ok=True)
+                (drafts / place).write_bytes(content)
+            found = runs.paths(drafts)
+            for path in found:
+                runs.check(runs.read(drafts / path))
+            if not found:
+                raise RunError(f"{archive} holds no stored run.")
+            return [(path, _bring(drafts, path, store)) for path in found]
+        except OSError as error:
+            raise RunError(f"{archive} cannot be unpacked into {store}: {error}.") from error
+    finally:
+        shutil.rmtree(drafts, ignore_errors=True)
+
+
+def _bring(drafts: Path, path: Path, store: Path) -> str:
+    try:
+        with runs.lock(store, path):
+            if not runs.is_there(store, path):
+                runs.move(drafts / path, store / path)
+                return "new"
+            return "there already" if _same(drafts, store, path) else "kept ours"
+    except filelock.Timeout:
+        return "left alone: another process is writing it"
+
+
+def _same(drafts: Path, store: Path, path: Path) -> bool:
+    """Is it the same run, with however many of its pictures?"""
+    try:
+        theirs, ours = runs.record_at(drafts, path), runs.record_at(store, path)
+    except RunError:
+        return False
+    both = {what for what in ("pictures", "frames") if what in theirs and what in ours}
+    keys = {*theirs, *ours} - {"pictures", "frames"} | both
+    return all(theirs.get(key) == ours.get(key) for key in keys)
+
+
+def _contents(archive: Path) -> dict[Path, bytes]:
+    """Where in a store the files of an archive belong, and what is in them."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            entries = [entry for entry in file.infolist() if not entry.is_dir()]
+            if sum(entry.file_size for entry in entries) > LARGEST:
+                raise RunError(f"{archive} would take more than {LARGEST / 1e9:g} GB unpacked.")
+            return {_place(archive, entry.filename): file.read(entry) for entry in entries}
+    except OSError as error:
+        raise RunError(f"{archive} cannot be read: {error.strerror or error}.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise RunError(f"{archive} is not an archive of runs: {error}.") from error
+    except RuntimeError as error:  # a password, or a compression that is not known here
+        raise RunError(f"{archive} cannot be read: {error}.") from error
+
+
+def _place(archive: Path, name: str) -> Path:
+    place = PurePosixPath(name)
+    if place.name == "run.json" and len(place.parts) == 4:
+        raise RunError(
+            f"{archive} holds runs of format 2, this version reads {FORMAT}: "
+            "make them again, or pack them anew with the version that made them."
+        )
+    known = any(place.name.endswith(suffix) for suffix in SUFFIXES.values())
+    outside = place.is_absolute() or ".." in place.parts or "\\" in name
+    outside |= any(":" in part for part in place.parts[:1])  # a drive
+    if outside or not known or len(place.parts) != 3 or place.parts[0] in runs.OTHER_FOLDERS:
+        raise RunError(f"{archive} holds '{name}', which is no part of a stored run.")
+    return Path(*place.parts)
+
+
+def _files(store: Path, path: Path) -> list[tuple[str, bytes]]:
+    """Names and contents of a run's files; its record may come from a collection."""
+    run = runs.check(runs.read(store / path))
+    names = {what: beside(path, what).as_posix() for what in SUFFIXES}
+    record = runs.record_at(store, path)
+    part = [(names[w], (store / names[w]).read_bytes()) for w in run.sheets]
+    return [*part, (names["record"], text(record).encode("utf-8"))]
+
+
+def _zip(part: list[tuple[str, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in part:
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            file.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

@@ -1,0 +1,236 @@
+"""What decides a run, and whether a record is of it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+
+import dip_blocks
+from dip_book import images
+
+
+class RunError(ValueError):
+    """A run that is requested wrongly or stored wrongly; the message says which."""
+
+
+@contextmanager
+def blocks_errors():
+    """What `dip_blocks` refuses because of a reader's input, as a RunError."""
+    try:
+        yield
+    except RunError:
+        raise
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What decides a run's numbers, but for the machine.  RunError for what cannot be run.
+
+    A picture is one of the book's by its name, or a file by its path.  A file is never taken for a
+    picture of the book's, nor for another file: its runs have a digest of its pixels in their path.
+    """
+
+    image: str
+    size: int | None = 128  # pixels a side; None: as the picture comes
+    recipe: str = "blog"
+    #: What differs from the recipe of that name: its values, `dip_blocks.CHOICES` of its network,
+    #: "depth", "width" (channels_down and channels_up), or one of `dip_blocks.CONFIG_LISTS`; these
+    #: with one number for all levels, or one for each, full resolution first: "32-64-128".
+    changes: tuple[tuple[str, float | str | bool], ...] = ()
+    iterations: int | None = None  # None: the recipe's
+    seed: int = 0  # of weights, z and noise
+    mask_seed: int | None = None  # None: the same
+    p: float = 0.5  # share of known pixels
+    precision: str | None = None  # of the convolutions; None: the device's default
+
+    def resolved(self) -> dip_blocks.Recipe:
+        """The recipe with every change applied.
+
+        Raises RunError for an unknown name or an impossible value.
+        """
+        if self.recipe in dip_blocks.MEANS:
+            members = ", ".join(dip_blocks.MEANS[self.recipe])
+            raise RunError(
+                f"'{self.recipe}' is the mean of several networks: {members}. "
+                "Each has a recipe of its own."
+            )
+        if self.recipe not in dip_blocks.RECIPES:
+            known = ", ".join([*dip_blocks.RECIPES, *dip_blocks.MEANS])
+            raise RunError(f"No recipe is called '{self.recipe}'; there are {known}.")
+        recipe = dip_blocks.RECIPES[self.recipe]
+        values = {f.name for f in fields(dip_blocks.Recipe)} - {"config", "iterations"}
+        config, changed = _copied(recipe.config), {}
+        with blocks_errors():
+            for key, value in self.changes:
+                if key == "depth":
+                    config = dip_blocks.at_depth(config, _whole(key, value))
+                elif key == "width" or key in dip_blocks.CONFIG_LISTS:
+                    names = ("channels_down", "channels_up") if key == "width" else (key,)
+                    for name in names:
+                        config[name] = _by_level(key, value, len(config[name]))
+                elif key in dip_blocks.CHOICES:
+                    config[key] = value
+                elif key in values:
+                    changed[key] = _like(getattr(recipe, key), value)
+                else:
+                    lists = dip_blocks.CONFIG_LISTS
+                    known = sorted({*values, *lists, *dip_blocks.CHOICES, "depth", "width"})
+                    raise RunError(
+                        f"A recipe has no value '{key}' to change; there are {', '.join(known)}."
+                    )
+            if self.iterations is not None:
+                changed["iterations"] = self.iterations
+            return replace(recipe, config=config, **changed)  # at once: some go only together
+
+    @property
+    def members(self) -> list[Spec]:
+        """The runs of the networks that a mean is of; of anything else, the run itself."""
+        names = dip_blocks.MEANS.get(self.recipe, [self.recipe])
+        return [replace(self, recipe=name) for name in names]
+
+    @property
+    def iterations_in_all(self) -> int:
+        """Of all members; RunError as `resolved`."""
+        return sum(member.resolved().iterations for member in self.members)
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """Every seed with its purpose, as a record has them."""
+        mask = self.seed if self.mask_seed is None else self.mask_seed
+        return {"mask": mask, "weights, z and noise": self.seed}
+
+    @property
+    def image_name(self) -> str:
+        """What a record calls the picture: "camera" for the book's, "camera@1f2e3d4c" for a file.
+
+        Behind the @ begins `images.digest` of the pixels at the spec's size.  ImageError, see
+        `images.load`, for a file that cannot be read.
+        """
+        if _of_the_book(self.image):
+            return self.image
+        return f"{Path(self.image).stem}@{pixels(self.image, self.size)[:8]}"
+
+    @property
+    def path(self) -> Path:
+        """Where the run lies, relative to the store; errors as `resolved` and `image_name`."""
+        changes = (f"{key}={_short(value)}" for key, value in self.changes)
+        size = "" if self.size is None else f"-{self.size}"
+        mask = self.seeds["mask"]
+        parts = [
+            f"seed{self.seed}",
+            "" if mask == self.seed else f"-mask{mask}",
+            "" if self.p == 0.5 else f"-p{self.p:g}",
+            "" if self.precision is None else f"-{self.precision}",
+            f"-{self.iterations_in_all}it",
+        ]
+        return Path("+".join([self.recipe, *changes])) / f"{self.image_name}{size}" / "".join(parts)
+
+    def differences(self, facts: dict) -> list[str]:
+        """What a record's computation differs in from the one that this spec asks for, in phrases.
+
+        A value of a recipe that the record lacks counts as its default: the record is older than
+        that value.  Without a precision in the spec any will do.  Of a picture that is not at
+        hand, the name and the size are compared.
+        """
+        found = []
+
+        def compare(what: str, here, there) -> None:
+            if here != there:
+                found.append(f"{what} is {there!r} in it and {here!r} here")
+
+        recipes = facts.get("recipe", {})
+        recorded = recipes["members"] if "members" in recipes else [recipes]
+        compare("the number of networks", len(self.members), len(recorded))
+        for member, values in zip(self.members, recorded):
+            prefix = f"{member.recipe}: " if len(recorded) > 1 else ""
+            here, there = _flat(member.resolved().as_dict()), _flat(values)
+            for key in here | there:
+                compare(prefix + key, here.get(key), there.get(key))
+        compare("the number of iterations", self.iterations_in_all, facts.get("iterations"))
+        for purpose, seed in self.seeds.items():
+            compare(f"the seed of {purpose}", seed, facts.get("seeds", {}).get(purpose))
+        compare("p", self.p, facts.get("p"))
+        image = facts.get("image", {})
+        compare("the picture", self.image_name, image.get("name"))
+        compare("the size", self.size, image.get("size"))
+        with suppress(images.ImageError):
+            if not _of_the_book(self.image) or images.available(self.image):
+                digest = pixels(self.image, self.size)
+                compare("the digest of the pixels", digest, image.get("sha256"))
+        if self.precision is not None:
+            compare("the precision", self.precision, facts.get("precision"))
+        return found
+
+
+def pixels(image: str, size: int | None) -> str:
+    """`images.digest` of a picture; of one that was asked for before and has not changed, at once.
+
+    ImageError, see `images.load`.
+    """
+    if _of_the_book(image):
+        path = None if image in images.EMBEDDED else images.fetch(image)
+    else:
+        path = Path(image)
+    stamp = None
+    if path is not None and path.exists():
+        stat = path.stat()
+        stamp = (str(path.resolve()), stat.st_mtime_ns, stat.st_size)
+    return _pixels(image, size, stamp)
+
+
+@lru_cache(maxsize=1000)
+def _pixels(image: str, size: int | None, stamp: tuple | None) -> str:
+    return images.digest(images.load(image, size=size))
+
+
+def _of_the_book(image: str) -> bool:
+    return image in images.EMBEDDED or image in images.STANDARD
+
+
+def _copied(config: dict) -> dict:
+    return {k: list(v) if isinstance(v, (list, tuple)) else v for k, v in config.items()}
+
+
+def _flat(recipe: dict) -> dict:
+    """A recipe's values and its config's side by side, with defaults for what it does not name."""
+    defaults = {f.name: f.default for f in fields(dip_blocks.Recipe) if f.default is not MISSING}
+    values = defaults | {k: v for k, v in recipe.items() if k not in ("name", "changes", "config")}
+    config = dip_blocks.BLOGS_CHOICES | _copied(recipe.get("config", {}))
+    return values | {f"config.{key}": value for key, value in config.items()}
+
+
+def _like(default, value):
+    """A command line's 2.0 as 2, where the recipe has a whole number."""
+    whole = isinstance(default, int) and isinstance(value, float) and value.is_integer()
+    return int(value) if whole else value
+
+
+def _whole(key: str, value) -> int:
+    try:
+        return int(value)
+    except (ValueError, OverflowError):
+        raise RunError(f"{key} is a whole number, not '{value}'.") from None
+
+
+def _by_level(key: str, value: float | str, depth: int) -> list[int]:
+    """One number for all levels, or "32-64-128", of which the last holds for all below."""
+    try:
+        parts = str(value).split("-") if isinstance(value, str) else [value]
+        levels = [int(level) for level in parts]
+    except (ValueError, OverflowError):
+        raise RunError(
+            f"{key} takes one number for all levels, or one for each with hyphens between, "
+            f"such as 32-64-128; not '{value}'."
+        ) from None
+    if len(levels) > depth:
+        raise RunError(f"{key}={value} has {len(levels)} levels, the network {depth}.")
+    return levels + [levels[-1]] * (depth - len(levels))
+
+
+def _short(value: float | str | bool) -> str:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{value:g}" if number else str(value).lower()

@@ -1,0 +1,346 @@
+"""Runs in a folder: a JSON record each, and pictures where somebody looks at them.
+
+    book/runs/
+        <recipe+changes>.json              a collection: "<image>/<run>" → record
+        <recipe+changes>/<image[-size]>/
+            seed0-400it.json               a record of its own; it wins over the collection's
+            seed0-400it.webp               raw output, and under it the averaged one; lossless
+            seed0-400it.frames.webp        outputs on the way, under one another; lossy
+
+A record is what was run, on what, and what came out: the facts, and the history as a list of rows.
+It names its pictures by their SHA-256, so that a run of which a part was replaced is noticed.  What
+would be taller than WebP allows is continued in a further column.
+
+A new run always gets files of its own, so that many processes may write at once; `tidy` moves
+records into collections.  Every file is written elsewhere and then moved to its place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import warnings
+from contextlib import ExitStack, suppress
+from functools import lru_cache
+from pathlib import Path
+
+import filelock
+
+import dip_blocks
+from dip_book import images
+from dip_book.runs.record import (
+    SUFFIXES,
+    Run,
+    beside,
+    draw,
+    from_record,
+    intact,
+    other_format,
+    row,
+    text,
+)
+from dip_book.runs.spec import RunError, Spec
+
+ROOT = Path(__file__).resolve().parents[2] / "runs"
+ANY = -1  # size of whatever run
+WORK = ".work"  # of a store: drafts, locks, checkpoints
+OTHER_FOLDERS, OTHER_FILES = {WORK, "bench"}, {"baselines.json", "ceilings.json"}
+
+
+class DamagedRun(UserWarning):
+    """A stored run that was skipped, and why."""
+
+
+# Writing ------------------------------------------------------------------------------------
+
+
+def write(store: Path, path: Path, run: Run) -> Run:
+    """Store a run at `Spec.path`, in files of its own; one of the same name is replaced.
+
+    Whoever is killed meanwhile leaves the old run or the new one in its place; or, in the instant
+    between two moves, a record whose pictures are not its own, which `check` notices.
+
+    Raises RunError for pictures larger than a file can hold, OSError for what the system refuses.
+    """
+    drafts = store / WORK / f"{work_name(path)}.{os.getpid()}"
+    shutil.rmtree(drafts, ignore_errors=True)
+    draft = drafts / path
+    draft.parent.mkdir(parents=True)
+    try:
+        record = dict(run.facts)
+        if run.pictures:
+            exact = {"lossless": True, "quality": 90}  # quality: here, how long to look for less
+            sheet = draw(beside(draft, "pictures"), run.pictures.values(), **exact)
+            record["pictures"] = {"kinds": list(run.pictures), **sheet}
+        if run.frames:
+            sheet = draw(beside(draft, "frames"), run.frames.values(), quality=80)
+            record["frames"] = {"iterations": list(run.frames), **sheet}
+        record["columns"] = list(dip_blocks.Step._fields)
+        record["history"] = [row(step) for step in run.history]
+        beside(draft, "record").write_text(text(record) + "\n", encoding="utf-8")
+        move(draft, store / path)
+    finally:
+        shutil.rmtree(drafts, ignore_errors=True)
+    stored = read(store / path)
+    stored.source = run.source
+    return stored
+
+
+def move(draft: Path, place: Path) -> None:
+    """Bring a run's files to its place: pictures first, the record last."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    there = [what for what in SUFFIXES if beside(draft, what).exists()]
+    for what in there:
+        os.replace(beside(draft, what), beside(place, what))
+    for what in set(SUFFIXES) - set(there):  # of the run that was replaced
+        beside(place, what).unlink(missing_ok=True)
+
+
+def work_name(path: Path) -> str:
+    """A run's name in the working folder, where all lie side by side."""
+    return "__".join(path.parts)
+
+
+def lock(store: Path, path: Path, timeout: float = 0.0) -> filelock.FileLock:
+    """The lock of whoever writes a run; to be entered, raises filelock.Timeout."""
+    (store / WORK).mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(store / WORK / f"{work_name(path)}.lock", timeout=timeout)
+
+
+# Reading ------------------------------------------------------------------------------------
+
+
+def read(place: Path) -> Run:
+    """The run stored at a place, ``store / spec.path``; opens no picture.
+
+    Raises RunError where there is none, or it is damaged or of another format.
+    """
+    store = Path(*place.parts[:-3])
+    return from_record(record_at(store, place.relative_to(store)), place)
+
+
+def check(run: Run) -> Run:
+    """The run itself, if its picture files are the ones its record names; else RunError."""
+    for what, sheet in run.sheets.items():
+        try:
+            intact(beside(run.place, what), sheet).close()
+        except (OSError, ValueError) as error:
+            raise RunError(f"The run {run.place} is damaged: {error}.") from error
+    return run
+
+
+def state(spec: Spec, store: Path = ROOT) -> tuple[Run | None, str | None]:
+    """The stored run of a spec, and what is wrong with it.
+
+    (None, None) where none is stored; (run, None) for one of just what the spec computes; else
+    with a sentence that says how it is damaged or differs.  Errors as `Spec.path`.
+    """
+    path = spec.path
+    if not is_there(store, path):
+        return None, None
+    try:
+        run = check(read(store / path))
+        run.source = spec.image if "@" in spec.image_name else None
+        different = spec.differences(run.facts)
+    except (RunError, images.ImageError) as error:
+        return None, str(error)
+    if different:
+        return run, f"The stored run {path} is of something else: {'; '.join(different)}."
+    return run, None
+
+
+def stored(spec: Spec, store: Path = ROOT) -> Run | None:
+    """The stored run of a spec; None where there is none.
+
+    Nor of one that is damaged or of something else, which is named in a warning (`DamagedRun`).
+    """
+    run, wrong = state(spec, store)
+    if wrong:
+        _skip(wrong)
+        return None
+    return run
+
+
+def find(
+    store: Path = ROOT,
+    *,
+    recipe: str | None = None,
+    image: str | None = None,
+    size: int | None = ANY,
+) -> list[Run]:
+    """Stored runs, sorted by path; opens no picture.
+
+    Args:
+        recipe: only of this one, as its folder is named: with its changes.
+        image: only of this picture of the book's, or of this name with its digest.
+        size: only of this size in pixels a side; None: not shrunk.
+
+    A damaged run is left out, and named in a warning (`DamagedRun`).
+    """
+    found = paths(store)
+    if recipe is not None:
+        found = [path for path in found if path.parts[0] == recipe]
+    if image is not None:
+        found = [p for p in found if re.fullmatch(rf"{re.escape(image)}(-\d+)?", p.parts[1])]
+    runs = []
+    for path in found:
+        try:
+            run = read(store / path)
+        except RunError as error:
+            _skip(str(error))
+            continue
+        names = run.facts["image"]
+        if size in (ANY, names["size"]) and image in (None, names["name"]):
+            runs.append(run)
+    return runs
+
+
+def paths(store: Path = ROOT) -> list[Path]:
+    """Of all stored runs, damaged ones too, relative to the store, sorted.
+
+    A damaged collection is named in a warning (`DamagedRun`).
+    """
+    own = [file.with_name(file.name.removesuffix(".json")) for file in store.glob("*/*/*.json")]
+    own += [file.parent for file in store.glob("*/*/*/run.json")]  # of format 2: named as such
+    found = {path.relative_to(store) for path in own}
+    for file in store.glob("*.json"):
+        if file.name not in OTHER_FILES:
+            recipe = file.name.removesuffix(".json")
+            try:
+                found.update(Path(recipe, key) for key in collection(store, recipe))
+            except RunError as error:
+                _skip(str(error))
+    return sorted(p for p in found if len(p.parts) == 3 and p.parts[0] not in OTHER_FOLDERS)
+
+
+def is_there(store: Path, path: Path) -> bool:
+    """Is anything stored at a path, whole or not?"""
+    try:
+        record_at(store, path)
+    except NotStored:
+        return False
+    except RunError:
+        pass
+    return True
+
+
+class NotStored(RunError):
+    """No run is stored at this path."""
+
+
+def record_at(store: Path, path: Path) -> dict:
+    """A run's record, its own or the collection's; not to be changed.
+
+    Raises NotStored (a RunError) where there is none, RunError where it cannot be read.
+    """
+    place = store / path
+    with suppress(FileNotFoundError):  # or it is gathered just now
+        return _parsed(beside(place, "record"))
+    recipe, *rest = path.parts
+    found = collection(store, recipe).get("/".join(rest))
+    if found is not None:
+        return found
+    if (place / "run.json").exists():
+        raise RunError(other_format(place, 2))
+    raise NotStored(f"No run is stored at {place}.")
+
+
+def collection(store: Path, recipe: str) -> dict[str, dict]:
+    """The records in the collection of one recipe; not to be changed.  RunError if damaged."""
+    file = store / f"{recipe}.json"
+    try:
+        stat = file.stat()
+    except OSError:
+        return {}
+    return _collection(file, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=256)
+def _collection(file: Path, stamp: tuple) -> dict[str, dict]:
+    return _parsed(file)
+
+
+def _parsed(file: Path) -> dict:
+    """What a JSON file holds; FileNotFoundError for none, RunError for a damaged one."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} is damaged: {error}.") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{file} is damaged: it holds no record.")
+    return content
+
+
+def _skip(why: str) -> None:
+    warnings.warn(f"Skipped. {why}", DamagedRun, stacklevel=3)
+
+
+# Tidying ------------------------------------------------------------------------------------
+
+
+def tidy(store: Path, kept: dict[Path, str]) -> list[tuple[Path, str]]:
+    """Gather runs' records in their recipes' collections, and drop pictures nobody looks at.
+
+    Args:
+        kept: path → how much of it is kept: "record" alone, "pictures" too, or "frames" too.
+            Runs that are not named here are left as they are.
+
+    Returns the paths of what was changed, and of what could not be, with words that say so.
+    Several processes may tidy and make runs meanwhile.
+    """
+    report, recipes = [], {}
+    for path in paths(store):
+        if path in kept:
+            recipes.setdefault(path.parts[0], []).append(path)
+    (store / WORK).mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(store / WORK / "tidy.lock"):
+        for recipe, chosen in recipes.items():
+            with ExitStack() as locks:
+                report += _gather(store, recipe, chosen, kept, locks)
+    return report
+
+
+def _gather(store: Path, recipe: str, chosen: list[Path], kept: dict, locks: ExitStack):
+    """One collection: written first, then what it makes superfluous goes."""
+    try:
+        before = collection(store, recipe)
+    except RunError as error:
+        return [(Path(recipe), f"left alone: {error}")]
+    records, report, gathered = dict(before), [], []
+    for path in chosen:
+        try:
+            locks.enter_context(lock(store, path))
+            check(read(store / path))
+        except filelock.Timeout:
+            report.append((path, "left alone: another process is writing it"))
+            continue
+        except RunError as error:
+            report.append((path, f"left alone: {error}"))
+            continue
+        dropped = {"record": ("pictures", "frames"), "pictures": ("frames",), "frames": ()}
+        record = dict(record_at(store, path))
+        for what in dropped[kept[path]]:
+            record.pop(what, None)
+        records["/".join(path.parts[1:])] = record
+        gathered.append((path, record))
+    if records != before:
+        draft = store / WORK / f"{recipe}.json.{os.getpid()}"
+        draft.write_text(text(dict(sorted(records.items()))) + "\n", encoding="utf-8")
+        os.replace(draft, store / f"{recipe}.json")
+    for path, record in gathered:
+        needless = [what for what in ("pictures", "frames") if what not in record]
+        files = [beside(store / path, what) for what in ("record", *needless)]
+        if files := [file for file in files if file.exists()]:
+            for file in files:
+                file.unlink()
+            report.append((path, f"kept: {kept[path]}"))
+        for folder in (store / path).parents[:2]:
+            with suppress(OSError):  # not empty, or gone
+                folder.rmdir()
+    return report
+
+

@@ -1,0 +1,513 @@
+"""How runs lie in a folder: identity, collections, pictures opened late, damage, kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pytest
+from conftest import small_config, store_run
+from dip_book import explorer, figures, images, plan, runs, sweeps
+from dip_book.__main__ import TABLES, main
+from dip_book.results import ablation, tables
+from dip_book.runs import archives, record
+from PIL import Image
+
+import dip_blocks
+
+HERE = Path(__file__).parents[1]
+TINY = dip_blocks.Recipe(config=small_config(), z_channels=4, iterations=40, lr=0.003)
+SPEC = runs.Spec("camera", 32, "tiny", iterations=2)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(dip_blocks.RECIPES, "tiny", TINY)
+
+
+def perform(spec, store, **options):
+    return sweeps.perform(spec, store, device="cpu", progress=False, **options)
+
+
+def own(store, spec, suffix=".json"):
+    """A file of the run's own."""
+    return Path(f"{store / spec.path}{suffix}")
+
+
+def edit(store, spec, **changes):
+    """Change a stored record."""
+    facts = json.loads(own(store, spec).read_text())
+    own(store, spec).write_text(json.dumps(facts | changes))
+
+
+# Pictures ---------------------------------------------------------------------------------
+
+
+def test_a_run_is_read_without_opening_a_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(plan.WANTED, "quick", [SPEC])
+    perform(SPEC, tmp_path)
+    whole = perform(replace(SPEC, image="brick"), tmp_path).raw
+    opened, original = [], Image.open
+    stand_in = type("Image", (), {"open": lambda *a: (opened.append(a), original(*a))[1], "fromarray": Image.fromarray})
+    monkeypatch.setattr(record, "Image", stand_in)
+    (run,) = runs.find(tmp_path, image="brick")
+    assert run.psnr and run.kinds == ["raw", "averaged"] and plan.missing(["quick"], tmp_path) == []
+    for command in (["status"], ["show", str(SPEC.path)], ["table", "quick"], ["pack", "--to", str(tmp_path / "box")]):
+        assert main([*command, "--store", str(tmp_path)]) == 0
+    assert opened == []
+    assert np.abs(run.raw - whole).max() < 1e-6 and run.averaged.shape == (32, 32) and len(opened) == 1, "both from one file"
+    assert run.raw is run.raw and run.frames and len(opened) == 2
+
+
+def frames_of(tmp_path, frames, shape=(16, 16)):
+    run = store_run(tmp_path, SPEC, 20.0, {"raw": np.zeros(shape)})
+    return runs.write(tmp_path, SPEC.path, runs.Run(run.facts, [], {"raw": np.zeros(shape)}, frames))
+
+
+def test_equal_frames_are_all_kept_and_in_order(tmp_path):
+    levels = {1: 0.2, 2: 0.8, 3: 0.8, 40: 0.8, 50: 0.2}
+    run = frames_of(tmp_path, {i: np.full((16, 16), level) for i, level in levels.items()})
+    assert {i: round(float(frame.mean()), 1) for i, frame in run.frames.items()} == levels
+
+
+def test_more_than_fits_below_one_another_goes_on_beside(tmp_path):
+    shape, frames = (6000, 8), 5
+    run = frames_of(tmp_path, {i: np.full(shape, i / 10) for i in range(frames)}, shape)
+    assert Image.open(own(tmp_path, SPEC, ".frames.webp")).size == (3 * 8, 2 * 6000)
+    assert all(run.frames[i].shape == shape and abs(run.frames[i].mean() - i / 10) < 0.02 for i in range(frames))
+
+
+def test_a_picture_that_no_file_can_hold_is_refused_before_the_fit(tmp_path, monkeypatch):
+    images.save_png(tmp_path / "strip.png", np.full((16, 16_400), 0.5))
+    monkeypatch.setattr(dip_blocks.Fit, "step", lambda fit: pytest.fail("the fit began"))
+    with pytest.raises(runs.RunError, match="16400×16 pixels do not fit"):
+        perform(replace(SPEC, image=str(tmp_path / "strip.png"), size=None), tmp_path)
+
+
+def test_pictures_that_are_not_kept_are_named(tmp_path):
+    run = store_run(tmp_path, SPEC, 20.0)
+    assert run.kinds == [] and run.frames == {}
+    with pytest.raises(runs.RunError, match="No raw output is kept of the run .*seed0-2it: make it again"):
+        _ = run.raw
+
+
+# Identity ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"seeds": {"mask": 7, "weights, z and noise": 0}}, "the seed of mask is 7 in it and 0 here"),
+        ({"seeds": {"mask": 0, "weights, z and noise": 7}}, "the seed of weights, z and noise is 7"),
+        ({"p": 0.25}, "p is 0.25 in it and 0.5 here"),
+        ({"iterations": 3}, "the number of iterations is 3 in it and 2 here"),
+        ({"image": {"name": "camera", "size": 32, "shape": [32, 32], "sha256": "0"}}, "the digest of the pixels is '0'"),
+        ({"recipe": {"name": "tiny", **TINY.as_dict(), "iterations": 2, "lr": 0.01}}, "lr is 0.01 in it and 0.003 here"),
+        ({"recipe": {**TINY.as_dict(), "iterations": 2, "tv": 1, "config": small_config() | {"dropout": 0.5}}}, "config.dropout is 0.5"),
+    ],
+)
+def test_a_run_of_something_else_is_not_the_specs(tmp_path, monkeypatch, capsys, change, difference):
+    monkeypatch.setattr(plan, "WANTED", {"few": [SPEC]})
+    perform(SPEC, tmp_path)
+    assert plan.missing(store=tmp_path) == []
+    edit(tmp_path, SPEC, **change)
+    with pytest.raises(runs.RunError, match="is of something else: .*again=True") as raised:
+        perform(SPEC, tmp_path)
+    assert difference in str(raised.value)
+    assert plan.missing(store=tmp_path) == [SPEC]
+    with pytest.warns(runs.DamagedRun, match="of something else"):
+        assert runs.stored(SPEC, tmp_path) is None
+    assert main(["status", "--store", str(tmp_path)]) == 0
+    assert difference in capsys.readouterr().out
+    assert [what for _, _, what in sweeps.sweep([SPEC], tmp_path)][0].startswith("failed: The stored run")
+    perform(SPEC, tmp_path, again=True)
+    assert plan.missing(store=tmp_path) == []
+
+
+def test_a_recipe_that_has_changed_is_noticed(tmp_path, monkeypatch):
+    perform(SPEC, tmp_path)
+    monkeypatch.setitem(dip_blocks.RECIPES, "tiny", replace(TINY, lr=0.01))
+    with pytest.raises(runs.RunError, match=r"lr is 0.003 in it and 0.01 here"):
+        perform(SPEC, tmp_path)
+
+
+def test_values_that_differ_behind_the_digits_of_a_path_are_told_apart(tmp_path):
+    first, second = (replace(SPEC, changes=(("sigma_p", value),)) for value in (1 / 90, 0.0111111))
+    assert first.path == second.path
+    perform(first, tmp_path)
+    with pytest.raises(runs.RunError, match="sigma_p"):
+        perform(second, tmp_path)
+
+
+def test_a_record_older_than_a_value_has_its_default(tmp_path, monkeypatch):
+    perform(SPEC, tmp_path)
+    older = TINY.as_dict() | {"iterations": 2}
+    for key in ("hide", "weight_decay", "optimiser"):
+        del older[key]
+    edit(tmp_path, SPEC, recipe=older)
+    assert perform(SPEC, tmp_path).facts["recipe"] == older
+    monkeypatch.setitem(dip_blocks.RECIPES, "tiny", replace(TINY, weight_decay=1.0))
+    with pytest.raises(runs.RunError, match=r"weight_decay is 0.0 in it and 1.0 here"):
+        perform(SPEC, tmp_path)
+
+
+def test_a_precision_is_compared_where_the_spec_names_one(tmp_path):
+    exact = replace(SPEC, precision="fp32")
+    perform(SPEC, tmp_path), perform(exact, tmp_path)
+    for spec in (SPEC, exact):
+        edit(tmp_path, spec, precision="bf16")
+    assert perform(SPEC, tmp_path).facts["precision"] == "bf16"
+    with pytest.raises(runs.RunError, match="the precision is 'bf16' in it and 'fp32' here"):
+        perform(exact, tmp_path)
+
+
+def test_a_readers_picture_is_never_the_books(tmp_path):
+    images.save_png(tmp_path / "camera.png", images.load("brick", size=48))
+    images.save_png(tmp_path / "house-256.png", images.load("brick", size=32))
+    mine = replace(SPEC, image=str(tmp_path / "camera.png"))
+    assert mine.path != SPEC.path and mine.path.parts[1].startswith("camera@")
+    assert runs.Spec(str(tmp_path / "house-256.png"), None, "tiny").path.parts[1] != runs.Spec("house", 256, "tiny").path.parts[1]
+    perform(mine, tmp_path)
+    assert runs.find(tmp_path, image="camera") == [] and tables.best_run("tiny", "camera", 32, tmp_path) is None
+    before = mine.path
+    images.save_png(tmp_path / "camera.png", images.load("grass", size=48))
+    assert mine.path != before, "another picture in the same file"
+
+
+def test_runs_of_a_readers_picture_are_shown_without_it(tmp_path, capsys):
+    images.save_png(tmp_path / "mine.png", images.load("brick", size=48))
+    spec = replace(SPEC, image=str(tmp_path / "mine.png"))
+    path = spec.path
+    run = perform(spec, tmp_path)
+    assert explorer.entry(run)["truth"] and run.degraded()[0].shape == (32, 32), "while it is at hand"
+    assert explorer.entry(perform(spec, tmp_path))["truth"], "stored already"
+    (tmp_path / "mine.png").unlink()
+    assert main(["show", str(path), "--store", str(tmp_path)]) == 0
+    assert "2 of 40 iterations" in capsys.readouterr().out
+    (run,) = runs.find(tmp_path)
+    with pytest.raises(images.ImageError, match="a file of yours, 'mine', which is not stored"):
+        run.truth()
+    view = explorer.Explorer([run])
+    (entry,) = view.data["runs"]
+    assert entry["title"] == "mine" and entry["truth"] is entry["degraded"] is None and entry["restored"]
+    assert view.data["pictures"] == [] and view._repr_html_() and figures.run_summary(run)
+
+
+# Collections ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(tmp_path):
+    """A store of three runs; the first is to be shown with frames, the second's record is enough, the third is a reader's."""
+    store, specs = tmp_path / "store", [replace(SPEC, seed=seed) for seed in range(3)]
+    for spec in specs:
+        perform(spec, store)
+    return store, specs, {specs[0].path: "frames", specs[1].path: "record"}
+
+
+def names(store):
+    return sorted(file.relative_to(store).as_posix() for file in store.rglob("*") if file.is_file() and runs.WORK not in file.parts)
+
+
+def test_tidying_gathers_records_and_drops_pictures(three):
+    store, specs, kept = three
+    before = {run.place: (run.facts, run.history) for run in runs.find(store)}
+    assert {path for path, _ in runs.tidy(store, kept)} == set(kept)
+    folder = "tiny/camera-32"
+    assert names(store) == [
+        "tiny.json", *(f"{folder}/seed0-2it{suffix}" for suffix in (".frames.webp", ".webp")),
+        *(f"{folder}/seed2-2it{suffix}" for suffix in (".frames.webp", ".json", ".webp")),
+    ]  # fmt: skip
+    assert {run.place: (run.facts, run.history) for run in runs.find(store)} == before
+    assert [bool(run.kinds) for run in runs.find(store)] == [True, False, True]
+    assert runs.tidy(store, kept) == [], "nothing is left to do"
+    assert list(json.loads((store / "tiny.json").read_text())) == ["camera-32/seed0-2it", "camera-32/seed1-2it"]
+    assert perform(specs[1], store).facts == before[store / specs[1].path][0], "stored already"
+    runs.tidy(store, {specs[0].path: "record", specs[2].path: "pictures"})
+    assert names(store) == ["tiny.json", f"{folder}/seed2-2it.webp"]
+
+
+def test_a_runs_own_record_wins_and_is_gathered_again(three):
+    store, specs, kept = three
+    runs.tidy(store, kept)
+    anew = perform(specs[1], store, again=True, every=1)
+    assert own(store, specs[1]).exists() and runs.read(store / specs[1].path).facts == anew.facts
+    assert runs.read(store / specs[1].path).kinds and len(runs.paths(store)) == 3
+    runs.tidy(store, kept)
+    assert runs.read(store / specs[1].path).facts == anew.facts and not own(store, specs[1]).exists()
+
+
+def test_a_run_that_is_being_written_is_not_gathered(three):
+    store, specs, kept = three
+    with filelock.FileLock(store / runs.WORK / f"{runs.work_name(specs[1].path)}.lock"):
+        report = dict(runs.tidy(store, kept))
+    assert "another process" in report[specs[1].path] and own(store, specs[1]).exists()
+
+
+def test_runs_of_a_collection_travel(three, tmp_path):
+    store, specs, kept = three
+    runs.tidy(store, kept)
+    (archive,) = runs.pack(runs.paths(store), store, tmp_path / "box")
+    there = tmp_path / "there"
+    assert [outcome for _, outcome in runs.unpack(archive, there)] == ["new"] * 3
+    assert [(run.facts, run.kinds) for run in runs.find(there)] == [(run.facts, run.kinds) for run in runs.find(store)]
+    assert [outcome for _, outcome in runs.unpack(archive, store)] == ["there already"] * 3
+    runs.tidy(store, dict.fromkeys(kept, "record"))
+    assert [outcome for _, outcome in runs.unpack(archive, store)] == ["there already"] * 3, "with fewer pictures"
+
+
+def test_members_keep_their_pictures_until_their_mean_is_stored(tmp_path, monkeypatch):
+    monkeypatch.setitem(dip_blocks.RECIPES, "other", replace(TINY, lr=0.01))
+    monkeypatch.setitem(dip_blocks.MEANS, "both", ("tiny", "other"))
+    mean = replace(SPEC, recipe="both")
+    monkeypatch.setattr(plan, "WANTED", {"best": [mean]} | dict.fromkeys(set(plan.WANTED) - {"best"}, []))
+    for one in (plan.with_frames, plan.with_pictures):
+        monkeypatch.setattr(plan, one.__name__, list)
+    assert plan.kept(tmp_path)[SPEC.path] == "pictures"
+    perform(mean, tmp_path)
+    assert plan.kept(tmp_path)[SPEC.path] == "record"
+    assert main(["tidy", "--store", str(tmp_path)]) == 0
+    assert names(tmp_path) == ["both.json", "other.json", "tiny.json"]
+    assert perform(mean, tmp_path).complete is False
+
+
+# Damage -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(tmp_path, monkeypatch):
+    """A store of one whole run and one that is damaged in some way; the plan wants both."""
+    specs = [SPEC, replace(SPEC, image="brick")]
+    monkeypatch.setattr(plan, "WANTED", dict.fromkeys(plan.WANTED, specs))
+    for spec in specs:
+        perform(spec, tmp_path)
+    return tmp_path, specs
+
+
+WAYS = {
+    "no JSON": (".json", b"{"), "not even text": (".json", b"\xff\xfe\x00"), "a list": (".json", b"[]"), "null": (".json", b"null"),
+    "of another format": (".json", b'{"format": 2}'), "no record": (".json", b"{}"), "other pictures": (".webp", b"RIFF"), "other frames": (".frames.webp", b""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_damaged_run_ends_no_command(damaged, tmp_path, capsys, way):
+    store, (good, bad) = damaged
+    suffix, content = WAYS[way]
+    own(store, bad, suffix).write_bytes(content)
+    for command in (["status"], ["status", "--missing"], ["table", "quick"], ["table", "switches"], ["tidy"], ["pack", "--to", str(tmp_path / "box")]):
+        assert main([*command, "--store", str(store)]) == 0, command
+        said = capsys.readouterr()
+        assert str(bad.path) in said.out + said.err or command[0] == "table", command
+    with zipfile.ZipFile(tmp_path / "box-1.zip") as archive:
+        assert all(name.startswith(good.path.as_posix()) for name in archive.namelist())
+    assert plan.missing(["quick"], store) == [bad]
+    with pytest.raises(runs.RunError, match="brick-32"):
+        perform(bad, store)
+    assert perform(bad, store, again=True) and plan.missing(["quick"], store) == []
+
+
+def test_a_damaged_collection_is_named_and_the_rest_is_found(damaged, capsys):
+    store, (good, _) = damaged
+    (store / "other.json").write_text("{")
+    (store / "third.json").write_text('{"camera-32/seed0-2it": 3, "nothing": {}}')
+    for command in (["status"], ["tidy"], ["table", "quick"]):
+        assert main([*command, "--store", str(store)]) == 0
+    assert main(["status", "--store", str(store)]) == 0
+    said = capsys.readouterr()
+    assert "other.json is damaged" in said.err and str(good.path) in said.out and "third/camera-32/seed0-2it" in said.out
+    with pytest.warns(runs.DamagedRun):
+        assert len(runs.find(store)) == 2
+
+
+def test_a_run_of_format_2_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / SPEC.path).mkdir(parents=True)
+    (tmp_path / SPEC.path / "run.json").write_text('{"format": 2}')
+    with pytest.raises(runs.RunError, match=r"has format 2, this version reads 3: make it again"):
+        runs.read(tmp_path / SPEC.path)
+    with pytest.raises(runs.RunError, match="has format 2"):
+        perform(SPEC, tmp_path)
+    with pytest.warns(runs.DamagedRun, match="has format 2"):
+        assert runs.find(tmp_path) == []
+    assert perform(SPEC, tmp_path, again=True).psnr and len(runs.find(tmp_path)) == 1
+
+
+def test_a_change_of_a_collection_is_seen(three):
+    store, specs, kept = three
+    runs.tidy(store, kept)
+    content = json.loads((store / "tiny.json").read_text())
+    content["camera-32/seed0-2it"]["psnr_db"]["raw"] = 99.0
+    (store / "tiny.json").write_text(json.dumps(content))
+    assert runs.read(store / specs[0].path).psnr == 99.0
+    runs.read(store / specs[0].path).facts["label"] = "a reader's"
+    assert "label" not in runs.read(store / specs[0].path).facts
+
+
+# Killed while writing ---------------------------------------------------------------------
+
+
+def test_a_run_half_replaced_is_noticed(tmp_path, monkeypatch):
+    perform(SPEC, tmp_path)
+    original, moved = os.replace, []
+
+    def power_cut(source, target):
+        if Path(target).name.startswith("seed0"):
+            moved.append(target)
+            if len(moved) == 2:
+                raise KeyboardInterrupt
+        original(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", power_cut)
+        other = runs.Run(runs.read(tmp_path / SPEC.path).facts, [], {"raw": np.zeros((32, 32))})
+        runs.write(tmp_path, SPEC.path, other)
+    run = runs.read(tmp_path / SPEC.path)
+    assert run.psnr, "the old figures can be read"
+    with pytest.raises(runs.RunError, match="not the file that its record names"):
+        _ = run.raw
+    with pytest.raises(runs.RunError, match="not the file that its record names.*again=True"):
+        perform(SPEC, tmp_path)
+    assert perform(SPEC, tmp_path, again=True).raw.shape == (32, 32)
+
+
+WRITER = f"""
+import sys
+sys.path[:0] = [{str(HERE)!r}, {str(HERE / "book")!r}]
+from pathlib import Path
+import numpy as np
+from dip_book import runs
+store, path = Path(sys.argv[1]), Path("tiny/camera-32/seed0-2it")
+facts = runs.read(store / path).facts
+first = True
+while True:
+    for level in (0.25, 0.75):
+        facts["psnr_db"]["raw"] = 100 * level
+        picture = np.full((64, 64), level)
+        runs.write(store, path, runs.Run(facts, [], {{"raw": picture, "averaged": picture}}, {{1: picture}}))
+        if first:
+            print("ready", flush=True)
+            first = False
+"""
+
+
+def test_sigkill_leaves_the_old_run_or_the_new_one(tmp_path):
+    """Whenever it strikes: what can be looked at belongs together, and what does not is noticed."""
+    perform(SPEC, tmp_path)
+    whole = 0
+    for pause in (0.0, 0.003, 0.007, 0.013, 0.02):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2 + pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        assert runs.paths(tmp_path) == [SPEC.path]
+        try:
+            run = runs.check(runs.read(tmp_path / SPEC.path))
+        except runs.RunError as error:
+            assert "not the file that its record names" in str(error)
+            continue
+        whole += 1
+        assert all(abs(100 * picture.mean() - run.psnr) < 2 for picture in (run.raw, run.averaged, run.frames[1]))
+    assert whole >= 2, "being killed between two moves is rare"
+
+
+# Archives ---------------------------------------------------------------------------------
+
+
+def test_what_the_system_refuses_is_not_blamed_on_the_archive(tmp_path, monkeypatch):
+    perform(SPEC, tmp_path / "here")
+    (archive,) = runs.pack([SPEC.path], tmp_path / "here", tmp_path / "box")
+    monkeypatch.setattr(Path, "write_bytes", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(runs.RunError, match="cannot be unpacked into .*No space left on device") as raised:
+        runs.unpack(archive, tmp_path / "there")
+    assert "not an archive" not in str(raised.value)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    perform(SPEC, tmp_path / "here")
+    (archive,) = runs.pack([SPEC.path], tmp_path / "here", tmp_path / "box")
+    monkeypatch.setattr(archives, "LARGEST", 1000)
+    with pytest.raises(runs.RunError, match="would take more than"):
+        runs.unpack(archive, tmp_path / "there")
+
+
+def test_an_archive_with_anothers_picture_is_refused(tmp_path):
+    perform(SPEC, tmp_path / "here")
+    own(tmp_path / "here", SPEC, ".webp").write_bytes(b"RIFF")
+    with pytest.raises(runs.RunError, match="not the file that its record names"):
+        runs.pack([SPEC.path], tmp_path / "here", tmp_path / "box")
+    with zipfile.ZipFile(tmp_path / "box.zip", "w") as file:
+        for suffix in (".json", ".webp", ".frames.webp"):
+            file.write(own(tmp_path / "here", SPEC, suffix), f"{SPEC.path.as_posix()}{suffix}")
+    with pytest.raises(runs.RunError, match="not the file that its record names"):
+        runs.unpack(tmp_path / "box.zip", tmp_path / "there")
+    assert runs.paths(tmp_path / "there") == []
+
+
+# The command line -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError, ImportError, KeyError, TypeError])
+def test_a_fault_of_ours_shows_its_traceback(monkeypatch, tmp_path, error):
+    def faulty(store):
+        """A table."""
+        raise error("a slip")
+
+    monkeypatch.setitem(TABLES, "standard", faulty)
+    with pytest.raises(error, match="a slip"):
+        main(["table", "standard", "--store", str(tmp_path)])
+
+
+@pytest.mark.parametrize("error", [runs.RunError, images.ImageError, dip_blocks.DivergenceError])
+def test_what_is_raised_on_purpose_is_said(monkeypatch, tmp_path, capsys, error):
+    def strict(store):
+        """A table."""
+        raise error("what is wrong, and what to do")
+
+    monkeypatch.setitem(TABLES, "standard", strict)
+    assert main(["table", "standard", "--store", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "what is wrong, and what to do\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "camera", "--set", "lr=-1"], "lr must be above 0"),
+        (["run", "camera", "--set", "depth=deep"], "depth is a whole number"),
+        (["run", "camera", "--set", "width=inf"], "width takes one number"),
+        (["run", "camera", "--set", "skip_from=middle"], "skip_from must be one of"),
+        (["restore", "nowhere.png"], "There is no picture"),
+        (["bench", "--device", "abacus"], "There is no device 'abacus'"),
+        (["picture"], "run --missing front"),
+        (["pack"], "no stored run to pack"),
+        (["show", "blog"], "No run is stored"),
+    ],
+)
+def test_bad_input_is_answered_in_a_sentence(tmp_path, capsys, arguments, message):
+    store = [] if arguments[0] == "restore" else ["--store", str(tmp_path)]
+    assert main([*arguments, *store]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_picture_too_small_to_restore_is_answered_in_a_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture = np.full((9, 9), 0.5)
+    picture[4, 4] = 0
+    images.save_png("small.png", picture)
+    assert main(["restore", "small.png", "--device", "cpu"]) == 2
+    assert "too small for a network" in capsys.readouterr().err
+
+
+def test_nothing_is_said_of_a_store_in_order(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", runs.DamagedRun)
+        assert runs.find() and ablation.switches().rows
