@@ -160,6 +160,7 @@ def test_a_copy_in_somebody_elses_repository_names_no_commit_of_theirs(tmp_path)
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "theirs"], check=True)
     shutil.copytree(here / "book" / "dip_book", tmp_path / "copied" / "book" / "dip_book", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(here / "dip_blocks.py", tmp_path / "copied")
+    shutil.copytree(here / "dip_parts", tmp_path / "copied" / "dip_parts")
     paths = os.pathsep.join(str(tmp_path / "copied" / part) for part in ("", "book"))
     words = [sys.executable, "-c", "from dip_book import provenance; print(provenance.commit())"]
     said = subprocess.run(words, env={**os.environ, "PYTHONPATH": paths}, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
@@ -200,7 +201,8 @@ def test_the_books_runs_are_what_they_say():
 
 def test_the_books_runs_are_of_their_specs_and_keep_the_pictures_that_are_shown():
     kept = plan.kept()
-    for spec in dict.fromkeys(run for specs in plan.WANTED.values() for spec in specs for run in (spec, *spec.members)):
+    wanted = [spec for specs in plan.WANTED.values() for spec in specs]
+    for spec in dict.fromkeys(run for one in wanted for run in (one, *one.members)):
         run, wrong = runs.state(spec)
         assert wrong is None
         if run is not None:

@@ -17,7 +17,8 @@ import pytest
 from conftest import small_config, store_run
 from dip_book import explorer, figures, images, plan, runs, sweeps
 from dip_book.__main__ import TABLES, main
-from dip_book.results import ablation, tables
+from dip_book.results import ablation
+from dip_book.results.selection import best_run
 from dip_book.runs import archives, record
 from PIL import Image
 
@@ -176,7 +177,7 @@ def test_a_readers_picture_is_never_the_books(tmp_path):
     assert mine.path != SPEC.path and mine.path.parts[1].startswith("camera@")
     assert runs.Spec(str(tmp_path / "house-256.png"), None, "tiny").path.parts[1] != runs.Spec("house", 256, "tiny").path.parts[1]
     perform(mine, tmp_path)
-    assert runs.find(tmp_path, image="camera") == [] and tables.best_run("tiny", "camera", 32, tmp_path) is None
+    assert runs.find(tmp_path, image="camera") == [] and best_run("tiny", "camera", 32, tmp_path) is None
     before = mine.path
     images.save_png(tmp_path / "camera.png", images.load("grass", size=48))
     assert mine.path != before, "another picture in the same file"

@@ -21,6 +21,7 @@ from conftest import small_config, store_run
 from dip_book import bench, checkpoints, images, plan, runs, sweeps
 from dip_book.__main__ import TABLES, main, parser
 from dip_book.results import tables
+from dip_book.results.selection import best_run
 from dip_book.results.table import Figure, Table
 
 import dip_blocks
@@ -174,7 +175,7 @@ def test_pictures_of_one_name_are_told_apart(tmp_path):
         assert perform(spec, tmp_path / "store").facts["image"]["name"] == spec.image_name
     assert len({spec.path for spec in specs}) == 3 == len(runs.find(tmp_path / "store"))
     (book,) = runs.find(tmp_path / "store", image="camera")
-    assert book.facts["image"]["name"] == "camera" and tables.best_run("tiny", "camera", 32, tmp_path / "store").place == book.place
+    assert book.facts["image"]["name"] == "camera" and best_run("tiny", "camera", 32, tmp_path / "store").place == book.place
     outcome = [what for _, _, what in sweeps.sweep(specs, tmp_path / "store", device="cpu", progress=False)]
     assert outcome == ["stored already"] * 3
     images.save_png(tmp_path / "house-256.png", images.load("brick", size=32))

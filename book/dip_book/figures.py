@@ -339,6 +339,10 @@ def front_pictures(store: Path = runs.ROOT) -> list[Path]:
     """
     theme = Path(__file__).parents[1] / "theme"
     run = best_run("quick", "camera", 256, store)
+    if run is None:
+        raise runs.RunError(
+            "The run of the front page's pictures is missing: make it with run --missing front."
+        )
     pictures = {
         "given: half of the pixels": run.degraded()[0],
         f"restored, {run.facts['iterations']:,} iterations": run.raw,

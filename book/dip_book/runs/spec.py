@@ -143,7 +143,7 @@ class Spec:
                 found.append(f"{what} is {there!r} in it and {here!r} here")
 
         recipes = facts.get("recipe", {})
-        recorded = recipes["members"] if "members" in recipes else [recipes]
+        recorded = recipes.get("members", [recipes])
         compare("the number of networks", len(self.members), len(recorded))
         for member, values in zip(self.members, recorded):
             prefix = f"{member.recipe}: " if len(recorded) > 1 else ""
