@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import store_run
-from dip_book import figures, images, plan, runs
+from dip_book import images, runs
 from dip_book.results import ablation, optimiser, tables
 from dip_book.results.selection import USED, seeds_of
+from dip_book.runs import plan
+from dip_book.show import figures
 
 import dip_blocks
 

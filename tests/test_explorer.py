@@ -5,8 +5,10 @@ import threading
 import time
 
 import pytest
-from dip_book import explorer, images, runs, sweeps
+from dip_book import images, runs
 from dip_book.build import first_cell
+from dip_book.runs import sweeps
+from dip_book.show import explorer
 
 TINY = {"picture": "brick", "recipe": "quick", "size": 64, "iterations": 12}
 

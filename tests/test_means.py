@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import small_config
-from dip_book import images, means, photo, runs, sweeps
-from dip_book.__main__ import main
+from dip_book import images, photo, runs
+from dip_book.cli import main
+from dip_book.runs import means, sweeps
 from PIL import Image
 
 import dip_blocks

@@ -12,8 +12,9 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
-from dip_book import images, views
+from dip_book import images
 from dip_book.build import first_cell, pairs
+from dip_book.show import views
 from PIL import Image
 
 CHAPTERS = pairs.texts()

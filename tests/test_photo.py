@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import small_config
 from dip_book import images, photo
-from dip_book.__main__ import main
+from dip_book.cli import main
 from PIL import Image
 from skimage import data
 

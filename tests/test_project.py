@@ -103,7 +103,7 @@ def test_every_page_of_the_contents_exists():
 
 
 def test_the_execution_cache_is_keyed_on_the_code(monkeypatch, tmp_path):
-    names = ("dip_blocks.py", "requirements.lock", "book/dip_book/figures.py", "book/runs/blog/camera-128/seed0-1500it.json")
+    names = ("dip_blocks.py", "requirements.lock", "book/dip_book/show/figures.py", "book/runs/blog/camera-128/seed0-1500it.json")
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("before")

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_config
-from dip_book import explorer, images, plan, runs, sweeps, views
+from dip_book import images, runs
 from dip_book.results import baselines
 from dip_book.results.reported import REPORTED
 from dip_book.results.selection import best_run
 from dip_book.results.table import Table, mean
+from dip_book.runs import plan, sweeps
+from dip_book.show import explorer, views
 from PIL import Image
 
 import dip_blocks
@@ -162,7 +164,7 @@ def test_a_copy_in_somebody_elses_repository_names_no_commit_of_theirs(tmp_path)
     shutil.copy(here / "dip_blocks.py", tmp_path / "copied")
     shutil.copytree(here / "dip_parts", tmp_path / "copied" / "dip_parts")
     paths = os.pathsep.join(str(tmp_path / "copied" / part) for part in ("", "book"))
-    words = [sys.executable, "-c", "from dip_book import provenance; print(provenance.commit())"]
+    words = [sys.executable, "-c", "from dip_book.runs import provenance; print(provenance.commit())"]
     said = subprocess.run(words, env={**os.environ, "PYTHONPATH": paths}, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert said.strip() == "{'commit': None, 'dirty': None}"
 

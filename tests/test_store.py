@@ -15,11 +15,12 @@ import filelock
 import numpy as np
 import pytest
 from conftest import small_config, store_run
-from dip_book import explorer, figures, images, plan, runs, sweeps
-from dip_book.__main__ import TABLES, main
+from dip_book import images, runs
+from dip_book.cli import TABLES, main
 from dip_book.results import ablation
 from dip_book.results.selection import best_run
-from dip_book.runs import archives, record
+from dip_book.runs import archives, plan, record, sweeps
+from dip_book.show import explorer, figures
 from PIL import Image
 
 import dip_blocks

@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_config, store_run
-from dip_book import bench, checkpoints, images, plan, runs, sweeps
-from dip_book.__main__ import TABLES, main, parser
+from dip_book import bench, images, runs
+from dip_book.cli import TABLES, main, parser
 from dip_book.results import tables
 from dip_book.results.selection import best_run
 from dip_book.results.table import Figure, Table
+from dip_book.runs import checkpoints, plan, sweeps
 
 import dip_blocks
 
@@ -35,7 +36,8 @@ ELSEWHERE = f"""
 import sys, time
 sys.path[:0] = [{str(HERE)!r}, {str(HERE / "book")!r}]
 import dip_blocks
-from dip_book import runs, sweeps
+from dip_book import runs
+from dip_book.runs import sweeps
 dip_blocks.RECIPES["tiny"] = dip_blocks.Recipe(
     config={small_config()!r}, z_channels=4, iterations=40, lr=0.3, jump=1.3)
 SLOW = 0.0

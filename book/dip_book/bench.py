@@ -29,9 +29,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dip_blocks
 from dip_book import images
-from dip_book.provenance import describe_device, peak_memory, provenance
 from dip_book.results.table import Figure, Table
 from dip_book.runs import ROOT
+from dip_book.runs.provenance import describe_device, peak_memory, provenance
 
 IMAGE = "camera"
 FOLDER, WATCHING = "bench", "bench/watching"
@@ -319,8 +319,8 @@ def watching(store: Path = ROOT, *, rounds: int = 9, iterations: int = 60, name:
 
 def _watched(rounds: int, iterations: int) -> dict:
     """Seconds of runs without and with the explorer's updates, in turn; how many updates, and the seconds spent in them."""
-    from dip_book import explorer
     from dip_book.runs import Spec
+    from dip_book.show import explorer
 
     spec = Spec(IMAGE, 128, "quick", iterations=iterations)
     truth = images.load(IMAGE, size=128)

@@ -9,7 +9,7 @@ import torch
 
 import dip_blocks
 from dip_book import images, runs
-from dip_book.checkpoints import Checkpoint
+from dip_book.runs.checkpoints import Checkpoint
 
 CHECKPOINT_S = 15.0  # seconds between checkpoints
 

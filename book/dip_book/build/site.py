@@ -142,9 +142,7 @@ def site_digest() -> str:
 
 def code_digest() -> str:
     """A hash of everything that a chapter's outputs depend on besides its own cells."""
-    from dip_book import (
-        plan,  # here, because it brings PyTorch, which importing an extension should not
-    )
+    from dip_book.runs import plan  # here: it brings PyTorch, which an extension should not
 
     sources = [ROOT / "dip_blocks.py", ROOT / "requirements.lock"]
     sources += sorted((ROOT / "dip_parts").glob("*.py"))

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 import dip_blocks
-from dip_book import images, plan, runs
+from dip_book import images, runs
 from dip_book.results.selection import all_stored, first_reaching
 from dip_book.results.table import Table, difference, mean_and_deviation
+from dip_book.runs import plan
 
 KIND = "raw"  # what is compared, unless said otherwise: the network's own output
 

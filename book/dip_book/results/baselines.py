@@ -15,9 +15,10 @@ from skimage.metrics import structural_similarity
 from skimage.restoration import inpaint_biharmonic
 
 import dip_blocks
-from dip_book import images, plan, runs
+from dip_book import images, runs
 from dip_book.results import per_image
 from dip_book.results.selection import best_run
+from dip_book.runs import plan
 
 FILE = "baselines.json"
 

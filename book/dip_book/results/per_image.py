@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dip_book import images, runs
-from dip_book.provenance import provenance
+from dip_book.runs.provenance import provenance
 
 
 def write(file: str, what: str, measure: Callable[[str], dict], store: Path) -> Path:

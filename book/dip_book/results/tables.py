@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import dip_blocks
-from dip_book import images, plan, runs
+from dip_book import images, runs
 from dip_book.results.baselines import BASELINES, baseline, stored_baselines
 from dip_book.results.ceiling import CEILINGS, stored_ceilings
 from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
@@ -20,6 +20,7 @@ from dip_book.results.table import (
     mean_of_cells,
     number,
 )
+from dip_book.runs import plan
 
 #: Title of a column → image → cell.
 Columns = dict[str, dict[str, Cell]]

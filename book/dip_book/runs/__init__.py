@@ -1,7 +1,7 @@
 """Stored runs: what decides one (`spec`), what is recorded of it (`record`), how records lie in a
 folder (`store`) and how they travel (`archives`).
 
-How runs are computed is in `dip_book.sweeps`.
+How runs are computed is in `dip_book.runs.sweeps`.
 """
 
 from dip_book.runs.archives import pack, unpack

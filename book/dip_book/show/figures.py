@@ -337,7 +337,7 @@ def front_pictures(store: Path = runs.ROOT) -> list[Path]:
     Given, restored, truth; and the restoration as it happens, an animation that ends with the run's
     final output and does not begin again.
     """
-    theme = Path(__file__).parents[1] / "theme"
+    theme = Path(__file__).parents[2] / "theme"
     run = best_run("quick", "camera", 256, store)
     if run is None:
         raise runs.RunError(

@@ -13,8 +13,8 @@ from skimage.metrics import structural_similarity
 
 import dip_blocks
 from dip_book import runs
-from dip_book.provenance import provenance
 from dip_book.runs import Run, RunError, Spec
+from dip_book.runs.provenance import provenance
 
 
 def measured(raw: torch.Tensor, averaged: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> dict:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import dip_blocks
-from dip_book.provenance import code_digest
+from dip_book.runs.provenance import code_digest
 
 
 class Checkpoint:

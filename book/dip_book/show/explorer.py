@@ -1,6 +1,6 @@
 """The explorer: runs to choose from by picture and recipe, what was given beside what came out, iteration by iteration.
 
-In the rendered book it is HTML with its data (`dip_book.views`).  Where a kernel runs (JupyterLab, VS Code,
+In the rendered book it is HTML with its data (`dip_book.show.views`).  Where a kernel runs (JupyterLab, VS Code,
 Colab) the same object is an anywidget, from the same script, that can also start, pause and stop a run.
 """
 
@@ -14,9 +14,10 @@ import numpy as np
 import traitlets
 
 import dip_blocks
-from dip_book import figures, images, sweeps, views
+from dip_book import images
 from dip_book.build.first_cell import has_reader
-from dip_book.runs import Run, Spec
+from dip_book.runs import Run, Spec, sweeps
+from dip_book.show import figures, views
 
 #: While a run is watched, showing it takes at most this share of its time, and no more than so many pictures a second.
 SHARE, RATE = 0.02, 4.0
@@ -59,7 +60,7 @@ class Explorer(views.View):
 class Live(anywidget.AnyWidget):
     """The explorer with a kernel behind it: one run at a time, in a thread of its own.
 
-    ``run`` is the last run that ended (or was stopped) here, as `dip_book.sweeps.recording` has it.
+    ``run`` is the last run that ended (or was stopped) here, as `dip_book.runs.sweeps.recording` has it.
     """
 
     _esm = views.script("explorer")

@@ -21,7 +21,8 @@ import torch
 from PIL import Image
 
 import dip_blocks
-from dip_book import figures, images
+from dip_book import images
+from dip_book.show import figures
 
 HERE = Path(__file__).parent / "js"
 

@@ -49,7 +49,7 @@ def commit() -> dict:
         return done.stdout.strip()
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != here.parents[1]:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != here.parents[2]:
             return {"commit": None, "dirty": None}  # of a copy inside somebody else's repository, that tells nothing
         code = git("status", "--porcelain", "--", ":/dip_blocks.py", ":/dip_parts", ":/book/dip_book")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(code)}

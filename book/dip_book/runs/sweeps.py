@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 import dip_blocks
-from dip_book import images, means, runs
-from dip_book.checkpoints import Checkpoint, iterations_in
-from dip_book.provenance import describe_device, forget_peak, peak_memory, provenance
-from dip_book.runs import ROOT, WORK, Run, RunError, Spec
+from dip_book import images, runs
+from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means
+from dip_book.runs.checkpoints import Checkpoint, iterations_in
+from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
 SSIM_SIDE = 7  # pixels: scikit-image's window

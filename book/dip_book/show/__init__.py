@@ -1,0 +1,1 @@
+"""What readers look at: figures, live figures, the explorer."""
