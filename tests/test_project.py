@@ -3,15 +3,22 @@
 import ast
 import graphlib
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 
 import pytest
 import yaml
+from dip_book import bench, cli, commands
 from dip_book.build import site
 from dip_book.build.first_cell import ROOT
 from dip_book.results.reported import REPORTED
+from dip_book.runs import plan
 from packaging.requirements import Requirement
+
+import dip_blocks
+from dip_parts import checks
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
@@ -148,3 +155,17 @@ def test_the_workflows_check_what_a_commit_checks():
     tools = [tool for repo in hooks for hook in repo["hooks"] for tool in hook.get("additional_dependencies", [])]
     workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
     assert len(tools) == 2 and all(tool in workflow for tool in tools)
+
+
+def test_the_command_line_knows_the_names_of_what_there_is():
+    assert set(cli.RECIPES) == {*dip_blocks.RECIPES, *dip_blocks.MEANS}
+    assert set(cli.GROUPS) == set(plan.WANTED) and set(cli.TABLES) == set(commands.TABLES)
+    assert set(cli.NETWORKS) == set(bench.NETWORKS) and set(cli.PRECISIONS) == set(checks.PRECISIONS)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["restore", "--help"], ["run", "--help"]])
+def test_a_word_of_help_loads_neither_torch_nor_matplotlib(words):
+    code = f"import sys\nfrom dip_book import cli\ntry:\n    cli.main({words})\nexcept SystemExit:\n    pass\n"
+    code += "print({'torch', 'matplotlib', 'skimage', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "usage:" in done.stdout and done.stdout.strip().endswith("set()")

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from conftest import small_config, store_run
 from dip_book import images, runs
-from dip_book.cli import TABLES, main
+from dip_book.cli import main
+from dip_book.commands import TABLES
 from dip_book.results import ablation
 from dip_book.results.selection import best_run
 from dip_book.runs import archives, plan, record, sweeps

@@ -19,7 +19,8 @@ import pytest
 import torch
 from conftest import small_config, store_run
 from dip_book import bench, images, runs
-from dip_book.cli import TABLES, main, parser
+from dip_book.cli import main, parser
+from dip_book.commands import TABLES
 from dip_book.results import tables
 from dip_book.results.selection import best_run
 from dip_book.results.table import Figure, Table
