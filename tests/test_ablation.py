@@ -38,7 +38,10 @@ def test_the_ways_ends_are_the_two_readings_and_every_step_is_one_switch():
     assert set(plan.SWITCHES) == set(dip_blocks.SECOND_READING)
     for image in plan.DEVELOPMENT:
         named = plan.ablation(image, 1)
-        configs = {name: {**dip_blocks.BLOGS_CHOICES, **spec.resolved().config} for name, spec in named.items()}
+        configs = {
+            name: {**dip_blocks.BLOGS_CHOICES, **spec.resolved().config}
+            for name, spec in named.items()
+        }
         before = configs["blog"]
         for key in plan.SWITCHES:
             after = configs[f"to {key}"]
@@ -51,7 +54,9 @@ def test_the_ways_ends_are_the_two_readings_and_every_step_is_one_switch():
 
 def test_choices_are_made_on_pictures_that_are_not_in_the_table():
     groups = ("ablation", "ideas", "repeated")
-    assert not {spec.image for group in groups for spec in plan.WANTED[group]} & set(images.STANDARD)
+    assert not {spec.image for group in groups for spec in plan.WANTED[group]} & set(
+        images.STANDARD
+    )
 
 
 def test_every_idea_changes_something():
@@ -65,10 +70,20 @@ def test_differences_are_paired(tmp_path):
     for seed, (blog, switched) in enumerate(((20.0, 21.0), (30.0, 31.5))):
         store(tmp_path, plan.ablation("camera", seed)["blog"], blog)
         store(tmp_path, plan.ablation("camera", seed)["+ skip_from"], switched)
-    store(tmp_path, plan.ablation("astronaut", 0)["+ skip_from"], 99.0)  # nothing to be compared with
+    store(
+        tmp_path, plan.ablation("astronaut", 0)["+ skip_from"], 99.0
+    )  # nothing to be compared with
     table = ablation.switches(tmp_path)
-    assert shown(table, "+ skips leave above d_i") == ["26.25 ± 7.42", "99.00", "+1.25 ± 0.35", "2", "3.0"]
-    assert row(table, "the second reading")[:2] == [None, None] and row(table, "− reflection for zeros")[2:] == [None, 0, None]
+    assert shown(table, "+ skips leave above d_i") == [
+        "26.25 ± 7.42",
+        "99.00",
+        "+1.25 ± 0.35",
+        "2",
+        "3.0",
+    ]
+    assert row(table, "the second reading")[:2] == [None, None] and row(
+        table, "− reflection for zeros"
+    )[2:] == [None, 0, None]
     assert "| — |" in table.to("markdown")
 
 
@@ -82,14 +97,21 @@ def test_the_way_and_its_picture(tmp_path):
     figure = figures.waterfall(20.0, way, "one", "other")
     words = {text.get_text() for text in figure.axes[0].texts}
     assert words == {"+4.00", "−0.50"}, "steps that were not run are left out"
-    assert list(ablation.steps_drawn("camera", tmp_path)) == ["the blog's reading", *(f"+ {plan.SWITCHES[key]}" for key in keys[:2]), "truth"]
+    assert list(ablation.steps_drawn("camera", tmp_path)) == [
+        "the blog's reading",
+        *(f"+ {plan.SWITCHES[key]}" for key in keys[:2]),
+        "truth",
+    ]
 
 
 def test_ideas(tmp_path):
     store(tmp_path, plan.ablation("camera", 0)["paper"], 25.0)
     store(tmp_path, plan.idea("no skips", "camera"), 24.0)
     table = ablation.ideas(tmp_path)
-    assert shown(table, "no skips") == ["−1.00", "−1.00", "—", "—"] and row(table, "width 32") == [None] * 4
+    assert (
+        shown(table, "no skips") == ["−1.00", "−1.00", "—", "—"]
+        and row(table, "width 32") == [None] * 4
+    )
 
 
 def test_the_mean_of_several_runs(tmp_path):
@@ -98,9 +120,13 @@ def test_the_mean_of_several_runs(tmp_path):
     for spec, error in zip(plan.repeated("camera"), errors):
         store(tmp_path, spec, 20.0, np.clip(x + error, 0, 1))
     one, two, three, four = row(ablation.repeated(tmp_path), "Camera")
-    assert two - one == pytest.approx(3, abs=0.4) and three is four is None  # independent errors: half the square
+    assert (
+        two - one == pytest.approx(3, abs=0.4) and three is four is None
+    )  # independent errors: half the square
     mask = dip_blocks.bernoulli_mask(128, 128)
-    pasted = dip_blocks.paste(torch.from_numpy(np.clip(x + errors[0], 0, 1))[None], torch.from_numpy(x)[None], mask)
+    pasted = dip_blocks.paste(
+        torch.from_numpy(np.clip(x + errors[0], 0, 1))[None], torch.from_numpy(x)[None], mask
+    )
     assert one == pytest.approx(dip_blocks.psnr(pasted, torch.from_numpy(x)[None]), abs=0.05)
 
 
@@ -115,14 +141,25 @@ def test_runs_to_look_at_carry_their_words(tmp_path):
     store(tmp_path, plan.ablation("camera", 0)["blog"], 20.0)
     store(tmp_path, plan.ablation("camera", 0)["- connect"], 21.0)
     store(tmp_path, plan.ablation("camera", 1)["paper"], 22.0)  # another seed
-    assert [run.facts["label"] for run in ablation.labelled(("camera",), store=tmp_path)] == ["the blog's reading", "− no connecting block"]
+    assert [run.facts["label"] for run in ablation.labelled(("camera",), store=tmp_path)] == [
+        "the blog's reading",
+        "− no connecting block",
+    ]
 
 
 def test_how_soon_best_is_where_paper_ends(tmp_path):
     assert row(ablation.reached(tmp_path), "Camera") == [None] * 4
     for spec in plan.WANTED["cost"]:
         if spec.image == "camera":
-            store(tmp_path, spec, 25.0, history=[dip_blocks.Step(i, 0.1, 0.001, False, 20.0, 24.0 + i / 500) for i in range(0, 1000, 10)])
+            store(
+                tmp_path,
+                spec,
+                25.0,
+                history=[
+                    dip_blocks.Step(i, 0.1, 0.001, False, 20.0, 24.0 + i / 500)
+                    for i in range(0, 1000, 10)
+                ],
+            )
     assert shown(ablation.reached(tmp_path), "Camera") == ["1,000", "25.00", "500", "0.50"]
 
 
@@ -130,7 +167,13 @@ def with_best(tmp_path, name, psnr, seed=0):
     """The mean's run and its members', without having been run."""
     spec = runs.Spec(name, None, "best", seed=seed)
     for one in (spec, *spec.members):
-        store(tmp_path, one, psnr, psnr_db={USED: psnr + (1 if one is spec else 0)}, core_seconds=100.0)
+        store(
+            tmp_path,
+            one,
+            psnr,
+            psnr_db={USED: psnr + (1 if one is spec else 0)},
+            core_seconds=100.0,
+        )
 
 
 def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
@@ -141,7 +184,11 @@ def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
     table = tables.final(tmp_path, "best")
     assert [line[0] for line in table.rows] == ["Barbara", "House", "**mean of 2**"]
     house = dict(zip(table.header[1:], shown(table, "House")))
-    assert house["`best`"] == "39.00" and house["ours − paper"] == "−0.16" and house["ours − biharmonic"] == "+3.50", "no seed that others lack"
+    assert (
+        house["`best`"] == "39.00"
+        and house["ours − paper"] == "−0.16"
+        and house["ours − biharmonic"] == "+3.50"
+    ), "no seed that others lack"
     assert dict(zip(table.header[1:], row(table, "Barbara")))["Self2Self, reported"] == 36.32
     for name in images.STANDARD:
         with_best(tmp_path, name, 33.0)
@@ -149,16 +196,25 @@ def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
     table = tables.final(tmp_path, "best")
     last, seen = (dict(zip(table.header, rows[-1])) for rows in (table.rows, table.shown()))
     assert last["image"] == "**mean**" and last["Self2Self, reported"] == 35.14
-    assert last["`best`"] == pytest.approx(34.5) and seen["ours − paper"] == "+1.02", "of several seeds their mean"
-    assert float(last["ours − paper"]) == pytest.approx(34.5 - 33.4836, abs=1e-4), "and unrounded, to compute with"
+    assert last["`best`"] == pytest.approx(34.5) and seen["ours − paper"] == "+1.02", (
+        "of several seeds their mean"
+    )
+    assert float(last["ours − paper"]) == pytest.approx(34.5 - 33.4836, abs=1e-4), (
+        "and unrounded, to compute with"
+    )
 
 
 def test_members_and_what_their_mean_adds(tmp_path):
     with_best(tmp_path, "house", 38.0)
     assert shown(tables.members(tmp_path), "House") == ["38.00", "38.00", "39.00", "+1.00", "100"]
     assert shown(tables.seconds("best", tmp_path), "House") == ["100"]
-    store(tmp_path, runs.Spec("house", None, "best"), 38.0, psnr_db={USED: 39.0}, core_seconds=None)  # as a GPU's
-    assert row(tables.members(tmp_path), "House")[-1] is None and tables.seconds("best", tmp_path).rows == []
+    store(
+        tmp_path, runs.Spec("house", None, "best"), 38.0, psnr_db={USED: 39.0}, core_seconds=None
+    )  # as a GPU's
+    assert (
+        row(tables.members(tmp_path), "House")[-1] is None
+        and tables.seconds("best", tmp_path).rows == []
+    )
 
 
 def test_at_rest_under_the_ceiling(tmp_path):
@@ -175,14 +231,23 @@ def test_at_rest_under_the_ceiling(tmp_path):
 def test_quality_against_time():
     figure = figures.cost({"a": ([1, 10], [20.0, 25.0])}, {"b": (0.1, 24.0)})
     (axis,) = figure.axes
-    assert axis.get_xscale() == "log" and [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
+    assert axis.get_xscale() == "log" and [
+        text.get_text() for text in axis.get_legend().get_texts()
+    ] == ["a", "b"]
 
 
 def test_pairs_of_two_precisions_are_told_apart(tmp_path):
     for seed, precision in enumerate(("fp32", "bf16")):
         store(tmp_path, plan.ablation("camera", seed)["blog"], 20.0, precision="fp32")
-        store(tmp_path, plan.ablation("camera", seed)["+ connect"], 21.0 + seed, precision=precision)
-    assert shown(ablation.one_precision(tmp_path), "+ no connecting block") == ["+1.50 ± 0.71", "2", "+1.00", "1"]
+        store(
+            tmp_path, plan.ablation("camera", seed)["+ connect"], 21.0 + seed, precision=precision
+        )
+    assert shown(ablation.one_precision(tmp_path), "+ no connecting block") == [
+        "+1.50 ± 0.71",
+        "2",
+        "+1.00",
+        "1",
+    ]
     assert ablation.precisions(plan.WANTED["ablation"], tmp_path) == "3 in fp32, 1 in bf16"
 
 
@@ -191,7 +256,11 @@ def test_distances_are_differences_to_what_others_reached(tmp_path):
     table, facts = tables.distances("best-adam", tmp_path), stored.facts["psnr_db"]
     assert [line[0] for line in table.rows] == ["House", "**mean**"]
     assert float(table.rows[0][2]) == pytest.approx(facts["raw"] - 32.64)
-    assert table.shown()[0][3] == f"{facts['raw'] - 39.16:+.2f}".replace("-", "−") == table.shown()[1][3]
+    assert (
+        table.shown()[0][3]
+        == f"{facts['raw'] - 39.16:+.2f}".replace("-", "−")
+        == table.shown()[1][3]
+    )
     assert tables.distances("quick", tmp_path).rows == [], "no run, no row, and no mean of nothing"
 
 
@@ -218,7 +287,12 @@ def test_pairs_are_means_of_what_was_drawn(tmp_path):
     for words, sign in (("Muon", 1), ("dropout 0.05", 1), ("dropout 0.1", -1)):
         for image in plan.TUNING:
             x = images.load(image, size=128)
-            store(tmp_path, plan.under_muon(words, image), 20.0, np.clip(0.8 * x + 0.1 + sign * 0.1, 0, 1).astype(np.float32))
+            store(
+                tmp_path,
+                plan.under_muon(words, image),
+                20.0,
+                np.clip(0.8 * x + 0.1 + sign * 0.1, 0, 1).astype(np.float32),
+            )
     table = optimiser.pairs(optimiser.under_muon(store=tmp_path), best=3)
     values = {line[0]: line[-1] for line in table.rows}
     assert values["Muon and dropout 0.05"] == pytest.approx(values["Muon"], abs=0.01)
@@ -242,33 +316,56 @@ def test_free_pictures_as_large_as_the_tables_large_ones(tmp_path):
     assert optimiser.large(tmp_path).rows == []
     x = images.load("camera", size=512)
     for recipe, sign in (("best-nearest", 1), ("best-hidden", -1)):
-        store(tmp_path, runs.Spec("camera", 512, recipe), 20.0, np.clip(0.8 * x + 0.1 + sign * 0.1, 0, 1).astype(np.float32), core_seconds=9.0)
+        store(
+            tmp_path,
+            runs.Spec("camera", 512, recipe),
+            20.0,
+            np.clip(0.8 * x + 0.1 + sign * 0.1, 0, 1).astype(np.float32),
+            core_seconds=9.0,
+        )
     ((name, *values, one, two),) = optimiser.large(tmp_path).rows
-    assert name == "Camera" and values[2] > 23 and one == two == 9, "errors in opposite directions, and their mean"
+    assert name == "Camera" and values[2] > 23 and one == two == 9, (
+        "errors in opposite directions, and their mean"
+    )
 
 
 def test_how_soon_muon_is_where_adam_ends(tmp_path):
     for words, slope in (("Adam in its place", 0.01), ("Muon", 0.04)):
         spec = plan.under_muon(words, "camera")
-        history = [dip_blocks.Step(i, 0.1, 0.001, False, 20 + slope * i, 20 + slope * i) for i in range(10, 401, 10)]
+        history = [
+            dip_blocks.Step(i, 0.1, 0.001, False, 20 + slope * i, 20 + slope * i)
+            for i in range(10, 401, 10)
+        ]
         store(tmp_path, spec, 24.0, history=history)
     assert optimiser.sooner(store=tmp_path).shown() == [["Camera", "400", "24.00", "100", "0.25"]]
 
 
 def test_core_seconds_against_the_straightforward_loop(tmp_path):
     assert optimiser.against_straightforward(tmp_path).rows == []
-    loop = {"threads": 2, "network": "paper", "sizes": {"256": {"contestants": {"straightforward": {"median_s": 1.5}}}}}
+    loop = {
+        "threads": 2,
+        "network": "paper",
+        "sizes": {"256": {"contestants": {"straightforward": {"median_s": 1.5}}}},
+    }
     (tmp_path / "bench").mkdir()
     (tmp_path / "bench" / "here-paper.json").write_text(json.dumps(loop))
-    history = [dip_blocks.Step(i, 0.1, 0.001, False, 20 + i / 40, 20 + i / 40) for i in range(10, 401, 10)]
+    history = [
+        dip_blocks.Step(i, 0.1, 0.001, False, 20 + i / 40, 20 + i / 40) for i in range(10, 401, 10)
+    ]
     for recipe, iterations, psnr in (("paper", 1000, 25.0), ("best-nearest", 400, 30.0)):
-        spec = runs.Spec("camera", 256, recipe, iterations=iterations if recipe == "paper" else None)
+        spec = runs.Spec(
+            "camera", 256, recipe, iterations=iterations if recipe == "paper" else None
+        )
         store(tmp_path, spec, psnr, history=history, core_seconds=100.0)
-    assert optimiser.against_straightforward(tmp_path).shown() == [["Camera, 256²", "25.00", "3,000", "`best-nearest`", "200", "50", "0.017"]]
+    assert optimiser.against_straightforward(tmp_path).shown() == [
+        ["Camera, 256²", "25.00", "3,000", "`best-nearest`", "200", "50", "0.017"]
+    ]
 
 
 def test_what_an_update_looks_like():
     spectra = optimiser.singular_values("camera", iterations=2, size=96)
-    assert set(spectra) == {"adam", "muon"} and all(values[0] == 1 and (np.diff(values) <= 1e-6).all() for values in spectra.values())
+    assert set(spectra) == {"adam", "muon"} and all(
+        values[0] == 1 and (np.diff(values) <= 1e-6).all() for values in spectra.values()
+    )
     assert spectra["muon"][-1] > 0.4 > spectra["adam"][-1], "all directions alike, or a few"
     assert len(figures.orthogonal(spectra).axes) == 2

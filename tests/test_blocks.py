@@ -38,11 +38,17 @@ def test_layers_stand_in_the_blogs_order():
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_kernels_padding_and_slope(kernel):
     up = Up(6, 4, kernel).body
-    assert [layer.kernel_size for layer in up if isinstance(layer, nn.Conv2d)] == [(kernel, kernel), (1, 1)]
+    assert [layer.kernel_size for layer in up if isinstance(layer, nn.Conv2d)] == [
+        (kernel, kernel),
+        (1, 1),
+    ]
     for block in (Down(3, 4, kernel), Skip(3, 4, kernel), Connect(3, 4, kernel), up):
         for layer in block:
             if isinstance(layer, nn.Conv2d):
-                assert layer.padding == (layer.kernel_size[0] // 2,) * 2 and layer.padding_mode == "zeros"
+                assert (
+                    layer.padding == (layer.kernel_size[0] // 2,) * 2
+                    and layer.padding_mode == "zeros"
+                )
             if isinstance(layer, nn.LeakyReLU):
                 assert layer.negative_slope == 0.01
 
@@ -74,9 +80,15 @@ def test_each_skip_leaves_after_the_down_block():
     net = UNet(4, 1, small_config())
     seen = {}
     for i in range(2):
-        net.down[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"down{i}", out))
-        net.skip[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"skip{i}", (x[0], out)))
-        net.up[i].body.register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"up{i}", x[0]))
+        net.down[i].register_forward_hook(
+            lambda block, x, out, i=i: seen.__setitem__(f"down{i}", out)
+        )
+        net.skip[i].register_forward_hook(
+            lambda block, x, out, i=i: seen.__setitem__(f"skip{i}", (x[0], out))
+        )
+        net.up[i].body.register_forward_hook(
+            lambda block, x, out, i=i: seen.__setitem__(f"up{i}", x[0])
+        )
     net.connect.register_forward_hook(lambda block, x, out: seen.__setitem__("connect", out))
     net(torch.rand(1, 4, 32, 32))
     for i in range(2):
@@ -87,7 +99,15 @@ def test_each_skip_leaves_after_the_down_block():
 
 @pytest.mark.parametrize("skips", [[0, 4], [4, 0], [0, 0]])
 def test_zero_channels_mean_no_skip(skips):
-    net = UNet(4, 3, {**small_config(), "channels_skip": skips, "kernels_skip": [1 if n else None for n in skips]})
+    net = UNet(
+        4,
+        3,
+        {
+            **small_config(),
+            "channels_skip": skips,
+            "kernels_skip": [1 if n else None for n in skips],
+        },
+    )
     assert [block is None for block in net.skip] == [n == 0 for n in skips]
     out = net(torch.rand(1, 4, 32, 32))
     assert out.shape == (1, 3, 32, 32)
@@ -96,14 +116,23 @@ def test_zero_channels_mean_no_skip(skips):
 
 
 def test_levels_of_different_widths():
-    config = small_config(depth=3) | {"channels_down": [4, 6, 8], "channels_up": [5, 7, 9], "channels_skip": [1, 0, 2]}
+    config = small_config(depth=3) | {
+        "channels_down": [4, 6, 8],
+        "channels_up": [5, 7, 9],
+        "channels_skip": [1, 0, 2],
+    }
     assert UNet(3, 1, config)(torch.rand(1, 3, 32, 32)).shape == (1, 1, 32, 32)
 
 
 @pytest.mark.parametrize("depth", range(1, 7))
 def test_depth(depth):
     side = 2 ** (depth + 2)
-    assert UNet(2, 1, small_config(depth, 4, 2))(torch.rand(1, 2, side, side)).shape == (1, 1, side, side)
+    assert UNet(2, 1, small_config(depth, 4, 2))(torch.rand(1, 2, side, side)).shape == (
+        1,
+        1,
+        side,
+        side,
+    )
 
 
 @pytest.mark.parametrize("size", [(33, 47), (32, 31), (9, 100), (100, 3), (64, 64)])
@@ -119,7 +148,9 @@ def test_padding_leaves_sizes_that_divide_alone():
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 7), (1, 1)])
 def test_a_picture_too_small_for_its_depth_is_refused(size):
-    with pytest.raises(ValueError, match=rf"{size[0]}×{size[1]} is too small for a network of depth 2.*more than 8"):
+    with pytest.raises(
+        ValueError, match=rf"{size[0]}×{size[1]} is too small for a network of depth 2.*more than 8"
+    ):
         UNet(4, 1, small_config())(torch.rand(1, 4, *size))
 
 
@@ -147,9 +178,15 @@ def test_the_blogs_network_refuses_64_and_takes_65():
         ({"upsampling_method": "bicubic"}, "bilinear, nearest, not 'bicubic'"),
         ({"upsampling": "nearest"}, "unknown entries: upsampling"),
         ({"skip_from": "middle"}, "skip_from must be one of output, input, not 'middle'"),
-        ({"downsampling_method": "wavelet"}, "downsampling_method must be one of max, stride, average, lanczos"),
+        (
+            {"downsampling_method": "wavelet"},
+            "downsampling_method must be one of max, stride, average, lanczos",
+        ),
         ({"connect": "yes"}, "connect must be one of True, False"),
-        ({"negative_slope": 1.0}, "negative_slope must be a number, 0 or above and below 1, not 1.0"),
+        (
+            {"negative_slope": 1.0},
+            "negative_slope must be a number, 0 or above and below 1, not 1.0",
+        ),
     ],
 )
 def test_a_wrong_config_is_named(change, words):
@@ -215,16 +252,26 @@ def test_the_second_reading_has_as_many_weights_as_its_blocks():
     skip = conv(32, 4, 1) + 4 * conv(128, 4, 1) + 5 * 2 * 4
     up = 5 * (2 * 132 + conv(132, 128, 3) + conv(128, 128, 1) + 4 * 128)
     net = UNet(32, 1, PAPER.config)
-    assert sum(weight.numel() for weight in net.parameters()) == down + skip + up + conv(128, 1, 1) == 2_217_573
+    assert (
+        sum(weight.numel() for weight in net.parameters())
+        == down + skip + up + conv(128, 1, 1)
+        == 2_217_573
+    )
 
 
 def test_in_the_second_reading_skips_leave_before_and_convolutions_follow_the_upsampling():
     net = UNet(4, 1, {**small_config(), **SECOND_READING})
     seen = {}
     for i in range(2):
-        net.down[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"down{i}", x[0]))
-        net.skip[i].register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"skip{i}", (x[0], out)))
-        net.up[i].body.register_forward_hook(lambda block, x, out, i=i: seen.__setitem__(f"body{i}", x[0]))
+        net.down[i].register_forward_hook(
+            lambda block, x, out, i=i: seen.__setitem__(f"down{i}", x[0])
+        )
+        net.skip[i].register_forward_hook(
+            lambda block, x, out, i=i: seen.__setitem__(f"skip{i}", (x[0], out))
+        )
+        net.up[i].body.register_forward_hook(
+            lambda block, x, out, i=i: seen.__setitem__(f"body{i}", x[0])
+        )
     z = torch.rand(1, 4, 32, 32)
     net(z)
     assert net.connect is None and seen["skip0"][0] is z
@@ -245,7 +292,12 @@ def one_by_one():
 @pytest.mark.parametrize("choices", list(one_by_one()), ids=str)
 @pytest.mark.parametrize("skips", [[4, 4, 4], [0, 0, 0], [0, 4, 0]], ids=str)
 def test_every_choice_works_on_either_reading(choices, skips):
-    config = {**small_config(3), **choices, "channels_skip": skips, "kernels_skip": [1 if n else None for n in skips]}
+    config = {
+        **small_config(3),
+        **choices,
+        "channels_skip": skips,
+        "kernels_skip": [1 if n else None for n in skips],
+    }
     net = UNet(4, 1, config)
     out = net(torch.rand(1, 4, 37, 32))
     assert out.shape == (1, 1, 37, 32) and ((out > 0) & (out < 1)).all()
@@ -256,7 +308,12 @@ def test_every_choice_works_on_either_reading(choices, skips):
 @pytest.mark.parametrize("depth", range(1, 7))
 def test_depth_of_the_second_reading(depth):
     side = 2 ** (depth + 1)
-    assert UNet(2, 1, {**small_config(depth, 4, 2), **SECOND_READING})(torch.rand(1, 2, side, side)).shape[-1] == side
+    assert (
+        UNet(2, 1, {**small_config(depth, 4, 2), **SECOND_READING})(
+            torch.rand(1, 2, side, side)
+        ).shape[-1]
+        == side
+    )
 
 
 def test_every_choice_changes_what_the_network_draws():
@@ -282,7 +339,9 @@ def test_upsampling_from_shifts_is_bilinear_upsampling(shape):
     gradients = []
     for enlarge in (dip_blocks.Upsample("bilinear"), dip_blocks.Upsample.from_shifts):
         gradients.append(torch.autograd.grad((enlarge(x) * weight).sum(), x)[0])
-        assert torch.allclose(enlarge(x), torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear"))
+        assert torch.allclose(
+            enlarge(x), torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+        )
     assert torch.allclose(*gradients)
 
 
@@ -301,7 +360,10 @@ def test_reflection_is_pytorchs_where_that_works(kernel):
 @pytest.mark.parametrize("size", [(32, 128), (20, 100), (128, 17)])
 def test_a_long_strip_in_the_second_reading(size):
     """Its deepest level is one pixel high, which leaves nothing to mirror."""
-    assert UNet(4, 1, {**small_config(5), **SECOND_READING})(torch.rand(1, 4, *size)).shape[-2:] == size
+    assert (
+        UNet(4, 1, {**small_config(5), **SECOND_READING})(torch.rand(1, 4, *size)).shape[-2:]
+        == size
+    )
 
 
 def test_lanczos_keeps_what_is_flat_or_slow_and_drops_what_is_too_fine():
@@ -310,17 +372,25 @@ def test_lanczos_keeps_what_is_flat_or_slow_and_drops_what_is_too_fine():
     assert torch.allclose(dip_blocks.Lanczos()(flat), torch.full((1, 2, 32, 32), 0.7), atol=1e-6)
     ramp = (x / 64)[None, None]
     inside = dip_blocks.Lanczos()(ramp)[..., 4:-4, 4:-4]
-    assert torch.allclose(inside, torch.nn.functional.avg_pool2d(ramp, 2)[..., 4:-4, 4:-4], atol=1e-5)
+    assert torch.allclose(
+        inside, torch.nn.functional.avg_pool2d(ramp, 2)[..., 4:-4, 4:-4], atol=1e-5
+    )
     checks = ((x + y) % 2)[None, None]
     assert (dip_blocks.Lanczos()(checks)[..., 4:-4, 4:-4] - 0.5).abs().max() < 1e-5
 
 
 def test_a_last_upsampling_is_what_limits_the_blogs_reading():
     """Without the sigmoid the blog's output is an enlarged picture; the second reading's is not."""
-    u = torch.nn.functional.interpolate(torch.eye(16, dtype=torch.double)[None, None], scale_factor=(2, 1), mode="bilinear")[0, 0]
-    beyond = torch.eye(32, dtype=torch.double) - u @ torch.linalg.pinv(u)  # what no enlarging reaches
+    u = torch.nn.functional.interpolate(
+        torch.eye(16, dtype=torch.double)[None, None], scale_factor=(2, 1), mode="bilinear"
+    )[0, 0]
+    beyond = torch.eye(32, dtype=torch.double) - u @ torch.linalg.pinv(
+        u
+    )  # what no enlarging reaches
     for choices, enlarged in (({}, True), (SECOND_READING, False)):
         torch.manual_seed(0)
         with torch.no_grad():
-            logit = torch.logit(UNet(4, 1, {**small_config(), **choices})(torch.rand(1, 4, 32, 32))[0, 0].double())
+            logit = torch.logit(
+                UNet(4, 1, {**small_config(), **choices})(torch.rand(1, 4, 32, 32))[0, 0].double()
+            )
         assert (float((beyond @ logit).abs().max()) < 1e-5) == enlarged

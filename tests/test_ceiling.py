@@ -26,20 +26,28 @@ def test_the_adjoint_is_the_adjoint(method, shape):
     draw = np.random.default_rng(0).standard_normal
     for _ in range(5):
         y, x = draw(shape), draw((2 * shape[0], 2 * shape[1]))
-        assert dots(ceiling.enlarge(y, method), x) == pytest.approx(dots(y, ceiling.adjoint(x, method)), rel=1e-12)
+        assert dots(ceiling.enlarge(y, method), x) == pytest.approx(
+            dots(y, ceiling.adjoint(x, method)), rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("method", ceiling.METHODS)
 def test_the_closest_is_a_projection(method, picture):
     found = ceiling.closest(picture, method)
     missing = picture.astype(np.float64) - found
-    assert np.abs(ceiling.adjoint(missing, method)).max() < 1e-12, "what is left stands at right angles to all enlargements"
-    assert np.allclose(ceiling.closest(found, method), found, atol=1e-12), "an enlargement is its own closest"
+    assert np.abs(ceiling.adjoint(missing, method)).max() < 1e-12, (
+        "what is left stands at right angles to all enlargements"
+    )
+    assert np.allclose(ceiling.closest(found, method), found, atol=1e-12), (
+        "an enlargement is its own closest"
+    )
 
 
 def test_nearest_is_the_mean_of_each_block(picture):
     means = picture.reshape(16, 2, 16, 2).mean(axis=(1, 3))
-    assert np.allclose(ceiling.closest(picture, "nearest"), means.repeat(2, 0).repeat(2, 1), atol=1e-12)
+    assert np.allclose(
+        ceiling.closest(picture, "nearest"), means.repeat(2, 0).repeat(2, 1), atol=1e-12
+    )
 
 
 def decibels(image, truth):
@@ -57,7 +65,9 @@ def test_no_enlargement_is_closer():
 def test_a_sigmoid_does_not_lower_the_ceiling_and_changes_nothing_for_nearest():
     x = images.load("brick", size=64)
     assert decibels(ceiling.closest(x, sigmoid=True), x) > decibels(ceiling.closest(x), x) - 0.05
-    assert decibels(ceiling.closest(x, "nearest", sigmoid=True), x) == pytest.approx(decibels(ceiling.closest(x, "nearest"), x), abs=0.01)
+    assert decibels(ceiling.closest(x, "nearest", sigmoid=True), x) == pytest.approx(
+        decibels(ceiling.closest(x, "nearest"), x), abs=0.01
+    )
 
 
 @pytest.mark.parametrize("name", ["house", "barbara"])
@@ -69,7 +79,14 @@ def test_stored_ceilings_are_what_is_computed(name):
         assert psnr == pytest.approx(stored[title], abs=1e-3), title
 
 
-@pytest.mark.parametrize(("image", "method", "words"), [((7, 8), "bilinear", "even"), ((8, 8), "bicubic", "bilinear, nearest"), ((8, 8, 3), "nearest", "grey")])
+@pytest.mark.parametrize(
+    ("image", "method", "words"),
+    [
+        ((7, 8), "bilinear", "even"),
+        ((8, 8), "bicubic", "bilinear, nearest"),
+        ((8, 8, 3), "nearest", "grey"),
+    ],
+)
 def test_what_has_no_ceiling_is_refused(image, method, words):
     with pytest.raises(ValueError, match=words):
         ceiling.closest(np.zeros(image), method)

@@ -32,7 +32,10 @@ def test_p_out_of_range(p):
 
 def test_a_known_mask():
     """Stored runs depend on these bits: the generator must never change."""
-    assert bernoulli_mask(2, 8, seed=0)[0].int().tolist() == [[0, 1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 1, 0, 1]]
+    assert bernoulli_mask(2, 8, seed=0)[0].int().tolist() == [
+        [0, 1, 1, 1, 0, 0, 0, 0],
+        [0, 0, 0, 1, 0, 1, 0, 1],
+    ]
 
 
 def test_degrade_multiplies_and_shares_one_mask_among_channels():
@@ -124,7 +127,9 @@ def test_the_loss_is_a_mean_over_known_values():
     for shape in [(1, 8, 8), (3, 8, 8), (1, 64, 64)]:
         for p in (0.2, 0.9):
             mask = bernoulli_mask(*shape[1:], p=p)
-            assert masked_loss(torch.full(shape, 0.7)[None], torch.full(shape, 0.5) * mask, mask).item() == pytest.approx(0.04)
+            assert masked_loss(
+                torch.full(shape, 0.7)[None], torch.full(shape, 0.5) * mask, mask
+            ).item() == pytest.approx(0.04)
 
 
 def test_missing_pixels_do_not_count():

@@ -18,7 +18,11 @@ def live(monkeypatch):
     """A live explorer whose messages to the browser are kept; ``heard`` waits for one of a kind."""
     made = explorer.Live([], [], size=64, iterations=12)
     made.said = []
-    monkeypatch.setattr(made, "send", lambda content, buffers=None: made.said.append(json.loads(json.dumps(content))))
+    monkeypatch.setattr(
+        made,
+        "send",
+        lambda content, buffers=None: made.said.append(json.loads(json.dumps(content))),
+    )
 
     def heard(kind, count=1):
         until = time.monotonic() + 60
@@ -44,7 +48,9 @@ def test_a_run_is_shown_from_start_to_end_and_kept(live):
     assert live.runs[-1]["facts"] == ended["now"]["facts"] == explorer.describe(live.run)
     # what was shown is what a run without a figure gives
     plain = explorer.dip_blocks.restore(
-        *explorer.dip_blocks.degrade(images.load("brick", 64)), runs.Spec("brick", 64, "quick", iterations=12).resolved(), progress=False
+        *explorer.dip_blocks.degrade(images.load("brick", 64)),
+        runs.Spec("brick", 64, "quick", iterations=12).resolved(),
+        progress=False,
     )
     assert (plain.image[0].numpy() == live.run.raw).all()
 
@@ -131,7 +137,10 @@ def test_showing_a_run_takes_a_small_share_of_its_time():
     Quiet._going.set()
     watch = Slow(Quiet, runs.Spec("brick", 64, "quick"))
     fit = type("Fit", (), {"iteration": 1})
-    before, explorer.time = explorer.time, type("Clock", (), {"perf_counter": staticmethod(lambda: clock[0])})
+    before, explorer.time = (
+        explorer.time,
+        type("Clock", (), {"perf_counter": staticmethod(lambda: clock[0])}),
+    )
     try:
         while clock[0] < 60:
             watch(fit)
@@ -142,7 +151,9 @@ def test_showing_a_run_takes_a_small_share_of_its_time():
 
 
 def test_the_widget_is_made_only_where_somebody_can_operate_it(monkeypatch, tmp_path):
-    run = sweeps.perform(runs.Spec("brick", 64, "quick", iterations=3), tmp_path, device="cpu", progress=False)
+    run = sweeps.perform(
+        runs.Spec("brick", 64, "quick", iterations=3), tmp_path, device="cpu", progress=False
+    )
     figure = explorer.Explorer([run])
     assert set(figure._repr_mimebundle_()) == {"text/html", "text/plain"}
     monkeypatch.setattr(explorer, "has_reader", lambda: True)
@@ -152,7 +163,15 @@ def test_the_widget_is_made_only_where_somebody_can_operate_it(monkeypatch, tmp_
 
 
 def test_what_runs_share_is_written_once(tmp_path):
-    made = [sweeps.perform(runs.Spec("brick", 64, "quick", iterations=count), tmp_path, device="cpu", progress=False) for count in (2, 3)]
+    made = [
+        sweeps.perform(
+            runs.Spec("brick", 64, "quick", iterations=count),
+            tmp_path,
+            device="cpu",
+            progress=False,
+        )
+        for count in (2, 3)
+    ]
     data = explorer.Explorer(made).data
     assert len(data["pictures"]) == 2 and [entry["truth"] for entry in data["runs"]] == [0, 0]
     assert data["pictures"][data["runs"][1]["degraded"]] == explorer.entry(made[1])["degraded"]

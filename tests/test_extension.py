@@ -31,12 +31,16 @@ def test_where_a_repository_is_published(repository, pages):
 
 
 def chapter(body="In this chapter\n\n    - Tell a from b\n"):
-    return publish_doctree(f"Title\n=====\n\n    {body}\nText " + "word " * 400 + "\n\n::\n\n    code " + "x " * 900)
+    return publish_doctree(
+        f"Title\n=====\n\n    {body}\nText " + "word " * 400 + "\n\n::\n\n    code " + "x " * 900
+    )
 
 
 def dressed(doctree, runtime=None):
     metadata = {"notebooks/01-a": {"exec_data": {"runtime": runtime}}} if runtime else {}
-    app = type("App", (), {"env": type("Env", (), {"docname": "notebooks/01-a", "nb_metadata": metadata})})
+    app = type(
+        "App", (), {"env": type("Env", (), {"docname": "notebooks/01-a", "nb_metadata": metadata})}
+    )
     site.dress(app, doctree)
     return doctree
 
@@ -46,7 +50,9 @@ def test_an_opening_becomes_a_box_that_says_how_long():
     (box,) = doctree.findall(nodes.admonition)
     assert not list(doctree.findall(nodes.block_quote))
     assert box[0].astext() == "In this chapter" and "Tell a from b" in box.astext()
-    assert "About 2 minutes to read. Its code ran in 7 seconds" in box.astext(), "code does not count as reading"
+    assert "About 2 minutes to read. Its code ran in 7 seconds" in box.astext(), (
+        "code does not count as reading"
+    )
 
 
 def test_a_page_without_an_opening_stays_as_it_is():
@@ -60,7 +66,10 @@ def test_a_figure_says_which_cell_made_it():
     cell += figure
     doctree += cell
     dressed(doctree)
-    links = {link.astext(): link.get("refid") or link.get("refuri") for link in figure.findall(nodes.reference)}
+    links = {
+        link.astext(): link.get("refid") or link.get("refuri")
+        for link in figure.findall(nodes.reference)
+    }
     assert figure[0]["alt"] == "What is seen." and figure["classes"] == ["dip-drawing"]
     assert figure.astext().endswith("What is seen. Made by cell 5 of 01-a.ipynb")
     assert links == {"cell 5": "cell-5", "01-a.ipynb": "01-a.ipynb"} and cell["ids"] == ["cell-5"]
@@ -68,7 +77,10 @@ def test_a_figure_says_which_cell_made_it():
 
 def test_what_is_mended():
     page = '<link rel="preload" as="font" href="a.woff2" />\n<link rel="preload" as="script" href="b.js"/><div role="list" class="citation-list">'
-    assert site.mend(page) == '<link rel="preload" as="script" href="b.js"/><div class="citation-list">'
+    assert (
+        site.mend(page)
+        == '<link rel="preload" as="script" href="b.js"/><div class="citation-list">'
+    )
 
 
 def test_a_site_knows_what_it_was_built_from(tmp_path, monkeypatch):

@@ -46,7 +46,9 @@ def reference(x_hat, mask, recipe, iterations, seed=0):
             continue
         missing = mask == 0
         averaged[missing] = torch.lerp(averaged, output, 1 - recipe.averaging)[missing]
-        averaged[wanted] = torch.lerp(averaged, output, min((1 - recipe.averaging) / recipe.hide, 1))[wanted]
+        averaged[wanted] = torch.lerp(
+            averaged, output, min((1 - recipe.averaging) / recipe.hide, 1)
+        )[wanted]
     return losses, averaged
 
 
@@ -55,15 +57,21 @@ def test_it_agrees_with_the_loop_written_out(picture, hiding, averaging):
     hiding = replace(hiding, averaging=averaging)
     x_hat, mask = degrade(picture)
     losses, averaged = reference(x_hat, mask, hiding, 15)
-    result = restore(x_hat, mask, hiding, iterations=15, device="cpu", precision="fp32", progress=False)
-    assert [step.loss for step in result.history] == pytest.approx(losses, rel=1e-3), "later, sums in other orders drift apart"
+    result = restore(
+        x_hat, mask, hiding, iterations=15, device="cpu", precision="fp32", progress=False
+    )
+    assert [step.loss for step in result.history] == pytest.approx(losses, rel=1e-3), (
+        "later, sums in other orders drift apart"
+    )
     assert torch.allclose(result.averaged, averaged, atol=2e-3)
 
 
 def test_what_is_asked_for_is_not_shown_and_differs_every_time(picture, hiding):
     fit = Fit(*degrade(picture), hiding, device="cpu")
     (z, wanted), (_, other) = fit.hidden(), fit.hidden()
-    assert (z[:, :, wanted[0] == 1] == 0).all() and ((z[0, 1:] == 1) | (wanted == 1)).eq(fit.mask == 1).all()
+    assert (z[:, :, wanted[0] == 1] == 0).all() and ((z[0, 1:] == 1) | (wanted == 1)).eq(
+        fit.mask == 1
+    ).all()
     assert not torch.equal(wanted, other)
     share = sum(float(fit.hidden()[1].sum()) for _ in range(50)) / 50 / float(fit.mask.sum())
     assert share == pytest.approx(0.3, abs=0.02)
@@ -91,9 +99,24 @@ def test_resuming_changes_nothing(picture, hiding):
 
 def test_it_restores_better_than_it_began_and_asks_about_hidden_pixels_alone(picture, hiding):
     x_hat, mask = degrade(picture)
-    result = restore(x_hat, mask, replace(hiding, averaging=0.9), iterations=300, device="cpu", truth=picture, progress=False)
-    assert dip_blocks.psnr(dip_blocks.paste(result.averaged, x_hat, mask), dip_blocks.as_image(picture)) > 25
-    assert result.history[-1].psnr_averaged > 22, "the average is a whole picture: every known pixel is hidden now and then"
+    result = restore(
+        x_hat,
+        mask,
+        replace(hiding, averaging=0.9),
+        iterations=300,
+        device="cpu",
+        truth=picture,
+        progress=False,
+    )
+    assert (
+        dip_blocks.psnr(
+            dip_blocks.paste(result.averaged, x_hat, mask), dip_blocks.as_image(picture)
+        )
+        > 25
+    )
+    assert result.history[-1].psnr_averaged > 22, (
+        "the average is a whole picture: every known pixel is hidden now and then"
+    )
 
 
 @pytest.mark.parametrize(("changes", "words"), [

@@ -26,7 +26,9 @@ def make(tmp_path):
 
     def write(array, name="picture.png", mode=None, **options):
         path = tmp_path / name
-        Image.fromarray(array, mode).save(path, **options) if mode else Image.fromarray(array).save(path, **options)
+        Image.fromarray(array, mode).save(path, **options) if mode else Image.fromarray(array).save(
+            path, **options
+        )
         return path
 
     return write
@@ -39,13 +41,22 @@ COLOUR = np.stack([GREY, GREY + 50, GREY + 100], axis=-1)
 @pytest.mark.parametrize("name", images.EMBEDDED)
 def test_embedded_pictures(name):
     grey, colour = load(name, size=64), load(name, colour=True)
-    assert grey.shape == (64, 64) and grey.dtype == np.float32 and grey.min() >= 0 and grey.max() <= 1 and grey.std() > 0.02
+    assert (
+        grey.shape == (64, 64)
+        and grey.dtype == np.float32
+        and grey.min() >= 0
+        and grey.max() <= 1
+        and grey.std() > 0.02
+    )
     assert colour.ndim == 3 and colour.shape[2] == 3
     assert "CC0" in images.EMBEDDED[name].credit or "public domain" in images.EMBEDDED[name].credit
 
 
 def test_pixels_of_the_embedded_pictures_are_those_of_the_stored_runs():
-    assert images.digest(load("camera", size=128)) == "990eae597b635c5e22371aa7271f29c3931dadf449e7aead1a8142d55ebc4018"
+    assert (
+        images.digest(load("camera", size=128))
+        == "990eae597b635c5e22371aa7271f29c3931dadf449e7aead1a8142d55ebc4018"
+    )
 
 
 @pytest.mark.parametrize("name", ["picture.png", "picture.bmp", "picture.tif"])
@@ -72,7 +83,10 @@ def test_sixteen_bits(make):
 def test_alpha_is_dropped_with_a_word(make):
     alpha = np.full((6, 8, 1), 128, np.uint8)
     with pytest.warns(UserWarning, match="alpha channel: it is dropped"):
-        assert np.array_equal(load(make(np.concatenate([COLOUR, alpha], -1)), colour=True), COLOUR.astype(np.float32) / 255)
+        assert np.array_equal(
+            load(make(np.concatenate([COLOUR, alpha], -1)), colour=True),
+            COLOUR.astype(np.float32) / 255,
+        )
     with pytest.warns(UserWarning, match="alpha"):
         assert load(make(np.stack([GREY, alpha[..., 0]], -1), mode="LA")).shape == (6, 8)
 
@@ -105,7 +119,9 @@ def one_sentence(error):
 
 
 def test_a_wrong_path(tmp_path):
-    with pytest.raises(ImageError, match="There is no picture .*nowhere.png.*camera, astronaut.*barbara") as error:
+    with pytest.raises(
+        ImageError, match="There is no picture .*nowhere.png.*camera, astronaut.*barbara"
+    ) as error:
         load(tmp_path / "nowhere.png")
     assert one_sentence(error)
     with pytest.raises(ImageError, match="is a folder") as error:
@@ -114,12 +130,15 @@ def test_a_wrong_path(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"", "it is empty"), (b"not a picture", "cannot identify"), (None, "cannot be read")]
+    ("content", "words"),
+    [(b"", "it is empty"), (b"not a picture", "cannot identify"), (None, "cannot be read")],
 )
 def test_a_broken_file(make, tmp_path, content, words):
     path = tmp_path / "broken.png"
     if content is None:  # cut in the middle
-        content = make(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8), "whole.png").read_bytes()[:900]
+        content = make(
+            np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8), "whole.png"
+        ).read_bytes()[:900]
     path.write_bytes(content)
     with pytest.raises(ImageError, match=words) as error:
         load(path)
@@ -217,9 +236,14 @@ def test_the_mirror_is_the_second_try(web, make, trouble):
 def test_neither_folder_nor_network(web):
     served, _ = web
     shutil.rmtree(served)
-    with pytest.raises(ImageError, match="'house' is missing: DIP_IMAGES is not set, .*could not be downloaded") as error:
+    with pytest.raises(
+        ImageError, match="'house' is missing: DIP_IMAGES is not set, .*could not be downloaded"
+    ) as error:
         load("house")
-    assert "set DIP_IMAGES to a folder that holds house.png" in str(error.value) and one_sentence(error) is True
+    assert (
+        "set DIP_IMAGES to a folder that holds house.png" in str(error.value)
+        and one_sentence(error) is True
+    )
 
 
 def test_the_eleven():

@@ -32,10 +32,17 @@ def test_the_history(picture, recipe):
     x_hat, mask = degrade(picture)
     result = restore(x_hat, mask, recipe, truth=picture, progress=False)
     assert [step.iteration for step in result.history] == list(range(1, 31))
-    assert all(math.isfinite(step.loss) and step.lr == recipe.lr and not step.backtracked for step in result.history)
+    assert all(
+        math.isfinite(step.loss) and step.lr == recipe.lr and not step.backtracked
+        for step in result.history
+    )
     assert all(step.psnr is not None for step in result.history)
     assert result.history[-1].loss < result.history[0].loss
-    assert not result.interrupted and result.image.shape == (1, 32, 32) and result.image.dtype == torch.float32
+    assert (
+        not result.interrupted
+        and result.image.shape == (1, 32, 32)
+        and result.image.dtype == torch.float32
+    )
     assert not result.image.requires_grad
 
 
@@ -43,7 +50,9 @@ def test_the_truth_never_influences_the_result(picture, recipe):
     x_hat, mask = degrade(picture)
     without = restore(x_hat, mask, recipe, progress=False)
     for truth in (picture, np.zeros_like(picture)):
-        assert torch.equal(restore(x_hat, mask, recipe, truth=truth, progress=False).image, without.image)
+        assert torch.equal(
+            restore(x_hat, mask, recipe, truth=truth, progress=False).image, without.image
+        )
     assert all(step.psnr is None for step in without.history)
 
 
@@ -55,8 +64,16 @@ def test_missing_pixels_do_not_influence_the_result(picture, recipe):
 
 DEVICES = [
     "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")),
-    pytest.param("mps", marks=pytest.mark.skipif(not torch.backends.mps.is_available(), reason="no MPS device here")),
+    pytest.param(
+        "cuda",
+        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+    ),
+    pytest.param(
+        "mps",
+        marks=pytest.mark.skipif(
+            not torch.backends.mps.is_available(), reason="no MPS device here"
+        ),
+    ),
 ]
 
 
@@ -84,16 +101,33 @@ def test_the_global_generator_is_left_alone(picture, recipe):
 def test_fits_in_several_threads_do_not_disturb_each_other(picture, recipe):
     """Weights, z and noise come from generators of the fit's own: in a pool, a seed gives what it gives alone."""
     x_hat, mask = degrade(picture)
-    alone = [restore(x_hat, mask, recipe, seed=seed, iterations=1, device="cpu", progress=False).image for seed in range(4)]
+    alone = [
+        restore(x_hat, mask, recipe, seed=seed, iterations=1, device="cpu", progress=False).image
+        for seed in range(4)
+    ]
     with ThreadPoolExecutor(4) as pool:
-        fits = [pool.submit(restore, x_hat, mask, recipe, seed=seed % 4, iterations=1, device="cpu", progress=False) for seed in range(24)]
+        fits = [
+            pool.submit(
+                restore,
+                x_hat,
+                mask,
+                recipe,
+                seed=seed % 4,
+                iterations=1,
+                device="cpu",
+                progress=False,
+            )
+            for seed in range(24)
+        ]
     assert all(torch.equal(fit.result().image, alone[i % 4]) for i, fit in enumerate(fits))
 
 
 def test_weights_are_drawn_as_pytorch_draws_them(recipe):
     torch.manual_seed(3)
     theirs = dip_blocks.UNet(4, 1, recipe.config)
-    ours = dip_blocks.draw_weights(dip_blocks.UNet(4, 1, recipe.config), torch.Generator().manual_seed(3))
+    ours = dip_blocks.draw_weights(
+        dip_blocks.UNet(4, 1, recipe.config), torch.Generator().manual_seed(3)
+    )
     assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
 
 
@@ -109,10 +143,14 @@ def reference(x_hat, mask, recipe, iterations, seed=0):
         output = net(z + recipe.sigma_p * torch.randn(z.shape, generator=noise))[0]
         loss = ((output - x_hat) * mask).square().sum() / (mask.sum() * x_hat.shape[0])
         losses.append(loss.item())
-        if not math.isfinite(losses[-1]) or (losses[-1] > recipe.jump * good_loss and iteration - 1 not in went_back):
+        if not math.isfinite(losses[-1]) or (
+            losses[-1] > recipe.jump * good_loss and iteration - 1 not in went_back
+        ):
             went_back.append(iteration)
             net.load_state_dict(good[0])
-            adam.load_state_dict(copy.deepcopy(good[1]) | {"param_groups": adam.state_dict()["param_groups"]})
+            adam.load_state_dict(
+                copy.deepcopy(good[1]) | {"param_groups": adam.state_dict()["param_groups"]}
+            )
             adam.param_groups[0]["lr"] *= recipe.lr_decay
             continue
         good, good_loss = copy.deepcopy((net.state_dict(), adam.state_dict())), losses[-1]
@@ -132,9 +170,13 @@ def test_it_agrees_with_the_loop_written_out(picture, recipe, device, size):
     if device != "cpu":  # another generator: the perturbations differ, so leave them out
         recipe = replace(recipe, sigma_p=0)
         losses, went_back = reference(x_hat, mask, recipe, 50)
-    result = restore(x_hat, mask, recipe, iterations=50, device=device, precision="fp32", progress=False)
+    result = restore(
+        x_hat, mask, recipe, iterations=50, device=device, precision="fp32", progress=False
+    )
     ours = [step.loss for step in result.history]
-    assert ours[:20] == pytest.approx(losses[:20], rel=1e-4) and ours == pytest.approx(losses, rel=1e-2)
+    assert ours[:20] == pytest.approx(losses[:20], rel=1e-4) and ours == pytest.approx(
+        losses, rel=1e-2
+    )
     assert went_back == []
 
 
@@ -143,7 +185,9 @@ def test_it_goes_back_where_the_loop_written_out_does(picture, recipe):
     x_hat, mask = degrade(picture)
     reckless = replace(recipe, lr=0.3, jump=1.3)
     losses, went_back = reference(x_hat, mask, reckless, 40)
-    result = restore(x_hat, mask, reckless, iterations=40, device="cpu", precision="fp32", progress=False)
+    result = restore(
+        x_hat, mask, reckless, iterations=40, device="cpu", precision="fp32", progress=False
+    )
     assert [step.iteration for step in result.history if step.backtracked] == went_back
     assert len(went_back) >= 3, "a run that never goes back would show nothing"
 
@@ -156,21 +200,28 @@ def test_a_state_of_another_fit_is_refused(picture, recipe):
     before = fit.state()
     other = Fit(x_hat, mask, replace(recipe, optimiser="muon", lr=0.02), device="cpu")
     other.run(1)
-    with pytest.raises(ValueError, match="of another fit, and nothing was loaded: lr is 0.003 here, 0.02 there; optimiser is 'adam' here"):
+    with pytest.raises(
+        ValueError,
+        match="of another fit, and nothing was loaded: lr is 0.003 here, 0.02 there; optimiser is 'adam' here",
+    ):
         fit.load(other.state())
     with pytest.raises(ValueError, match="an earlier version made it"):
         fit.load({name: tensor for name, tensor in before.items() if name != "recipe"})
     small = Fit(x_hat[:, :20], mask[:, :20], recipe, device="cpu")
     with pytest.raises(ValueError, match=r"shape is \[1, 20, 32\] here, \[1, 32, 32\] there"):
         restore(x_hat[:, :20], mask[:, :20], recipe, device="cpu", progress=False, resume=before)
-    assert small.iteration == 0 and all(torch.equal(tensor, before[name]) for name, tensor in fit.state().items())
+    assert small.iteration == 0 and all(
+        torch.equal(tensor, before[name]) for name, tensor in fit.state().items()
+    )
 
 
 class NothingIsAsked(TorchDispatchMode):
     """Raises when a value is brought from the device to Python."""
 
     def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
-        assert operation is not torch.ops.aten._local_scalar_dense.default, "a GPU would be waited for"
+        assert operation is not torch.ops.aten._local_scalar_dense.default, (
+            "a GPU would be waited for"
+        )
         assert operation is not torch.ops.aten.nonzero.default
         return operation(*arguments, **(keywords or {}))
 
@@ -200,10 +251,19 @@ def test_one_vector_holds_all_weights(picture, recipe):
 
 
 @pytest.mark.parametrize("cut", [1, 17, 29])
-@pytest.mark.parametrize("how", [{"lr": 0.3}, {"optimiser": "muon", "lr": 0.5, "jump": 1.02}, {"lr": 0.3, "config": {**small_config(), "dropout": 0.2}}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"lr": 0.3},
+        {"optimiser": "muon", "lr": 0.5, "jump": 1.02},
+        {"lr": 0.3, "config": {**small_config(), "dropout": 0.2}},
+    ],
+)
 def test_resuming_changes_nothing(picture, recipe, cut, how):
     """Stopped and continued from what `state` holds: every bit as without the stop."""
-    reckless = replace(recipe, **{"jump": 1.3, **how})  # so that a restoration or two lie on either side
+    reckless = replace(
+        recipe, **{"jump": 1.3, **how}
+    )  # so that a restoration or two lie on either side
     x_hat, mask = degrade(picture)
     whole = restore(x_hat, mask, reckless, truth=picture, device="cpu", progress=False)
     states = {}
@@ -212,7 +272,9 @@ def test_resuming_changes_nothing(picture, recipe, cut, how):
         watch=lambda fit: states.update({fit.iteration: fit.state()}),
     )  # fmt: skip
     torch.manual_seed(99)
-    resumed = restore(x_hat, mask, reckless, truth=picture, device="cpu", progress=False, resume=states[cut])
+    resumed = restore(
+        x_hat, mask, reckless, truth=picture, device="cpu", progress=False, resume=states[cut]
+    )
     assert torch.equal(whole.image, resumed.image) and torch.equal(whole.averaged, resumed.averaged)
     assert whole.history == resumed.history and any(step.backtracked for step in whole.history)
 
@@ -222,7 +284,16 @@ def test_going_on_with_the_truth_where_there_was_none(picture, recipe):
     x_hat, mask = degrade(picture)
     first = Fit(x_hat, mask, recipe, device="cpu")
     first.run(3)
-    history = restore(x_hat, mask, recipe, iterations=5, truth=picture, resume=first.state(), device="cpu", progress=False).history
+    history = restore(
+        x_hat,
+        mask,
+        recipe,
+        iterations=5,
+        truth=picture,
+        resume=first.state(),
+        device="cpu",
+        progress=False,
+    ).history
     assert [step.psnr is None for step in history] == [True] * 3 + [False] * 2
 
 
@@ -232,16 +303,28 @@ def test_schedules_go_from_one_value_to_the_other(picture, recipe):
     rates = [step.lr for step in restore(x_hat, mask, bent, device="cpu", progress=False).history]
     half_a_cosine = recipe.lr * (0.1 + 0.9 * (1 + np.cos(np.pi * np.linspace(0, 1, 21))) / 2)
     assert rates == pytest.approx(half_a_cosine, rel=1e-5)
-    plain, same = (restore(x_hat, mask, replace(recipe, **ends), device="cpu", progress=False) for ends in ({}, {"lr_end": 1.0, "sigma_end": 1.0}))
+    plain, same = (
+        restore(x_hat, mask, replace(recipe, **ends), device="cpu", progress=False)
+        for ends in ({}, {"lr_end": 1.0, "sigma_end": 1.0})
+    )
     assert torch.equal(plain.image, same.image)
 
 
 def test_the_perturbation_fades(picture, recipe, monkeypatch):
     inputs = []
     draw = Fit.draw
-    monkeypatch.setattr(Fit, "draw", lambda fit, z: (inputs.append((z - fit.z).std().item()), draw(fit, z))[1])
-    restore(*degrade(picture), replace(recipe, sigma_p=0.1, sigma_end=0.0, iterations=11), device="cpu", progress=False)
-    assert inputs[1] == pytest.approx(0.1, rel=0.1) and inputs[6] == pytest.approx(0.05, rel=0.1)  # the first is a check of the size
+    monkeypatch.setattr(
+        Fit, "draw", lambda fit, z: (inputs.append((z - fit.z).std().item()), draw(fit, z))[1]
+    )
+    restore(
+        *degrade(picture),
+        replace(recipe, sigma_p=0.1, sigma_end=0.0, iterations=11),
+        device="cpu",
+        progress=False,
+    )
+    assert inputs[1] == pytest.approx(0.1, rel=0.1) and inputs[6] == pytest.approx(
+        0.05, rel=0.1
+    )  # the first is a check of the size
     assert inputs[11] == pytest.approx(0, abs=1e-8)
 
 
@@ -249,7 +332,14 @@ def test_a_scheduled_run_resumes_where_it_was(picture, recipe):
     x_hat, mask = degrade(picture)
     bent = replace(recipe, lr=0.3, jump=1.3, lr_end=0.1, sigma_end=0.2)
     states = {}
-    whole = restore(x_hat, mask, bent, device="cpu", progress=False, watch=lambda fit: states.update({fit.iteration: fit.state()}))
+    whole = restore(
+        x_hat,
+        mask,
+        bent,
+        device="cpu",
+        progress=False,
+        watch=lambda fit: states.update({fit.iteration: fit.state()}),
+    )
     resumed = restore(x_hat, mask, bent, device="cpu", progress=False, resume=states[17])
     assert torch.equal(whole.image, resumed.image) and whole.history == resumed.history
     assert any(step.backtracked for step in whole.history)
@@ -259,11 +349,18 @@ def test_total_variation_smoothes(picture, recipe):
     assert dip_blocks.total_variation(torch.tensor([[[0.0, 1.0], [0.0, 1.0]]])) == 1
     noisy = np.clip(picture + 0.1 * np.random.default_rng(0).standard_normal(picture.shape), 0, 1)
     x_hat, mask = degrade(noisy)
-    plain, flat = (restore(x_hat, mask, replace(recipe, tv=tv), iterations=200, device="cpu", progress=False).image for tv in (0.0, 0.5))
+    plain, flat = (
+        restore(
+            x_hat, mask, replace(recipe, tv=tv), iterations=200, device="cpu", progress=False
+        ).image
+        for tv in (0.0, 0.5)
+    )
     assert dip_blocks.total_variation(flat) < 0.7 * dip_blocks.total_variation(plain)
 
 
-@pytest.mark.parametrize(("kind", "channels"), [("uniform", 5), ("meshgrid", 2), ("meshgrid", 6), ("fourier", 8)])
+@pytest.mark.parametrize(
+    ("kind", "channels"), [("uniform", 5), ("meshgrid", 2), ("meshgrid", 6), ("fourier", 8)]
+)
 def test_what_z_is_made_of(recipe, kind, channels):
     recipe = replace(recipe, z_kind=kind, z_channels=channels, z_scale=0.1)
     z = dip_blocks.draw_z(recipe, *torch.zeros(2, 1, 32, 48))
@@ -273,34 +370,62 @@ def test_what_z_is_made_of(recipe, kind, channels):
     if kind == "meshgrid":
         assert torch.equal(z[0, 0, :, 0], z[0, 0, :, 5]) and torch.equal(z[0, 1, 0], z[0, 1, 5])
         assert z[0, 0, -1, 0] == z[0, 1, 0, -1] == pytest.approx(0.1)
-    if kind == "fourier":  # as many waves as promised: one over the height, a quarter of the longer side at most
-        spectrum = np.abs(np.fft.rfft(z[0, :, 0, :].numpy() - z[0, :, 0, :].mean(-1, keepdim=True).numpy(), axis=-1))
+    if (
+        kind == "fourier"
+    ):  # as many waves as promised: one over the height, a quarter of the longer side at most
+        spectrum = np.abs(
+            np.fft.rfft(
+                z[0, :, 0, :].numpy() - z[0, :, 0, :].mean(-1, keepdim=True).numpy(), axis=-1
+            )
+        )
         assert spectrum[1].argmax() == 1 and spectrum[3].argmax() in (11, 12)
 
 
 def test_z_has_its_own_needs(recipe):
     with pytest.raises(ValueError, match="multiple of 4"):
         replace(recipe, z_kind="fourier", z_channels=6)
-    with pytest.raises(ValueError, match="z_kind must be one of uniform, meshgrid, fourier, known, not 'sine'"):
+    with pytest.raises(
+        ValueError, match="z_kind must be one of uniform, meshgrid, fourier, known, not 'sine'"
+    ):
         replace(recipe, z_kind="sine")
 
 
 def test_the_average_is_an_exponential_moving_average(picture, recipe):
     x_hat, mask = degrade(picture)
-    result = restore(x_hat, mask, replace(recipe, averaging=0.8), frames=range(1, 31), device="cpu", truth=picture, progress=False)
+    result = restore(
+        x_hat,
+        mask,
+        replace(recipe, averaging=0.8),
+        frames=range(1, 31),
+        device="cpu",
+        truth=picture,
+        progress=False,
+    )
     expected = result.frames[1]
     for i in range(2, 31):
         expected = 0.8 * expected + 0.2 * result.frames[i]
     assert torch.allclose(result.averaged, expected, atol=1e-5)
-    assert result.history[-1].psnr_averaged == pytest.approx(psnr(expected, torch.from_numpy(picture)[None]), abs=0.01)
-    assert result.history[7].psnr == pytest.approx(psnr(result.frames[8], torch.from_numpy(picture)[None]), abs=0.01)
+    assert result.history[-1].psnr_averaged == pytest.approx(
+        psnr(expected, torch.from_numpy(picture)[None]), abs=0.01
+    )
+    assert result.history[7].psnr == pytest.approx(
+        psnr(result.frames[8], torch.from_numpy(picture)[None]), abs=0.01
+    )
     assert sorted(result.frames) == list(range(1, 31))
 
 
 def test_a_failed_step_does_not_enter_the_average(picture, recipe, sabotage):
     x_hat, mask = degrade(picture)
     sabotage({4: math.nan})
-    result = restore(x_hat, mask, replace(recipe, averaging=0.5), frames=range(1, 7), device="cpu", iterations=4, progress=False)
+    result = restore(
+        x_hat,
+        mask,
+        replace(recipe, averaging=0.5),
+        frames=range(1, 7),
+        device="cpu",
+        iterations=4,
+        progress=False,
+    )
     assert [step.iteration for step in result.history if step.backtracked] == [4]
     expected = 0.25 * result.frames[1] + 0.25 * result.frames[2] + 0.5 * result.frames[3]
     assert torch.allclose(result.averaged, expected, atol=1e-6)
@@ -312,7 +437,9 @@ def test_known_pixels_are_pasted_back(picture):
     pasted = dip_blocks.paste(image, x_hat, mask)
     assert torch.equal(pasted * mask, x_hat) and (pasted[mask == 0] == 0.3).all()
     # what a user has in hand: a picture as NumPy array, a mask of booleans
-    assert torch.equal(pasted, dip_blocks.paste(image, x_hat.permute(1, 2, 0).numpy(), mask[0].numpy() > 0))
+    assert torch.equal(
+        pasted, dip_blocks.paste(image, x_hat.permute(1, 2, 0).numpy(), mask[0].numpy() > 0)
+    )
 
 
 def test_blending_hands_a_correction_on(picture):
@@ -320,7 +447,9 @@ def test_blending_hands_a_correction_on(picture):
     image = (x_hat * mask + 0.5 * (1 - mask)).clamp(0.2, 0.8)
     blended = dip_blocks.blend(image, x_hat, mask)
     assert torch.equal(blended * mask, x_hat) and blended.min() >= 0 and blended.max() <= 1
-    assert torch.equal(blended, dip_blocks.blend(image, x_hat.permute(1, 2, 0).numpy(), mask[0].numpy() > 0))
+    assert torch.equal(
+        blended, dip_blocks.blend(image, x_hat.permute(1, 2, 0).numpy(), mask[0].numpy() > 0)
+    )
     # one missing pixel, its four neighbours off by 0.1: a correction of 4 × 0.1 / (4 + damping), solved by hand
     truth, flat, known = torch.full((1, 3, 3), 0.5), torch.full((1, 3, 3), 0.4), torch.ones(1, 3, 3)
     known[0, 1, 1] = 0
@@ -359,7 +488,9 @@ def test_precisions(picture, recipe, precision):
     exact = restore(x_hat, mask, recipe, device="cpu", precision="fp32", progress=False)
     result = restore(x_hat, mask, recipe, device="cpu", precision=precision, progress=False)
     assert result.image.dtype == torch.float32
-    assert result.history[-1].loss == pytest.approx(exact.history[-1].loss, rel=0.3 if precision == "bf16" else 1e-2)
+    assert result.history[-1].loss == pytest.approx(
+        exact.history[-1].loss, rel=0.3 if precision == "bf16" else 1e-2
+    )
     if precision == "bf16":
         assert not torch.equal(result.image, exact.image), "autocast was on"
 
@@ -374,7 +505,9 @@ def test_precisions(picture, recipe, precision):
         ("mps", {"avx512_bf16": True}, "fp32"),
     ],
 )
-def test_the_precision_that_a_device_is_built_for(picture, recipe, monkeypatch, device, able, precision):
+def test_the_precision_that_a_device_is_built_for(
+    picture, recipe, monkeypatch, device, able, precision
+):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
     assert dip_blocks.best_precision(device) == precision
     if device == "cpu":
@@ -456,17 +589,28 @@ def forgetful(fit):
 
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
-@pytest.mark.parametrize("drawn", [{"sigma_p": 1 / 30}, {"sigma_p": 0.0, "config": {**small_config(), "dropout": 0.1}}])
-def test_a_replay_is_only_trusted_when_it_leads_where_plain_iterations_do(picture, recipe, optimiser, drawn):
+@pytest.mark.parametrize(
+    "drawn", [{"sigma_p": 1 / 30}, {"sigma_p": 0.0, "config": {**small_config(), "dropout": 0.1}}]
+)
+def test_a_replay_is_only_trusted_when_it_leads_where_plain_iterations_do(
+    picture, recipe, optimiser, drawn
+):
     """On whatever device: what a recording would do is played by functions, right and wrong ones."""
-    fit = Fit(*degrade(picture), replace(recipe, optimiser=optimiser, **drawn), device="cpu", truth=picture)
+    fit = Fit(
+        *degrade(picture),
+        replace(recipe, optimiser=optimiser, **drawn),
+        device="cpu",
+        truth=picture,
+    )
     fit.run(5)
     fit.notes = torch.zeros(50, 6)
     before = fit.state()
     assert fit.same_as_plain(fit.step)
     assert not fit.same_as_plain(frozen(fit)), "a perturbation or a dropout that is drawn once"
     assert not fit.same_as_plain(forgetful(fit)), "a step that is left out"
-    assert all(torch.equal(tensor, before[name]) for name, tensor in fit.state().items()), "and nothing has moved"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in fit.state().items()), (
+        "and nothing has moved"
+    )
 
 
 def test_a_wrong_recording_falls_back_to_the_plain_step(picture, recipe):
@@ -541,9 +685,13 @@ def test_too_small_for_the_network():
 def test_the_last_good_state_is_everything_and_a_copy(picture, recipe):
     fit = Fit(*degrade(picture), recipe, device="cpu")
     assert len(fit.live) == 4, "weights, two moments and a counter"
-    assert not {tensor.data_ptr() for tensor in fit.live} & {tensor.data_ptr() for tensor in fit.good}
+    assert not {tensor.data_ptr() for tensor in fit.live} & {
+        tensor.data_ptr() for tensor in fit.good
+    }
     fit.run(3)
-    assert all(not torch.equal(live, good) for live, good in zip(fit.live, fit.good)), "the last step is not in it"
+    assert all(not torch.equal(live, good) for live, good in zip(fit.live, fit.good)), (
+        "the last step is not in it"
+    )
     before = [tensor.clone() for tensor in fit.good]
     for tensor in fit.live:
         tensor.fill_(math.nan)
@@ -691,7 +839,9 @@ def test_an_interrupt_returns_what_there_is(picture, recipe, monkeypatch, where)
     def interrupted(original):
         def call(*arguments):
             calls.append(None)
-            if len(calls) == (6 if where == "loss" else 7):  # Adam is called once before the first iteration
+            if len(calls) == (
+                6 if where == "loss" else 7
+            ):  # Adam is called once before the first iteration
                 if where == "step":  # in the middle of a step: half of it is done
                     with torch.no_grad():
                         arguments[0].param_groups[0]["params"][0].fill_(math.nan)

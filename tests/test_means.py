@@ -15,7 +15,13 @@ from PIL import Image
 import dip_blocks
 
 SMOOTH = dip_blocks.Recipe(config=small_config(), z_channels=4, iterations=12, lr=0.003)
-SHARP = replace(SMOOTH, config={**small_config(), "upsampling_method": "nearest"}, optimiser="muon", lr=0.02, iterations=15)
+SHARP = replace(
+    SMOOTH,
+    config={**small_config(), "upsampling_method": "nearest"},
+    optimiser="muon",
+    lr=0.02,
+    iterations=15,
+)
 SPEC = runs.Spec("brick", 32, "both")
 
 
@@ -41,17 +47,23 @@ def test_a_mean_is_a_run_and_so_are_its_members(tmp_path):
         mean = np.mean([getattr(member, kind) for member in members], axis=0)
         assert np.abs(getattr(run, kind) - mean).max() <= 0.5 / 255 + 1e-6
     truth = run.truth()
-    expected = -10 * np.log10(np.mean((np.mean([m.averaged for m in members], axis=0) - truth) ** 2))
+    expected = -10 * np.log10(
+        np.mean((np.mean([m.averaged for m in members], axis=0) - truth) ** 2)
+    )
     assert run.facts["psnr_db"]["averaged"] == pytest.approx(expected, abs=1e-3)
     for cost in ("wall_time_s", "core_seconds"):
-        assert run.facts[cost] == pytest.approx(sum(member.facts[cost] for member in members), abs=0.02)
+        assert run.facts[cost] == pytest.approx(
+            sum(member.facts[cost] for member in members), abs=0.02
+        )
     assert run.history == [] and perform(SPEC, tmp_path).place == run.place
 
 
 def test_members_that_are_stored_are_not_made_again(tmp_path, monkeypatch):
     perform(SPEC.members[0], tmp_path)
     fitted, restore = [], dip_blocks.restore
-    monkeypatch.setattr(dip_blocks, "restore", lambda *a, **k: (fitted.append(a[2]), restore(*a, **k))[1])
+    monkeypatch.setattr(
+        dip_blocks, "restore", lambda *a, **k: (fitted.append(a[2]), restore(*a, **k))[1]
+    )
     perform(SPEC, tmp_path)
     assert fitted == [SHARP]
 
@@ -64,7 +76,14 @@ def test_members_whose_pictures_were_dropped_are_made_again_for_their_mean(tmp_p
 
 
 def test_a_mean_of_what_does_not_belong_together_is_refused(tmp_path):
-    brick, grass, other = (perform(spec, tmp_path) for spec in (SPEC.members[0], replace(SPEC.members[0], image="grass"), replace(SPEC.members[1], seed=1)))
+    brick, grass, other = (
+        perform(spec, tmp_path)
+        for spec in (
+            SPEC.members[0],
+            replace(SPEC.members[0], image="grass"),
+            replace(SPEC.members[1], seed=1),
+        )
+    )
     with pytest.raises(runs.RunError, match="of different pictures means nothing: .*brick.*grass"):
         means.mean_of([brick, grass])
     with pytest.raises(runs.RunError, match="of different masks means nothing"):
@@ -74,7 +93,9 @@ def test_a_mean_of_what_does_not_belong_together_is_refused(tmp_path):
 
 
 def test_a_mean_has_no_recipe_of_its_own():
-    with pytest.raises(runs.RunError, match="'both' is the mean of several networks: smooth, sharp"):
+    with pytest.raises(
+        runs.RunError, match="'both' is the mean of several networks: smooth, sharp"
+    ):
         SPEC.resolved()
     changed = replace(SPEC, changes=(("lr", 0.01),), iterations=5)
     assert [member.resolved().lr for member in changed.members] == [0.01, 0.01]
@@ -98,7 +119,9 @@ def test_a_mean_on_the_command_line(tmp_path, capsys):
 
 @pytest.fixture
 def damaged(tmp_path):
-    picture = np.asarray(Image.fromarray(images.to_bytes(images.load("camera", size=40))), np.uint8).copy()
+    picture = np.asarray(
+        Image.fromarray(images.to_bytes(images.load("camera", size=40))), np.uint8
+    ).copy()
     picture[np.random.default_rng(0).random(picture.shape) < 0.4] = 0
     Image.fromarray(picture).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
@@ -108,7 +131,8 @@ def test_a_photo_by_two_networks(damaged):
     x_hat, known = images.load_damaged(damaged)
     to = photo.restore(damaged, recipe="both", device="cpu", progress=False)
     mean = dip_blocks.mean_of(
-        dip_blocks.restore(x_hat, known, member, device="cpu", progress=False) for member in (SMOOTH, SHARP)
+        dip_blocks.restore(x_hat, known, member, device="cpu", progress=False)
+        for member in (SMOOTH, SHARP)
     )
     expected = images.to_bytes(dip_blocks.blend(mean.averaged, x_hat, known)[0].numpy())
     assert np.array_equal(np.asarray(Image.open(to).convert("L")), expected)
@@ -118,7 +142,9 @@ def test_a_photo_by_two_networks(damaged):
 @pytest.mark.parametrize("stop", [5, 14, 20])
 def test_a_photo_by_two_networks_goes_on_after_an_interrupt(damaged, stop, monkeypatch):
     """In the first network, at the second's beginning, and in its midst: the same bytes as without it."""
-    whole = photo.restore(damaged, "whole.png", recipe="both", device="cpu", progress=False).read_bytes()
+    whole = photo.restore(
+        damaged, "whole.png", recipe="both", device="cpu", progress=False
+    ).read_bytes()
     monkeypatch.setattr(photo, "CHECKPOINT_S", 0.0)
     original, count = dip_blocks.Fit.step, []
 
@@ -129,8 +155,14 @@ def test_a_photo_by_two_networks_goes_on_after_an_interrupt(damaged, stop, monke
         original(fit)
 
     monkeypatch.setattr(dip_blocks.Fit, "step", step)
-    with pytest.raises(photo.Unfinished, match=f"Stopped after {stop - 1} of 27 iterations.*the same command goes on"):
+    with pytest.raises(
+        photo.Unfinished,
+        match=f"Stopped after {stop - 1} of 27 iterations.*the same command goes on",
+    ):
         photo.restore(damaged, "cut.png", recipe="both", device="cpu", progress=False)
-    assert photo.restore(damaged, "cut.png", recipe="both", device="cpu", progress=False).read_bytes() == whole
+    assert (
+        photo.restore(damaged, "cut.png", recipe="both", device="cpu", progress=False).read_bytes()
+        == whole
+    )
     assert len(count) == 27 + 1, "nothing was done twice"
     assert not list(damaged.parent.glob("*.checkpoint"))

@@ -21,7 +21,9 @@ CHAPTERS = pairs.texts()
 
 
 def pair(path):
-    return jupytext.read(path, fmt=pairs.TEXT), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    return jupytext.read(path, fmt=pairs.TEXT), nbformat.read(
+        path.with_suffix(".ipynb"), as_version=4
+    )
 
 
 def test_every_chapter_is_a_pair():
@@ -34,7 +36,10 @@ def test_every_chapter_is_a_pair():
 def test_the_two_sides_agree(path):
     text, stored = pair(path)
     assert pairs.differences(text, stored) is None, "run `make notebooks`"
-    assert jupytext.writes(stored, fmt=pairs.TEXT).split("# ", 1)[1] == path.read_text(encoding="utf-8").split("# ", 1)[1]
+    assert (
+        jupytext.writes(stored, fmt=pairs.TEXT).split("# ", 1)[1]
+        == path.read_text(encoding="utf-8").split("# ", 1)[1]
+    )
 
 
 def test_a_pair_that_disagrees_is_noticed():
@@ -55,7 +60,9 @@ def test_the_ipynb_is_light_complete_and_tells_nothing_of_a_machine(path):
             assert cell.execution_count, "not executed: run `make notebooks`"
             for output in cell.outputs:
                 assert output.output_type != "error" and output.get("name") != "stderr"
-                assert str(Path.home()) not in json.dumps(output) and str(first_cell.ROOT) not in json.dumps(output)
+                assert str(Path.home()) not in json.dumps(output) and str(
+                    first_cell.ROOT
+                ) not in json.dumps(output)
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -73,8 +80,12 @@ def test_the_colab_link_appears_with_the_repository_and_goes_with_it():
     linked = pairs.with_setup(text, "01-introduction", "https://github.com/someone/book")
     link = "https://colab.research.google.com/github/someone/book/blob/main/notebooks/01-introduction.ipynb"
     assert link in jupytext.writes(linked, fmt=pairs.TEXT)
-    assert "REPOSITORY = 'https://github.com/someone/book'" in jupytext.writes(linked, fmt=pairs.TEXT)
-    assert jupytext.writes(pairs.with_setup(linked, "01-introduction", ""), fmt=pairs.TEXT) == without
+    assert "REPOSITORY = 'https://github.com/someone/book'" in jupytext.writes(
+        linked, fmt=pairs.TEXT
+    )
+    assert (
+        jupytext.writes(pairs.with_setup(linked, "01-introduction", ""), fmt=pairs.TEXT) == without
+    )
 
 
 # Synchronising ----------------------------------------------------------------------------
@@ -112,14 +123,19 @@ def chapter(tmp_path, monkeypatch):
 
 def printed(path):
     cells = nbformat.read(path.with_suffix(".ipynb"), as_version=4).cells
-    return [output.text for cell in cells[2:] if cell.cell_type == "code" for output in cell.outputs]
+    return [
+        output.text for cell in cells[2:] if cell.cell_type == "code" for output in cell.outputs
+    ]
 
 
 def test_sync_text_to_ipynb(chapter):
     assert printed(chapter) == ["one\n"] and pairs.sync(chapter, "") == "in step"
     chapter.write_text(chapter.read_text().replace("A chapter", "Another title"))
     assert pairs.sync(chapter, "") == "prose written to the .ipynb"
-    assert printed(chapter) == ["one\n"] and "Another title" in chapter.with_suffix(".ipynb").read_text()
+    assert (
+        printed(chapter) == ["one\n"]
+        and "Another title" in chapter.with_suffix(".ipynb").read_text()
+    )
     chapter.write_text(chapter.read_text().replace('"one"', '"two"'))
     assert pairs.sync(chapter, "") == "executed" and printed(chapter) == ["two\n"]
 
@@ -173,13 +189,21 @@ def elsewhere(tmp_path):
     )
     folder = tmp_path / "colab"
     folder.mkdir()
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "DIP_REPOSITORY")}
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTHONPATH", "DIP_REPOSITORY")
+    }
 
     def run(code, **variables):
         """Run code the way a kernel would: after the interpreter has set its path up, in the empty folder."""
         code = f"exec(open({str(hidden / 'sitecustomize.py')!r}).read())\n{code}"
         return subprocess.run(
-            [sys.executable, "-c", code], cwd=folder, env={**environment, **variables}, capture_output=True, text=True
+            [sys.executable, "-c", code],
+            cwd=folder,
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
         )
 
     return folder, run
@@ -191,9 +215,19 @@ def clone(tmp_path_factory):
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     repository = tmp_path_factory.mktemp("public") / "book"
-    ignored = shutil.ignore_patterns(".git", ".venv", "_build", "__pycache__", "*.egg-info", ".pytest_cache", ".ruff_cache")
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "_build", "__pycache__", "*.egg-info", ".pytest_cache", ".ruff_cache"
+    )
     shutil.copytree(first_cell.ROOT, repository, ignore=ignored)
-    git = ["git", "-C", str(repository), "-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    git = [
+        "git",
+        "-C",
+        str(repository),
+        "-c",
+        "user.name=Test",
+        "-c",
+        "user.email=test@example.org",
+    ]
     for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "All"]):
         subprocess.run([*git, *words], check=True)
     return repository
@@ -238,7 +272,9 @@ def test_the_first_cell_works_inside_a_clone(elsewhere, clone):
 
 def test_only_what_is_missing_is_installed(monkeypatch):
     """torch and numpy are never asked for where some version is there, and are held where they are."""
-    monkeypatch.setattr(first_cell, "requirements", lambda: ["torch>=99", "numpy>=99", "no-such-package>=1"])
+    monkeypatch.setattr(
+        first_cell, "requirements", lambda: ["torch>=99", "numpy>=99", "no-such-package>=1"]
+    )
     assert first_cell.missing() == ["no-such-package>=1"]
     calls = []
 
@@ -248,12 +284,15 @@ def test_only_what_is_missing_is_installed(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", pip)
     first_cell.install(first_cell.missing())
-    (command, constraints), = calls
+    ((command, constraints),) = calls
     assert command[-1] == "no-such-package>=1" and "torch>=99" not in command
     import numpy
     import torch
 
-    assert constraints.splitlines() == [f"torch=={torch.__version__}", f"numpy=={numpy.__version__}"]
+    assert constraints.splitlines() == [
+        f"torch=={torch.__version__}",
+        f"numpy=={numpy.__version__}",
+    ]
 
 
 def test_nothing_missing_installs_nothing(monkeypatch):
@@ -264,7 +303,9 @@ def test_nothing_missing_installs_nothing(monkeypatch):
 def test_a_failed_installation_is_told_in_pips_words(monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "ERROR: no matching distribution")
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: failed)
-    with pytest.raises(RuntimeError, match="could not install x>=1:\nERROR: no matching distribution"):
+    with pytest.raises(
+        RuntimeError, match="could not install x>=1:\nERROR: no matching distribution"
+    ):
         first_cell.install(["x>=1"])
 
 
@@ -282,4 +323,8 @@ def test_a_live_figure_is_stored_as_a_still_picture():
     html = views.mask_view(images.load("camera", 32))._repr_html_()
     still = pairs._still(html)
     assert "<script" in html and not any(tag in still for tag in ("<script", "<style"))
-    assert still.count("<img") == 1 and still.strip().endswith("</div>") and len(still) < 0.8 * len(html)
+    assert (
+        still.count("<img") == 1
+        and still.strip().endswith("</div>")
+        and len(still) < 0.8 * len(html)
+    )

@@ -16,7 +16,12 @@ from dip_parts import devices
 from dip_parts.layers import Dropout, upsampled_conv
 from dip_parts.muon import Muon, for_muon, orthogonalised
 
-FOLDED = {"upsampling_position": "first", "upsampling_method": "nearest", "skip_from": "input", "connect": False}
+FOLDED = {
+    "upsampling_position": "first",
+    "upsampling_method": "nearest",
+    "skip_from": "input",
+    "connect": False,
+}
 
 
 @pytest.fixture
@@ -31,12 +36,16 @@ def muon(recipe):
 def test_muon_agrees_with_pytorchs(decay):
     """Matrices of several shapes, batched by shape here and one by one there; both in bf16, as PyTorch has it."""
     generator = torch.Generator().manual_seed(0)
-    matrices = [torch.randn(shape, generator=generator) for shape in ((8, 20), (8, 20), (20, 8), (6, 6))]
+    matrices = [
+        torch.randn(shape, generator=generator) for shape in ((8, 20), (8, 20), (20, 8), (6, 6))
+    ]
     theirs = [nn.Parameter(matrix.clone()) for matrix in matrices]
     reference = torch.optim.Muon(theirs, lr=0.02, weight_decay=decay)
     ours = torch.cat([matrix.flatten() for matrix in matrices])
     ours.grad = torch.zeros_like(ours)
-    muon = Muon(ours, [matrix.shape for matrix in matrices], torch.tensor(0.02), decay, torch.bfloat16)
+    muon = Muon(
+        ours, [matrix.shape for matrix in matrices], torch.tensor(0.02), decay, torch.bfloat16
+    )
     for _ in range(10):
         gradients = [torch.randn(matrix.shape, generator=generator) for matrix in matrices]
         for parameter, gradient in zip(theirs, gradients):
@@ -44,9 +53,13 @@ def test_muon_agrees_with_pytorchs(decay):
         ours.grad.copy_(torch.cat([gradient.flatten() for gradient in gradients]))
         reference.step()
         muon.step()
-    moved = torch.cat([(parameter - matrix).flatten() for parameter, matrix in zip(theirs, matrices)]).detach()
+    moved = torch.cat(
+        [(parameter - matrix).flatten() for parameter, matrix in zip(theirs, matrices)]
+    ).detach()
     apart = ours - torch.cat([parameter.flatten() for parameter in theirs]).detach()
-    assert apart.norm() < 0.03 * moved.norm(), "bf16 rounds the two differently, by no more than this"
+    assert apart.norm() < 0.03 * moved.norm(), (
+        "bf16 rounds the two differently, by no more than this"
+    )
     assert moved.norm() > 0.3
 
 
@@ -59,7 +72,9 @@ def test_an_update_is_made_orthogonal(shape):
     assert values.min() > 0.6 and values.max() < 1.3
     along = (u.mT @ orthogonalised(matrices) @ v.mT).diagonal(dim1=-2, dim2=-1)
     assert (along > 0.6).all()
-    assert torch.equal(orthogonalised(torch.zeros(shape)), torch.zeros(shape)), "no gradient, no step"
+    assert torch.equal(orthogonalised(torch.zeros(shape)), torch.zeros(shape)), (
+        "no gradient, no step"
+    )
 
 
 def test_which_weights_muon_takes(picture, muon):
@@ -69,9 +84,13 @@ def test_which_weights_muon_takes(picture, muon):
         matrix = weight.ndim == 4 and not name.startswith("out.")
         assert (id(weight) in taken) == matrix, name
     count = sum(weight.numel() for weight in for_muon(fit.net))
-    assert fit.muon.weights.numel() == count and fit.muon.weights.data_ptr() == fit.weights.data_ptr()
+    assert (
+        fit.muon.weights.numel() == count and fit.muon.weights.data_ptr() == fit.weights.data_ptr()
+    )
     rest = fit.adam.param_groups[0]["params"][0]
-    assert rest.numel() == fit.weights.numel() - count, "Adam keeps the rest: biases, batch norm, the last 1×1"
+    assert rest.numel() == fit.weights.numel() - count, (
+        "Adam keeps the rest: biases, batch norm, the last 1×1"
+    )
     assert rest.data_ptr() == fit.weights[count:].data_ptr()
     assert Fit(*degrade(picture), replace(muon, optimiser="adam"), device="cpu").muon is None
 
@@ -84,7 +103,9 @@ def test_matrices_of_one_shape_lie_together_whatever_their_kernels(recipe):
     at = 0
     for count, rows, columns in fit.muon.shapes:
         for _ in range(count):
-            (weight,) = (w for w in for_muon(fit.net) if w.data_ptr() == fit.weights[at:].data_ptr())
+            (weight,) = (
+                w for w in for_muon(fit.net) if w.data_ptr() == fit.weights[at:].data_ptr()
+            )
             assert (weight.shape[0], weight[0].numel()) == (rows, columns)
             at += weight.numel()
 
@@ -99,7 +120,9 @@ def written_out(x_hat, mask, recipe, iterations, seed=0):
     taken = {id(weight) for weight in for_muon(net)}
     optimisers = [
         torch.optim.Muon(matrices, lr=recipe.lr, weight_decay=0.0),
-        torch.optim.Adam([weight for weight in net.parameters() if id(weight) not in taken], lr=recipe.lr_adam),
+        torch.optim.Adam(
+            [weight for weight in net.parameters() if id(weight) not in taken], lr=recipe.lr_adam
+        ),
     ]
     losses = []
     for _ in range(iterations):
@@ -120,15 +143,26 @@ def written_out(x_hat, mask, recipe, iterations, seed=0):
 
 def test_the_loop_agrees_with_pytorchs_optimisers(picture, muon):
     x_hat, mask = degrade(picture)
-    losses = [step.loss for step in restore(x_hat, mask, muon, iterations=15, device="cpu", precision="fp32", progress=False).history]
-    assert losses[:6] == pytest.approx(written_out(x_hat, mask, muon, 6), rel=0.03), "theirs orthogonalises in bf16, so they drift apart"
+    losses = [
+        step.loss
+        for step in restore(
+            x_hat, mask, muon, iterations=15, device="cpu", precision="fp32", progress=False
+        ).history
+    ]
+    assert losses[:6] == pytest.approx(written_out(x_hat, mask, muon, 6), rel=0.03), (
+        "theirs orthogonalises in bf16, so they drift apart"
+    )
     assert losses[-1] < 0.5 * losses[0]
 
 
 def test_muon_needs_fewer_iterations(picture, recipe, muon):
     x_hat, mask = degrade(picture)
     adam = restore(x_hat, mask, recipe, iterations=120, device="cpu", progress=False).history
-    there = next(step.iteration for step in restore(x_hat, mask, muon, iterations=120, device="cpu", progress=False).history if step.loss < adam[-1].loss)
+    there = next(
+        step.iteration
+        for step in restore(x_hat, mask, muon, iterations=120, device="cpu", progress=False).history
+        if step.loss < adam[-1].loss
+    )
     assert there < 60
 
 
@@ -149,7 +183,14 @@ def test_muon_at_any_rate_loses_nothing(picture, muon, rate):
     """It recovers or says why not; what it returns is finite and no worse than its best known state by far."""
     x_hat, mask = degrade(picture)
     try:
-        result = restore(x_hat, mask, replace(muon, lr=rate, lr_adam=rate / 10), iterations=60, device="cpu", progress=False)
+        result = restore(
+            x_hat,
+            mask,
+            replace(muon, lr=rate, lr_adam=rate / 10),
+            iterations=60,
+            device="cpu",
+            progress=False,
+        )
     except DivergenceError as error:
         assert "learning rate" in str(error)
         return
@@ -169,7 +210,9 @@ def test_a_gradient_that_is_not_a_number_is_undone_under_muon(picture, muon, mon
 
     monkeypatch.setattr(Muon, "step", spoilt)
     fit.run(6)
-    assert [s.iteration for s in fit.history if s.backtracked] == [6] and math.isfinite(fit.history[-1].loss)
+    assert [s.iteration for s in fit.history if s.backtracked] == [6] and math.isfinite(
+        fit.history[-1].loss
+    )
     assert all(torch.isfinite(tensor).all() for tensor in fit.live)
 
 
@@ -178,7 +221,10 @@ def test_a_gradient_that_is_not_a_number_is_undone_under_muon(picture, muon, mon
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_dropout_is_pytorchs_but_for_where_it_draws(layout):
-    drop, x = Dropout(0.25), torch.rand(2, 6, 40, 50).add(1).contiguous(memory_format=layout).requires_grad_()
+    drop, x = (
+        Dropout(0.25),
+        torch.rand(2, 6, 40, 50).add(1).contiguous(memory_format=layout).requires_grad_(),
+    )
     drop.generator = torch.Generator().manual_seed(3)
     y = drop(x)
     gone = y == 0
@@ -189,19 +235,29 @@ def test_dropout_is_pytorchs_but_for_where_it_draws(layout):
     assert not torch.equal(drop(x) == 0, gone), "others each time"
     drop.generator.manual_seed(3)
     assert torch.equal(drop(x), y), "the same from the same seed"
-    assert gone.float().mean(dim=(0, 2, 3)).std() < 0.02 and gone.float().mean(dim=(0, 1)).mean() == pytest.approx(0.25, abs=0.01)
+    assert gone.float().mean(dim=(0, 2, 3)).std() < 0.02 and gone.float().mean(
+        dim=(0, 1)
+    ).mean() == pytest.approx(0.25, abs=0.01)
     assert drop.eval()(x) is x
 
 
 def test_where_dropout_stands():
     net = UNet(4, 1, {**small_config(), "dropout": 0.1})
     for up in net.up:
-        assert [type(layer) for layer in up.dropout] == [Dropout], "before the first convolution, at the smaller size"
+        assert [type(layer) for layer in up.dropout] == [Dropout], (
+            "before the first convolution, at the smaller size"
+        )
         after = [type(layer).__name__ for layer in up.body]
-        assert after[after.index("Dropout") + 1] == "Conv2d" and after.count("Dropout") == 1, "before the second"
+        assert after[after.index("Dropout") + 1] == "Conv2d" and after.count("Dropout") == 1, (
+            "before the second"
+        )
     others = [block for name, block in net.named_children() if name != "up"]
-    assert not [layer for block in others for layer in block.modules() if isinstance(layer, Dropout)]
-    assert not [layer for layer in UNet(4, 1, small_config()).modules() if isinstance(layer, Dropout)]
+    assert not [
+        layer for block in others for layer in block.modules() if isinstance(layer, Dropout)
+    ]
+    assert not [
+        layer for layer in UNet(4, 1, small_config()).modules() if isinstance(layer, Dropout)
+    ]
 
 
 def test_dropout_belongs_to_the_seed_and_not_to_the_final_picture(picture, recipe):
@@ -225,11 +281,23 @@ def test_dropout_belongs_to_the_seed_and_not_to_the_final_picture(picture, recip
         ({"optimiser": "sgd"}, "optimiser must be one of adam, muon, not 'sgd'"),
         ({"lr_adam": 0.0}, "lr_adam must be above 0"),
         ({"weight_decay": -1.0}, "weight_decay must be 0 .none. or above"),
-        ({"config": {**small_config(), "dropout": 1.0}}, "dropout must be a number, 0 or above and below 1, not 1.0"),
-        ({"config": {**small_config(), "dropout": -0.1}}, "dropout must be a number, 0 or above and below 1, not -0.1"),
-        ({"config": {**small_config(), "dropout": 0.999}}, "dropout is rounded to 1/256, so it must be 0 or from 0.002 to 0.998, not 0.999"),
+        (
+            {"config": {**small_config(), "dropout": 1.0}},
+            "dropout must be a number, 0 or above and below 1, not 1.0",
+        ),
+        (
+            {"config": {**small_config(), "dropout": -0.1}},
+            "dropout must be a number, 0 or above and below 1, not -0.1",
+        ),
+        (
+            {"config": {**small_config(), "dropout": 0.999}},
+            "dropout is rounded to 1/256, so it must be 0 or from 0.002 to 0.998, not 0.999",
+        ),
         ({"config": {**small_config(), "dropout": 0.001}}, "dropout is rounded to 1/256"),
-        ({"config": {**small_config(), "dropout": "some"}}, "dropout must be a number, .* not 'some'"),
+        (
+            {"config": {**small_config(), "dropout": "some"}},
+            "dropout must be a number, .* not 'some'",
+        ),
     ],
 )
 def test_bad_values_are_named(recipe, change, words):
@@ -249,7 +317,9 @@ def test_upsampling_and_convolution_are_one_transposed_convolution(kernel, skip,
     x, weight, bias = draw(2, 6, *size), draw(7, 6 + skip, kernel, kernel), draw(7)
     s = draw(2, skip, 2 * size[0], 2 * size[1]) if skip else None
     large = F.interpolate(x, scale_factor=2, mode="nearest")
-    expected = F.conv2d(large if s is None else torch.cat([large, s], 1), weight, bias, padding=kernel // 2)
+    expected = F.conv2d(
+        large if s is None else torch.cat([large, s], 1), weight, bias, padding=kernel // 2
+    )
     assert torch.allclose(upsampled_conv(x, s, weight, bias), expected, atol=1e-12)
 
 
@@ -257,7 +327,9 @@ def test_upsampling_and_convolution_are_one_transposed_convolution(kernel, skip,
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_a_folded_network_draws_the_same_and_learns_the_same(skips, norm):
     torch.manual_seed(0)
-    net = UNet(4, 1, {**small_config(depth=3), **FOLDED, "channels_skip": [skips] * 3, "norm": norm})
+    net = UNet(
+        4, 1, {**small_config(depth=3), **FOLDED, "channels_skip": [skips] * 3, "norm": norm}
+    )
     z, results = torch.rand(1, 4, 32, 48), []
     for fold in (True, False):
         for up in net.up:
@@ -268,12 +340,21 @@ def test_a_folded_network_draws_the_same_and_learns_the_same(skips, norm):
         out.square().sum().backward()
         results.append([out.detach(), *(weight.grad.clone() for weight in net.parameters())])
     for ours, theirs in zip(*results):
-        assert (ours - theirs).norm() <= 1e-4 * max(float(theirs.norm()), 1.0)  # biases before batch norm have none
+        assert (ours - theirs).norm() <= 1e-4 * max(
+            float(theirs.norm()), 1.0
+        )  # biases before batch norm have none
 
 
 def test_only_what_is_exact_is_folded():
-    for change, folded in (({}, True), ({"padding_mode": "reflect"}, False), ({"upsampling_method": "bilinear"}, False), ({"upsampling_position": "last"}, False)):
-        assert all(up.fold == folded for up in UNet(4, 1, {**small_config(), **FOLDED, **change}).up)
+    for change, folded in (
+        ({}, True),
+        ({"padding_mode": "reflect"}, False),
+        ({"upsampling_method": "bilinear"}, False),
+        ({"upsampling_position": "last"}, False),
+    ):
+        assert all(
+            up.fold == folded for up in UNet(4, 1, {**small_config(), **FOLDED, **change}).up
+        )
 
 
 def test_the_last_convolution_goes_before_the_last_upsampling():
@@ -322,5 +403,7 @@ def test_memory_is_kept_and_given_back(picture, recipe):
         inside = restore(x_hat, mask, recipe, device="cpu", progress=False)
         assert devices._keepers == 1, "the inner loop's end is not the outer one's"
     assert devices._keepers == 0
-    assert torch.equal(inside.image, restore(x_hat, mask, recipe, device="cpu", progress=False).image)
+    assert torch.equal(
+        inside.image, restore(x_hat, mask, recipe, device="cpu", progress=False).image
+    )
     assert np.isfinite(inside.image.numpy()).all()

@@ -64,25 +64,45 @@ def test_transparency_says_what_is_missing_and_black_may_then_be_black(clean, mi
 def test_a_mask_says_what_is_missing(clean, missing, tmp_path, kind):
     drawn = np.where(missing, 0, 255).astype(np.uint8)
     drawn = {"bool": ~missing, "grey": drawn, "colour": np.dstack([drawn] * 3)}[kind]
-    x_hat, m = images.load_damaged(write(tmp_path / "a.png", clean), write(tmp_path / "m.png", drawn))
+    x_hat, m = images.load_damaged(
+        write(tmp_path / "a.png", clean), write(tmp_path / "m.png", drawn)
+    )
     assert (m == ~missing).all() and not x_hat[missing].any()
 
 
 def test_a_grey_picture_stays_grey_with_its_16_bits(missing, tmp_path):
     values = np.random.default_rng(0).integers(1, 65536, (37, 51)).astype(np.uint16)
-    x_hat, m = images.load_damaged(write(tmp_path / "a.png", np.where(missing, 0, values).astype(np.uint16)))
+    x_hat, m = images.load_damaged(
+        write(tmp_path / "a.png", np.where(missing, 0, values).astype(np.uint16))
+    )
     assert x_hat.shape == (37, 51) and np.allclose(x_hat[m], values[m] / 65535, atol=1e-7)
     eight = np.dstack([(values // 256 + 1).clip(0, 255).astype(np.uint8)] * 3)
-    assert images.load_damaged(write(tmp_path / "b.png", np.where(missing[..., None], 0, eight).astype(np.uint8)))[0].ndim == 2
+    assert (
+        images.load_damaged(
+            write(tmp_path / "b.png", np.where(missing[..., None], 0, eight).astype(np.uint8))
+        )[0].ndim
+        == 2
+    )
 
 
 def test_what_cannot_be_used_is_said(clean, missing, tmp_path):
-    whole, holed = write(tmp_path / "whole.png", clean), np.where(missing[..., None], 0, clean).astype(np.uint8)
+    whole, holed = (
+        write(tmp_path / "whole.png", clean),
+        np.where(missing[..., None], 0, clean).astype(np.uint8),
+    )
     for path, mask, words in [
         (whole, None, "nothing is missing"),
-        (whole, write(tmp_path / "white.png", np.full((37, 51), 255, np.uint8)), "white everywhere"),
+        (
+            whole,
+            write(tmp_path / "white.png", np.full((37, 51), 255, np.uint8)),
+            "white everywhere",
+        ),
         (whole, write(tmp_path / "black.png", np.zeros((37, 51), np.uint8)), "No pixel"),
-        (whole, write(tmp_path / "other.png", np.zeros((51, 37), np.uint8)), "37×51 pixels, the picture 51×37"),
+        (
+            whole,
+            write(tmp_path / "other.png", np.zeros((51, 37), np.uint8)),
+            "37×51 pixels, the picture 51×37",
+        ),
         (write(tmp_path / "dark.png", np.zeros_like(clean)), None, "No pixel"),
         (write(tmp_path / "holed.jpg", holed), None, "JPEG"),
         (tmp_path / "none.png", None, "There is no picture"),
@@ -90,7 +110,10 @@ def test_what_cannot_be_used_is_said(clean, missing, tmp_path):
     ]:
         with pytest.raises(images.ImageError, match=words):
             images.load_damaged(path, mask)
-    assert images.load_damaged(tmp_path / "holed.jpg", write(tmp_path / "m.png", ~missing))[1].sum() == (~missing).sum()
+    assert (
+        images.load_damaged(tmp_path / "holed.jpg", write(tmp_path / "m.png", ~missing))[1].sum()
+        == (~missing).sum()
+    )
 
 
 # The restoration --------------------------------------------------------------------------
@@ -101,18 +124,29 @@ def holed(clean, missing, tmp_path):
     return write(tmp_path / "photo.png", np.where(missing[..., None], 0, clean).astype(np.uint8))
 
 
-def test_the_command_fills_what_is_missing_and_nothing_else(holed, clean, missing, tmp_path, capsys):
+def test_the_command_fills_what_is_missing_and_nothing_else(
+    holed, clean, missing, tmp_path, capsys
+):
     assert main(["restore", "photo.png", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
-    assert f"51×37 pixels, colour; {missing.sum():,} of them" in said and "photo-restored.png" in said
+    assert (
+        f"51×37 pixels, colour; {missing.sum():,} of them" in said and "photo-restored.png" in said
+    )
     made = np.asarray(Image.open("photo-restored.png"))
     assert made.shape == clean.shape and (made[~missing] == clean[~missing]).all()
     error = np.abs(made[missing].astype(float) - clean[missing]).mean()
-    assert error < np.abs(0.0 - clean[missing]).mean() / 2, "what is drawn is nearer to the truth than black is"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["photo-restored.png", "photo.png"], "no checkpoint is left"
+    assert error < np.abs(0.0 - clean[missing]).mean() / 2, (
+        "what is drawn is nearer to the truth than black is"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "photo-restored.png",
+        "photo.png",
+    ], "no checkpoint is left"
 
 
-def test_an_interrupted_restoration_goes_on_to_the_same_picture(holed, monkeypatch, tmp_path, capsys):
+def test_an_interrupted_restoration_goes_on_to_the_same_picture(
+    holed, monkeypatch, tmp_path, capsys
+):
     whole = photo.restore(holed, "whole.png", device="cpu", progress=False).read_bytes()
     monkeypatch.setattr(photo, "CHECKPOINT_S", 0.0)
     original = dip_blocks.Fit.step
@@ -126,16 +160,24 @@ def test_an_interrupted_restoration_goes_on_to_the_same_picture(holed, monkeypat
         patch.setattr(dip_blocks.Fit, "step", step)
         assert main(["restore", "photo.png", "--device", "cpu", "--to", "cut.png"]) == 130
     said = capsys.readouterr().out
-    assert "Stopped after 12 of 25 iterations" in said and "cut.png" in said and "goes on from the last checkpoint" in said
+    assert (
+        "Stopped after 12 of 25 iterations" in said
+        and "cut.png" in said
+        and "goes on from the last checkpoint" in said
+    )
     assert (tmp_path / "cut.png").read_bytes() != whole, "the picture so far"
     steps = []
-    monkeypatch.setattr(dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit)))
+    monkeypatch.setattr(
+        dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit))
+    )
     assert main(["restore", "photo.png", "--device", "cpu", "--to", "cut.png"]) == 0
     assert steps == list(range(12, 25)) and (tmp_path / "cut.png").read_bytes() == whole
     assert not list(tmp_path.glob("*.checkpoint"))
 
 
-def test_an_interrupt_before_the_first_checkpoint_says_how_to_begin_anew(holed, monkeypatch, capsys):
+def test_an_interrupt_before_the_first_checkpoint_says_how_to_begin_anew(
+    holed, monkeypatch, capsys
+):
     def stop(fit):
         raise KeyboardInterrupt
 
@@ -143,7 +185,9 @@ def test_an_interrupt_before_the_first_checkpoint_says_how_to_begin_anew(holed, 
         patch.setattr(dip_blocks.Fit, "step", stop)
         assert main(["restore", "photo.png", "--device", "cpu"]) == 130
     assert "with --again" in capsys.readouterr().out
-    assert main(["restore", "photo.png", "--device", "cpu"]) == 2, "the picture so far is not overwritten unasked"
+    assert main(["restore", "photo.png", "--device", "cpu"]) == 2, (
+        "the picture so far is not overwritten unasked"
+    )
     assert main(["restore", "photo.png", "--device", "cpu", "--again"]) == 0
 
 
@@ -161,5 +205,8 @@ def test_nothing_is_overwritten_unasked(holed, tmp_path, capsys):
         assert said in capsys.readouterr().err
     assert holed.read_bytes() == before and list(tmp_path.iterdir()) == [holed]
     assert main(["restore", "photo.png", "--iterations", "1"]) == 0
-    assert main(["restore", "photo.png", "--iterations", "1"]) == 2 and "there already" in capsys.readouterr().err
+    assert (
+        main(["restore", "photo.png", "--iterations", "1"]) == 2
+        and "there already" in capsys.readouterr().err
+    )
     assert main(["restore", "photo.png", "--iterations", "1", "--again"]) == 0

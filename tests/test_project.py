@@ -23,7 +23,12 @@ from dip_parts import checks
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
 LOCKED = ("book", "test")  # the other extras are for machines of other kinds
-WANTED = [Requirement(line) for line in sum((METADATA["optional-dependencies"][extra] for extra in LOCKED), METADATA["dependencies"])]
+WANTED = [
+    Requirement(line)
+    for line in sum(
+        (METADATA["optional-dependencies"][extra] for extra in LOCKED), METADATA["dependencies"]
+    )
+]
 
 
 def normal(name):
@@ -38,7 +43,10 @@ def test_conda_and_the_virtual_environment_install_one_list():
     assert others == {"python", "pip", "make"}, "packages belong into requirements.lock"
     makefile = (ROOT / "Makefile").read_text()
     installs = re.findall(r"pip install (.*)", makefile.split("lock:")[0])
-    assert [re.sub(r"--quiet |--disable-pip-version-check ", "", line) for line in installs] == ["-r requirements.lock", "--no-deps -e ."]
+    assert [re.sub(r"--quiet |--disable-pip-version-check ", "", line) for line in installs] == [
+        "-r requirements.lock",
+        "--no-deps -e .",
+    ]
 
 
 @pytest.mark.parametrize("requirement", WANTED, ids=str)
@@ -47,7 +55,11 @@ def test_the_lock_pins_every_requirement_within_its_range(requirement):
 
 
 def test_the_environment_is_the_locked_one():
-    different = {name: (pin, version(name)) for name, pin in LOCK.items() if version(name).split("+")[0] != pin}
+    different = {
+        name: (pin, version(name))
+        for name, pin in LOCK.items()
+        if version(name).split("+")[0] != pin
+    }
     assert not different, "install with `make`, or renew the lock with `make lock`"
 
 
@@ -75,15 +87,28 @@ def test_imports_run_one_way():
 def test_modules_do_not_import_each_other_in_circles():
     """What is imported at the top of a module; what waits inside a function is no circle."""
     package = ROOT / "book" / "dip_book"
-    names = {".".join(path.relative_to(package.parent).with_suffix("").parts) for path in package.rglob("*.py")}
+    names = {
+        ".".join(path.relative_to(package.parent).with_suffix("").parts)
+        for path in package.rglob("*.py")
+    }
     graph = {}
     for name in names:
         path = package.parent / f"{name.replace('.', '/')}.py"
-        wanted = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
-        graph[name] = {f"{node.module}.{alias.name}" for node in wanted for alias in node.names} | {node.module for node in wanted}
+        wanted = [
+            node
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.ImportFrom)
+        ]
+        graph[name] = {f"{node.module}.{alias.name}" for node in wanted for alias in node.names} | {
+            node.module for node in wanted
+        }
         graph[name] &= names
     order = list(graphlib.TopologicalSorter(graph).static_order())
-    assert order.index("dip_book.results.table") < order.index("dip_book.bench") < order.index("dip_book.results.optimiser")
+    assert (
+        order.index("dip_book.results.table")
+        < order.index("dip_book.bench")
+        < order.index("dip_book.results.optimiser")
+    )
 
 
 def test_public_names_are_documented():
@@ -103,14 +128,22 @@ def test_the_method_is_read_in_one_sitting():
 
 def test_every_page_of_the_contents_exists():
     contents = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
-    pages = [contents["root"], *(chapter["file"] for part in contents["parts"] for chapter in part["chapters"])]
+    pages = [
+        contents["root"],
+        *(chapter["file"] for part in contents["parts"] for chapter in part["chapters"]),
+    ]
     assert all((ROOT / f"{page}.md").exists() for page in pages)
     chapters = sorted(path.stem for path in (ROOT / "notebooks").glob("*.md"))
     assert [page.split("/")[1] for page in pages if page.startswith("notebooks/")] == chapters
 
 
 def test_the_execution_cache_is_keyed_on_the_code(monkeypatch, tmp_path):
-    names = ("dip_blocks.py", "requirements.lock", "book/dip_book/show/figures.py", "book/runs/blog/camera-128/seed0-1500it.json")
+    names = (
+        "dip_blocks.py",
+        "requirements.lock",
+        "book/dip_book/show/figures.py",
+        "book/runs/blog/camera-128/seed0-1500it.json",
+    )
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("before")
@@ -152,7 +185,12 @@ def test_one_version_everywhere():
 
 def test_the_workflows_check_what_a_commit_checks():
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
-    tools = [tool for repo in hooks for hook in repo["hooks"] for tool in hook.get("additional_dependencies", [])]
+    tools = [
+        tool
+        for repo in hooks
+        for hook in repo["hooks"]
+        for tool in hook.get("additional_dependencies", [])
+    ]
     workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
     assert len(tools) == 2 and all(tool in workflow for tool in tools)
 
@@ -160,7 +198,9 @@ def test_the_workflows_check_what_a_commit_checks():
 def test_the_command_line_knows_the_names_of_what_there_is():
     assert set(cli.RECIPES) == {*dip_blocks.RECIPES, *dip_blocks.MEANS}
     assert set(cli.GROUPS) == set(plan.WANTED) and set(cli.TABLES) == set(commands.TABLES)
-    assert set(cli.NETWORKS) == set(bench.NETWORKS) and set(cli.PRECISIONS) == set(checks.PRECISIONS)
+    assert set(cli.NETWORKS) == set(bench.NETWORKS) and set(cli.PRECISIONS) == set(
+        checks.PRECISIONS
+    )
 
 
 @pytest.mark.parametrize("words", [["--help"], ["restore", "--help"], ["run", "--help"]])

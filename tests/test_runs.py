@@ -40,19 +40,45 @@ SPEC = runs.Spec("camera", 32, "tiny")
 def test_a_run_is_stored_whole_and_readable_without_our_code(tmp_path):
     run = sweeps.perform(SPEC, tmp_path, device="cpu", every=10, progress=False)
     folder = tmp_path / "tiny" / "camera-32"
-    assert sorted(path.name for path in folder.iterdir()) == ["seed0-25it.frames.webp", "seed0-25it.json", "seed0-25it.webp"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "seed0-25it.frames.webp",
+        "seed0-25it.json",
+        "seed0-25it.webp",
+    ]
     text = (folder / "seed0-25it.json").read_text()
     facts = json.loads(text)
     assert facts["recipe"]["lr"] == 0.003 and facts["recipe"]["config"] == small_config()
-    assert facts["image"] == {"name": "camera", "size": 32, "shape": [32, 32], "sha256": images.digest(images.load("camera", 32))}
-    assert facts["seeds"] == {"mask": 0, "weights, z and noise": 0} and facts["p"] == 0.5 and facts["iterations"] == facts["recipe_iterations"] == 25
-    for key in ("device", "threads", "commit", "dirty", "wall_time_s", "iterations_per_s", "peak_memory_mib", "started"):
+    assert facts["image"] == {
+        "name": "camera",
+        "size": 32,
+        "shape": [32, 32],
+        "sha256": images.digest(images.load("camera", 32)),
+    }
+    assert (
+        facts["seeds"] == {"mask": 0, "weights, z and noise": 0}
+        and facts["p"] == 0.5
+        and facts["iterations"] == facts["recipe_iterations"] == 25
+    )
+    for key in (
+        "device",
+        "threads",
+        "commit",
+        "dirty",
+        "wall_time_s",
+        "iterations_per_s",
+        "peak_memory_mib",
+        "started",
+    ):
         assert key in facts
     assert facts["versions"]["torch"] == torch.__version__
     assert facts["columns"] == ["iteration", "loss", "lr", "backtracked", "psnr", "psnr_averaged"]
     assert [row[0] for row in facts["history"]] == [1, 10, 20, 25]
-    assert re.search(r"^ +\[10, 0\.\d+, 0\.003, 0, [\d.]+, [\d.]+\],$", text, re.MULTILINE), "a row a line"
-    assert facts["pictures"]["kinds"] == ["raw", "averaged"] and Image.open(folder / "seed0-25it.webp").size == (32, 64)
+    assert re.search(r"^ +\[10, 0\.\d+, 0\.003, 0, [\d.]+, [\d.]+\],$", text, re.MULTILINE), (
+        "a row a line"
+    )
+    assert facts["pictures"]["kinds"] == ["raw", "averaged"] and Image.open(
+        folder / "seed0-25it.webp"
+    ).size == (32, 64)
     frames = facts["frames"]["iterations"]
     assert frames[0] == 1 and frames[-1] == 25 and 8 <= len(frames) <= 12
     assert Image.open(folder / "seed0-25it.frames.webp").size == (32, 32 * len(frames))
@@ -63,15 +89,23 @@ def test_a_run_is_stored_whole_and_readable_without_our_code(tmp_path):
 def test_what_is_stored_is_what_was_measured(tmp_path):
     run = sweeps.perform(SPEC, tmp_path, device="cpu", progress=False)
     x, known = run.truth(), run.degraded()[1]
-    result = dip_blocks.restore(*dip_blocks.degrade(x), dip_blocks.RECIPES["tiny"], device="cpu", progress=False)
+    result = dip_blocks.restore(
+        *dip_blocks.degrade(x), dip_blocks.RECIPES["tiny"], device="cpu", progress=False
+    )
     exact = result.image[0].numpy()
     psnr = lambda image: -10 * math.log10(np.mean((np.float64(image) - np.float64(x)) ** 2))  # noqa: E731
     assert run.psnr == pytest.approx(psnr(exact), abs=1e-3)
-    assert run.facts["psnr_db"]["raw_pasted"] == pytest.approx(psnr(np.where(known, x, exact)), abs=1e-3)
+    assert run.facts["psnr_db"]["raw_pasted"] == pytest.approx(
+        psnr(np.where(known, x, exact)), abs=1e-3
+    )
     averaged = result.averaged[0].numpy()
     assert run.facts["psnr_db"]["averaged"] == pytest.approx(psnr(averaged), abs=1e-3)
-    assert run.facts["psnr_db"]["averaged_pasted"] == pytest.approx(psnr(np.where(known, x, averaged)), abs=1e-3)
-    blended = dip_blocks.blend(result.averaged, torch.from_numpy(x)[None], torch.from_numpy(known))[0].numpy()
+    assert run.facts["psnr_db"]["averaged_pasted"] == pytest.approx(
+        psnr(np.where(known, x, averaged)), abs=1e-3
+    )
+    blended = dip_blocks.blend(result.averaged, torch.from_numpy(x)[None], torch.from_numpy(known))[
+        0
+    ].numpy()
     assert run.facts["psnr_db"]["averaged_blended"] == pytest.approx(psnr(blended), abs=1e-3)
     assert set(run.facts["ssim"]) == set(run.facts["psnr_db"]) == set(runs.KINDS)
     assert np.abs(run.raw - exact).max() <= 0.5 / 255 + 1e-6
@@ -80,12 +114,23 @@ def test_what_is_stored_is_what_was_measured(tmp_path):
 
 
 def test_choices_of_the_network_can_be_changed():
-    spec = replace(SPEC, changes=(("skip_from", "input"), ("connect", False), ("channels_skip", 2.0), ("depth", 3.0)))
+    spec = replace(
+        SPEC,
+        changes=(
+            ("skip_from", "input"),
+            ("connect", False),
+            ("channels_skip", 2.0),
+            ("depth", 3.0),
+        ),
+    )
     assert str(spec.path.parts[0]) == "tiny+skip_from=input+connect=false+channels_skip=2+depth=3"
     config = spec.resolved().config
     assert config["skip_from"] == "input" and config["connect"] is False
     wide = replace(SPEC, changes=(("width", 5.0),)).resolved().config
-    assert wide["channels_down"] == wide["channels_up"] == [5, 5] and wide["channels_skip"] == [4, 4]
+    assert wide["channels_down"] == wide["channels_up"] == [5, 5] and wide["channels_skip"] == [
+        4,
+        4,
+    ]
     assert config["channels_skip"] == [2, 2, 2] and config["channels_down"] == [8, 8, 8]
     assert dip_blocks.RECIPES["tiny"].config == small_config(), "the named recipe is as before"
 
@@ -93,7 +138,10 @@ def test_choices_of_the_network_can_be_changed():
 def test_changes_and_iterations_are_part_of_the_name():
     spec = replace(SPEC, changes=(("lr", 0.01), ("jump", 3.0)), iterations=7, seed=2, p=0.25)
     assert str(spec.path) == "tiny+lr=0.01+jump=3/camera-32/seed2-p0.25-7it"
-    assert str(replace(spec, mask_seed=0).path) == "tiny+lr=0.01+jump=3/camera-32/seed2-mask0-p0.25-7it"
+    assert (
+        str(replace(spec, mask_seed=0).path)
+        == "tiny+lr=0.01+jump=3/camera-32/seed2-mask0-p0.25-7it"
+    )
     assert (spec.resolved().lr, spec.resolved().jump, spec.resolved().iterations) == (0.01, 3.0, 7)
 
 
@@ -116,17 +164,29 @@ def test_a_wrong_spec(change, words):
 
 def test_a_run_that_dies_while_it_is_written_is_not_found(tmp_path, monkeypatch):
     run = sweeps.perform(SPEC, tmp_path / "whole", device="cpu", progress=False)
-    monkeypatch.setattr(Path, "write_text", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        Path, "write_text", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(OSError):
         runs.write(tmp_path / "store", SPEC.path, run)
-    assert runs.find(tmp_path / "store") == [] and [*(tmp_path / "store" / runs.WORK).iterdir()] == []
+    assert (
+        runs.find(tmp_path / "store") == [] and [*(tmp_path / "store" / runs.WORK).iterdir()] == []
+    )
 
 
 def test_find(tmp_path):
-    for spec in (SPEC, replace(SPEC, image="brick"), replace(SPEC, changes=(("lr", 0.01),)), replace(SPEC, size=48)):
+    for spec in (
+        SPEC,
+        replace(SPEC, image="brick"),
+        replace(SPEC, changes=(("lr", 0.01),)),
+        replace(SPEC, size=48),
+    ):
         sweeps.perform(replace(spec, iterations=3), tmp_path, device="cpu", progress=False)
     assert len(runs.find(tmp_path)) == 4
-    assert [run.facts["image"]["name"] for run in runs.find(tmp_path, recipe="tiny", size=32)] == ["brick", "camera"]
+    assert [run.facts["image"]["name"] for run in runs.find(tmp_path, recipe="tiny", size=32)] == [
+        "brick",
+        "camera",
+    ]
     assert len(runs.find(tmp_path, image="camera", size=48)) == 1
     assert best_run("tiny", "grass", 32, tmp_path) is None
 
@@ -138,16 +198,36 @@ def test_the_longest_run_represents_an_image(tmp_path):
     assert run.facts["iterations"] == 12 and not run.complete
 
 
-@pytest.mark.parametrize("damage", ["no history", "not json", "other format", "no picture", "facts of another kind", "a row too short", "no figure"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "no history",
+        "not json",
+        "other format",
+        "no picture",
+        "facts of another kind",
+        "a row too short",
+        "no figure",
+    ],
+)
 def test_a_damaged_store_is_named(tmp_path, damage):
-    place = sweeps.perform(replace(SPEC, iterations=2), tmp_path, device="cpu", progress=False).place
+    place = sweeps.perform(
+        replace(SPEC, iterations=2), tmp_path, device="cpu", progress=False
+    ).place
     record = place.with_name("seed0-2it.json")
     content = json.loads(record.read_text())
     if damage == "no picture":
         place.with_name("seed0-2it.webp").unlink()
     else:
-        changed = {"other format": {"format": 99}, "no history": {"history": None}, "facts of another kind": {"image": []}}
-        changed |= {"a row too short": {"history": [[1, 0.1]]}, "no figure": {"psnr_db": {"raw": "good"}}}
+        changed = {
+            "other format": {"format": 99},
+            "no history": {"history": None},
+            "facts of another kind": {"image": []},
+        }
+        changed |= {
+            "a row too short": {"history": [[1, 0.1]]},
+            "no figure": {"psnr_db": {"raw": "good"}},
+        }
         record.write_text("{" if damage == "not json" else json.dumps(content | changed[damage]))
     with pytest.raises(runs.RunError, match="seed0-2it"):
         runs.read(place)
@@ -157,15 +237,38 @@ def test_a_damaged_store_is_named(tmp_path, damage):
 
 def test_a_copy_in_somebody_elses_repository_names_no_commit_of_theirs(tmp_path):
     here = Path(dip_blocks.__file__).parent
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+    git = [
+        "git",
+        "-C",
+        str(tmp_path),
+        "-c",
+        "user.name=nobody",
+        "-c",
+        "user.email=nobody@example.org",
+    ]
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "theirs"], check=True)
-    shutil.copytree(here / "book" / "dip_book", tmp_path / "copied" / "book" / "dip_book", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        here / "book" / "dip_book",
+        tmp_path / "copied" / "book" / "dip_book",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     shutil.copy(here / "dip_blocks.py", tmp_path / "copied")
     shutil.copytree(here / "dip_parts", tmp_path / "copied" / "dip_parts")
     paths = os.pathsep.join(str(tmp_path / "copied" / part) for part in ("", "book"))
-    words = [sys.executable, "-c", "from dip_book.runs import provenance; print(provenance.commit())"]
-    said = subprocess.run(words, env={**os.environ, "PYTHONPATH": paths}, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    words = [
+        sys.executable,
+        "-c",
+        "from dip_book.runs import provenance; print(provenance.commit())",
+    ]
+    said = subprocess.run(
+        words,
+        env={**os.environ, "PYTHONPATH": paths},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert said.strip() == "{'commit': None, 'dirty': None}"
 
 
@@ -187,18 +290,28 @@ def test_the_books_runs_are_what_they_say():
         assert facts["commit"] and facts["dirty"] is False, run.place
         assert facts["image"]["name"] in {**images.EMBEDDED, **images.STANDARD}
         assert run.place.name.endswith(f"-{facts['iterations']}it")
-        parts = [runs.read(runs.ROOT / path) for path in facts.get("members", [])] or [run]  # of a mean, its members
+        parts = [runs.read(runs.ROOT / path) for path in facts.get("members", [])] or [
+            run
+        ]  # of a mean, its members
         assert facts["iterations"] == sum(part.history[-1].iteration for part in parts)
-        assert facts["backtracked"] == sum(step.backtracked for part in parts for step in part.history)
+        assert facts["backtracked"] == sum(
+            step.backtracked for part in parts for step in part.history
+        )
         if not run.kinds:
             continue
         runs.check(run)
         assert list(run.raw.shape) == facts["image"]["shape"]
         if images.available(facts["image"]["name"]):
-            measured = dip_blocks.psnr(dip_blocks.as_image(run.raw), dip_blocks.as_image(run.truth()))
-            rounded = -10 * math.log10(10 ** (-run.psnr / 10) + 1 / (12 * 255**2))  # 8 bits cost a little
+            measured = dip_blocks.psnr(
+                dip_blocks.as_image(run.raw), dip_blocks.as_image(run.truth())
+            )
+            rounded = -10 * math.log10(
+                10 ** (-run.psnr / 10) + 1 / (12 * 255**2)
+            )  # 8 bits cost a little
             # A mean of two pictures of 8 bits lies between two values every other time, and all of these are rounded to one side.
-            assert measured == pytest.approx(rounded, abs=0.06 if "members" in facts else 0.01), run.place
+            assert measured == pytest.approx(rounded, abs=0.06 if "members" in facts else 0.01), (
+                run.place
+            )
 
 
 def test_the_books_runs_are_of_their_specs_and_keep_the_pictures_that_are_shown():
@@ -228,7 +341,9 @@ def test_stored_baselines_are_what_the_methods_give():
     for name in checked:
         for method in baselines.BASELINES:
             measured = baselines.baseline(name, method)
-            assert measured["psnr_db"] == pytest.approx(stored["images"][name][method]["psnr_db"], abs=0.05)
+            assert measured["psnr_db"] == pytest.approx(
+                stored["images"][name][method]["psnr_db"], abs=0.05
+            )
 
 
 # Baselines --------------------------------------------------------------------------------
@@ -301,15 +416,27 @@ def test_the_network_is_drawn_with_what_it_is():
 
 def test_the_network_without_skips_is_drawn_too():
     config = {**dip_blocks.BLOG.config, "channels_skip": [0] * 5}
-    assert {block["kind"] for block in views.network_view(config, 128, 128).data["blocks"]} == {"z", "down", "up", "connect", "out"}
+    assert {block["kind"] for block in views.network_view(config, 128, 128).data["blocks"]} == {
+        "z",
+        "down",
+        "up",
+        "connect",
+        "out",
+    }
     reading = {**dip_blocks.BLOG.config, **dip_blocks.SECOND_READING}
-    assert "connect" not in {block["name"] for block in views.network_view(reading, 128, 128).data["blocks"]}
+    assert "connect" not in {
+        block["name"] for block in views.network_view(reading, 128, 128).data["blocks"]
+    }
 
 
 def test_a_figure_of_several_states():
     light, dark = np.full((8, 8), 0.9), np.full((8, 8), 0.1)
-    view = views.steps_view({"a": {"p": light, "words": "one"}, "b": {"p": dark, "words": "two"}}, "which", "two greys")
-    assert [state["name"] for state in view.data["states"]] == ["a", "b"] and view.data["captions"] == ["p"]
+    view = views.steps_view(
+        {"a": {"p": light, "words": "one"}, "b": {"p": dark, "words": "two"}}, "which", "two greys"
+    )
+    assert [state["name"] for state in view.data["states"]] == ["a", "b"] and view.data[
+        "captions"
+    ] == ["p"]
     assert view.data["states"][0]["pictures"] != view.data["states"][1]["pictures"]
 
 
@@ -322,5 +449,10 @@ def test_quality_over_the_share_of_known_pixels():
 
 
 def test_data_cannot_end_the_script():
-    view = views.View("mask", {"words": "</script><b>"}, views.figures.row({"x": np.zeros((4, 4))}).figure, "a <b>")
+    view = views.View(
+        "mask",
+        {"words": "</script><b>"},
+        views.figures.row({"x": np.zeros((4, 4))}).figure,
+        "a <b>",
+    )
     assert view._repr_html_().count("</script>") == 1 and "<b>" not in view._repr_html_()

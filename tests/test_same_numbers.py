@@ -46,7 +46,9 @@ def short_run(name: str) -> tuple[list[float], str]:
     return [step.loss for step in result.history], hashlib.sha256(drawn).hexdigest()
 
 
-@pytest.mark.parametrize("name", json.loads(EXPECTED.read_text())["losses"] if EXPECTED.exists() else [])
+@pytest.mark.parametrize(
+    "name", json.loads(EXPECTED.read_text())["losses"] if EXPECTED.exists() else []
+)
 def test_same_numbers(name):
     expected = json.loads(EXPECTED.read_text())
     losses, digest = short_run(name)
@@ -63,7 +65,9 @@ if __name__ == "__main__":
     found = {name: short_run(name) for name in dip_blocks.RECIPES}
     before = json.loads(EXPECTED.read_text()) if EXPECTED.exists() else {"digests": {}}
     held = before.get("losses", {})
-    same = set(held) == set(found) and all(found[n][0] == pytest.approx(held[n], rel=1e-3) for n in found)
+    same = set(held) == set(found) and all(
+        found[n][0] == pytest.approx(held[n], rel=1e-3) for n in found
+    )
     digests = before["digests"] if same else {}  # digests of other numbers are of no use
     digests[environment()] = {name: digest for name, (_, digest) in found.items()}
     losses = {name: values for name, (values, _) in found.items()}

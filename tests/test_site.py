@@ -27,16 +27,23 @@ from PIL import Image
 from playwright.sync_api import Error, sync_playwright
 
 SITE = Path(os.environ.get("DIP_SITE") or ROOT / "_build" / "html").resolve()
-FRONT, EXPLORER, MASK = "book/index.html", "notebooks/08-learning.html", "notebooks/02-problems.html"
+FRONT, EXPLORER, MASK = (
+    "book/index.html",
+    "notebooks/08-learning.html",
+    "notebooks/02-problems.html",
+)
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 VISITS = [("http", "light"), ("http", "dark"), ("file", "light")]
 #: Jupyter Book's root page only sends on to the front page; reports exist when a chapter's execution failed.
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
     for path in SITE.rglob("*.html")
-    if path != SITE / "index.html" and not {"_static", "reports"} & set(path.relative_to(SITE).parts)
+    if path != SITE / "index.html"
+    and not {"_static", "reports"} & set(path.relative_to(SITE).parts)
 )
-ALIVE = [page for page in PAGES if 'class="dip-view"' in (SITE / page).read_text(encoding="utf-8")]  # live figures
+ALIVE = [
+    page for page in PAGES if 'class="dip-view"' in (SITE / page).read_text(encoding="utf-8")
+]  # live figures
 HEAVY = 3_000_000  # bytes
 
 #: Before any script of the page: the reader's choice of theme, and a watch on the pictures of the text.
@@ -140,11 +147,17 @@ def browser():
     found = next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as playwright:
         try:
-            running = playwright.chromium.launch(headless=True, executable_path=found, args=FLAGS.split())
+            running = playwright.chromium.launch(
+                headless=True, executable_path=found, args=FLAGS.split()
+            )
         except Error as error:
             running, why = None, error.message.strip().splitlines()[0]
         if running is None:
-            absent(f"{found} does not start: {why}" if found else f"no browser: none of {', '.join(names)}, and not Playwright's own")
+            absent(
+                f"{found} does not start: {why}"
+                if found
+                else f"no browser: none of {', '.join(names)}, and not Playwright's own"
+            )
         yield running
         running.close()
 
@@ -153,14 +166,29 @@ def browser():
 def opened(server, browser):
     """A function that opens a page in a context (cache, storage) of its own, to be closed by the caller."""
 
-    def open_(page, scheme="http", theme="light", notes=None, wait="load", size=(1280, 900), settle=True, **options):
+    def open_(
+        page,
+        scheme="http",
+        theme="light",
+        notes=None,
+        wait="load",
+        size=(1280, 900),
+        settle=True,
+        **options,
+    ):
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
         context.set_default_timeout(30_000)
         context.add_init_script(PREPARE.replace("THEME", theme))
         tab = context.new_page()
         if notes:
             tab.on("pageerror", lambda error: notes.errors.append(str(error)))
-            tab.on("console", lambda line: line.type == "error" and notes.console.append(f"{line.text} ({line.location.get('url', '')})"))
+            tab.on(
+                "console",
+                lambda line: (
+                    line.type == "error"
+                    and notes.console.append(f"{line.text} ({line.location.get('url', '')})")
+                ),
+            )
             tab.on("request", lambda request: notes.requests.append(request.url))
         tab.goto(f"{server if scheme == 'http' else SITE.as_uri()}/{page}", wait_until=wait)
         if settle:
@@ -182,17 +210,24 @@ def visit(opened):
         if scheme == "http":
             notes.cost = tab.evaluate(COST)
             notes.background = statistics.median(pixels(tab).ravel())
-        tab.evaluate("document.querySelectorAll('details').forEach((element) => { element.open = true; })")
+        tab.evaluate(
+            "document.querySelectorAll('details').forEach((element) => { element.open = true; })"
+        )
         tab.evaluate(SETTLED)
         if scheme == "http":
             notes.violations = Axe().run(tab, options=AXE).response["violations"]
         if (scheme, theme) == ("http", "light"):
-            notes.links, notes.ids = [tuple(link) for link in tab.evaluate(LINKS)], set(tab.evaluate(IDS))
+            notes.links, notes.ids = (
+                [tuple(link) for link in tab.evaluate(LINKS)],
+                set(tab.evaluate(IDS)),
+            )
             tab.set_viewport_size({"width": 390, "height": 844})
             tab.evaluate(SETTLED)
             notes.narrow = tab.evaluate(WIDE)
         notes.blank = tab.evaluate(BLANK)
-        notes.alts = tab.evaluate("[...document.querySelectorAll('article img:not([role=presentation])')].map((img) => img.alt)")
+        notes.alts = tab.evaluate(
+            "[...document.querySelectorAll('article img:not([role=presentation])')].map((img) => img.alt)"
+        )
         tab.context.close()
         return notes
 
@@ -201,12 +236,18 @@ def visit(opened):
 
 def pixels(thing):
     """A screenshot (H, W, 3) of a page's window or of an element."""
-    return np.asarray(Image.open(io.BytesIO(thing.screenshot(animations="disabled"))).convert("RGB")).astype(int)
+    return np.asarray(
+        Image.open(io.BytesIO(thing.screenshot(animations="disabled"))).convert("RGB")
+    ).astype(int)
 
 
 def changed(before, after):
     """The share of pixels that differ visibly; 1 where the sizes differ."""
-    return float((abs(before - after).max(axis=-1) > 12).mean()) if before.shape == after.shape else 1.0
+    return (
+        float((abs(before - after).max(axis=-1) > 12).mean())
+        if before.shape == after.shape
+        else 1.0
+    )
 
 
 every_page = pytest.mark.parametrize("page", PAGES or ["no page"])
@@ -226,7 +267,11 @@ def test_a_page_runs_without_an_error(visit, page, scheme, theme):
 @every_page
 def test_a_page_asks_nothing_of_other_hosts(visit, server, page, scheme, theme):
     home = f"{server}/" if scheme == "http" else f"{SITE.as_uri()}/"
-    assert not [url for url in visit(page, scheme, theme).requests if not url.startswith((home, "data:", "blob:"))]
+    assert not [
+        url
+        for url in visit(page, scheme, theme).requests
+        if not url.startswith((home, "data:", "blob:"))
+    ]
 
 
 @every_visit
@@ -244,14 +289,26 @@ def test_a_page_has_no_dead_link(visit, page):
             continue
         if re.match(r"[a-z][a-z0-9+.-]*:|//", url, re.I):
             parts = urlsplit(url)
-            if parts.scheme != "https" or not re.fullmatch(r"([\w-]+\.)+[a-z]{2,}", parts.hostname or "") or re.search(r"\s", url):
+            if (
+                parts.scheme != "https"
+                or not re.fullmatch(r"([\w-]+\.)+[a-z]{2,}", parts.hostname or "")
+                or re.search(r"\s", url)
+            ):
                 dead.append(f"{tag} {url}: not a clean https address")
             continue
         path, fragment = urldefrag(url)
-        target = unquote(urlsplit(urljoin(f"http://site/{page}", path)).path).lstrip("/") if path else page
+        target = (
+            unquote(urlsplit(urljoin(f"http://site/{page}", path)).path).lstrip("/")
+            if path
+            else page
+        )
         if not (SITE / target).is_file():
             dead.append(f"{tag} {url}: no such file")
-        elif fragment and target in PAGES and unquote(fragment) not in visit(target, "http", "light").ids:
+        elif (
+            fragment
+            and target in PAGES
+            and unquote(fragment) not in visit(target, "http", "light").ids
+        ):
             dead.append(f"{tag} {url}: no such id")
     assert not dead
 
@@ -271,8 +328,13 @@ def test_the_theme_is_the_system_s_until_one_is_chosen(opened, system):
 
 def test_drawings_on_a_phone_slide_and_pictures_fit(opened):
     tab = opened("notebooks/09-results.html", size=(390, 844))
-    drawing, pictures = (tab.locator(f"figure.{kind}:has(> img)").first for kind in ("dip-drawing", "dip-pictures"))
-    assert drawing.locator("img").bounding_box()["width"] > 500 and drawing.get_attribute("tabindex") == "0"
+    drawing, pictures = (
+        tab.locator(f"figure.{kind}:has(> img)").first for kind in ("dip-drawing", "dip-pictures")
+    )
+    assert (
+        drawing.locator("img").bounding_box()["width"] > 500
+        and drawing.get_attribute("tabindex") == "0"
+    )
     assert pictures.locator("img").bounding_box()["width"] <= 390
     before = drawing.evaluate("box => box.scrollLeft")
     drawing.focus()
@@ -284,7 +346,11 @@ def test_drawings_on_a_phone_slide_and_pictures_fit(opened):
 
 @every_page
 def test_pictures_have_words_for_those_who_do_not_see_them(visit, page):
-    assert not [words for words in visit(page, "http", "light").alts if re.search(r"\.(png|webp|svg)$|^\s*$", words)]
+    assert not [
+        words
+        for words in visit(page, "http", "light").alts
+        if re.search(r"\.(png|webp|svg)$|^\s*$", words)
+    ]
 
 
 @every_page
@@ -310,9 +376,15 @@ def test_a_page_is_light(visit, page, request):
     cost = visit(page, "http", "light").cost
     report = request.config.stash[REPORT]
     if not report:
-        report.append(f"{'page':<38}{'MB':>6}{'first paint':>13}{'first picture':>15}{'loaded':>9}   (ms; over http from this machine)")
-    picture = "-" if cost["picture"] is None else f"{cost['picture']:.0f}"  # -: none on the first screen
-    report.append(f"{page:<38}{cost['bytes'] / 1e6:6.2f}{cost['paint']:13.0f}{picture:>15}{cost['loaded']:9.0f}")
+        report.append(
+            f"{'page':<38}{'MB':>6}{'first paint':>13}{'first picture':>15}{'loaded':>9}   (ms; over http from this machine)"
+        )
+    picture = (
+        "-" if cost["picture"] is None else f"{cost['picture']:.0f}"
+    )  # -: none on the first screen
+    report.append(
+        f"{page:<38}{cost['bytes'] / 1e6:6.2f}{cost['paint']:13.0f}{picture:>15}{cost['loaded']:9.0f}"
+    )
     assert cost["bytes"] < HEAVY
 
 
@@ -326,7 +398,9 @@ def test_the_root_leads_to_the_front_page(opened, scheme):
 
 @pytest.mark.skipif("DIP_SITE" in os.environ, reason="another site is looked at")
 def test_the_site_is_not_older_than_its_sources():
-    assert (SITE / site.DIGEST).read_text().strip() == site.site_digest(), "the site is of other sources: run `make book`"
+    assert (SITE / site.DIGEST).read_text().strip() == site.site_digest(), (
+        "the site is of other sources: run `make book`"
+    )
 
 
 def test_search_finds_a_chapter(opened):
@@ -364,7 +438,10 @@ def explorer(opened):
 
 
 def choices(explorer, name):
-    return [option.get_attribute("value") for option in explorer.locator(f"select[name={name}] option").all()]
+    return [
+        option.get_attribute("value")
+        for option in explorer.locator(f"select[name={name}] option").all()
+    ]
 
 
 def choose(explorer, name, value):
@@ -395,7 +472,9 @@ def test_every_choice_of_the_explorer_shows_something_else(explorer):
         for recipe in choices(explorer, "recipe"):
             choose(explorer, "recipe", recipe)
             recipes.append(pixels(figure))
-        assert all(changed(*pair) > 0.02 for pair in itertools.combinations(recipes, 2)), f"recipes of picture {picture}"
+        assert all(changed(*pair) > 0.02 for pair in itertools.combinations(recipes, 2)), (
+            f"recipes of picture {picture}"
+        )
         before = pixels(figure)
     for against in choices(explorer, "against")[1:]:
         choose(explorer, "against", against)
@@ -417,7 +496,9 @@ def test_the_divider_moves_by_keyboard(explorer):
 
 def test_the_scrubber_moves_by_keyboard(explorer):
     steerable(explorer)
-    figure, plots, scrubber = (explorer.locator(name) for name in (".dip-compare", ".dip-plots", "input[name=iteration]"))
+    figure, plots, scrubber = (
+        explorer.locator(name) for name in (".dip-compare", ".dip-plots", "input[name=iteration]")
+    )
     before, curves = pixels(figure), pixels(plots)
     for key in ("Home", "ArrowRight", "ArrowRight"):
         scrubber.press(key)
@@ -425,16 +506,23 @@ def test_the_scrubber_moves_by_keyboard(explorer):
         now = pixels(figure)
         assert changed(before, now) > 0.02, key
         before = now
-    assert changed(curves, pixels(plots)) > 0.001, "the cursor in the curves, from the end to the beginning"
+    assert changed(curves, pixels(plots)) > 0.001, (
+        "the cursor in the curves, from the end to the beginning"
+    )
 
 
 def test_play_plays_and_pause_stops(explorer):
     steerable(explorer)
-    figure, button, scrubber = (explorer.locator(name) for name in (".dip-compare", ".dip-scrub button", "input[name=iteration]"))
+    figure, button, scrubber = (
+        explorer.locator(name)
+        for name in (".dip-compare", ".dip-scrub button", "input[name=iteration]")
+    )
     scrubber.press("Home")
     before = pixels(figure)
     button.click()
-    explorer.page.wait_for_function("() => Number(document.querySelector('input[name=iteration]').value) >= 2")
+    explorer.page.wait_for_function(
+        "() => Number(document.querySelector('input[name=iteration]').value) >= 2"
+    )
     button.click()
     explorer.page.evaluate(SETTLED)
     paused = pixels(figure)
@@ -484,7 +572,10 @@ def test_every_live_figure_answers(opened, page):
     tab = opened(page, size=(1280, 1400))
     for view in tab.locator(".dip-view").all():
         before = pixels(view)
-        slider, radios, buttons = (view.locator(f"{name}:visible:enabled") for name in ("input[type=range]", "input[type=radio]", "button"))
+        slider, radios, buttons = (
+            view.locator(f"{name}:visible:enabled")
+            for name in ("input[type=range]", "input[type=radio]", "button")
+        )
         if slider.count():
             slider.first.focus()
             for _ in range(5):

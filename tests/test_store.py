@@ -59,20 +59,33 @@ def test_a_run_is_read_without_opening_a_picture(tmp_path, monkeypatch, capsys):
     perform(SPEC, tmp_path)
     whole = perform(replace(SPEC, image="brick"), tmp_path).raw
     opened, original = [], Image.open
-    stand_in = type("Image", (), {"open": lambda *a: (opened.append(a), original(*a))[1], "fromarray": Image.fromarray})
+    stand_in = type(
+        "Image",
+        (),
+        {"open": lambda *a: (opened.append(a), original(*a))[1], "fromarray": Image.fromarray},
+    )
     monkeypatch.setattr(record, "Image", stand_in)
     (run,) = runs.find(tmp_path, image="brick")
     assert run.psnr and run.kinds == ["raw", "averaged"] and plan.missing(["quick"], tmp_path) == []
-    for command in (["status"], ["show", str(SPEC.path)], ["table", "quick"], ["pack", "--to", str(tmp_path / "box")]):
+    for command in (
+        ["status"],
+        ["show", str(SPEC.path)],
+        ["table", "quick"],
+        ["pack", "--to", str(tmp_path / "box")],
+    ):
         assert main([*command, "--store", str(tmp_path)]) == 0
     assert opened == []
-    assert np.abs(run.raw - whole).max() < 1e-6 and run.averaged.shape == (32, 32) and len(opened) == 1, "both from one file"
+    assert (
+        np.abs(run.raw - whole).max() < 1e-6 and run.averaged.shape == (32, 32) and len(opened) == 1
+    ), "both from one file"
     assert run.raw is run.raw and run.frames and len(opened) == 2
 
 
 def frames_of(tmp_path, frames, shape=(16, 16)):
     run = store_run(tmp_path, SPEC, 20.0, {"raw": np.zeros(shape)})
-    return runs.write(tmp_path, SPEC.path, runs.Run(run.facts, [], {"raw": np.zeros(shape)}, frames))
+    return runs.write(
+        tmp_path, SPEC.path, runs.Run(run.facts, [], {"raw": np.zeros(shape)}, frames)
+    )
 
 
 def test_equal_frames_are_all_kept_and_in_order(tmp_path):
@@ -85,7 +98,10 @@ def test_more_than_fits_below_one_another_goes_on_beside(tmp_path):
     shape, frames = (6000, 8), 5
     run = frames_of(tmp_path, {i: np.full(shape, i / 10) for i in range(frames)}, shape)
     assert Image.open(own(tmp_path, SPEC, ".frames.webp")).size == (3 * 8, 2 * 6000)
-    assert all(run.frames[i].shape == shape and abs(run.frames[i].mean() - i / 10) < 0.02 for i in range(frames))
+    assert all(
+        run.frames[i].shape == shape and abs(run.frames[i].mean() - i / 10) < 0.02
+        for i in range(frames)
+    )
 
 
 def test_a_picture_that_no_file_can_hold_is_refused_before_the_fit(tmp_path, monkeypatch):
@@ -98,7 +114,9 @@ def test_a_picture_that_no_file_can_hold_is_refused_before_the_fit(tmp_path, mon
 def test_pictures_that_are_not_kept_are_named(tmp_path):
     run = store_run(tmp_path, SPEC, 20.0)
     assert run.kinds == [] and run.frames == {}
-    with pytest.raises(runs.RunError, match="No raw output is kept of the run .*seed0-2it: make it again"):
+    with pytest.raises(
+        runs.RunError, match="No raw output is kept of the run .*seed0-2it: make it again"
+    ):
         _ = run.raw
 
 
@@ -108,16 +126,40 @@ def test_pictures_that_are_not_kept_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ({"seeds": {"mask": 7, "weights, z and noise": 0}}, "the seed of mask is 7 in it and 0 here"),
-        ({"seeds": {"mask": 0, "weights, z and noise": 7}}, "the seed of weights, z and noise is 7"),
+        (
+            {"seeds": {"mask": 7, "weights, z and noise": 0}},
+            "the seed of mask is 7 in it and 0 here",
+        ),
+        (
+            {"seeds": {"mask": 0, "weights, z and noise": 7}},
+            "the seed of weights, z and noise is 7",
+        ),
         ({"p": 0.25}, "p is 0.25 in it and 0.5 here"),
         ({"iterations": 3}, "the number of iterations is 3 in it and 2 here"),
-        ({"image": {"name": "camera", "size": 32, "shape": [32, 32], "sha256": "0"}}, "the digest of the pixels is '0'"),
-        ({"recipe": {"name": "tiny", **TINY.as_dict(), "iterations": 2, "lr": 0.01}}, "lr is 0.01 in it and 0.003 here"),
-        ({"recipe": {**TINY.as_dict(), "iterations": 2, "tv": 1, "config": small_config() | {"dropout": 0.5}}}, "config.dropout is 0.5"),
+        (
+            {"image": {"name": "camera", "size": 32, "shape": [32, 32], "sha256": "0"}},
+            "the digest of the pixels is '0'",
+        ),
+        (
+            {"recipe": {"name": "tiny", **TINY.as_dict(), "iterations": 2, "lr": 0.01}},
+            "lr is 0.01 in it and 0.003 here",
+        ),
+        (
+            {
+                "recipe": {
+                    **TINY.as_dict(),
+                    "iterations": 2,
+                    "tv": 1,
+                    "config": small_config() | {"dropout": 0.5},
+                }
+            },
+            "config.dropout is 0.5",
+        ),
     ],
 )
-def test_a_run_of_something_else_is_not_the_specs(tmp_path, monkeypatch, capsys, change, difference):
+def test_a_run_of_something_else_is_not_the_specs(
+    tmp_path, monkeypatch, capsys, change, difference
+):
     monkeypatch.setattr(plan, "WANTED", {"few": [SPEC]})
     perform(SPEC, tmp_path)
     assert plan.missing(store=tmp_path) == []
@@ -130,7 +172,9 @@ def test_a_run_of_something_else_is_not_the_specs(tmp_path, monkeypatch, capsys,
         assert runs.stored(SPEC, tmp_path) is None
     assert main(["status", "--store", str(tmp_path)]) == 0
     assert difference in capsys.readouterr().out
-    assert [what for _, _, what in sweeps.sweep([SPEC], tmp_path)][0].startswith("failed: The stored run")
+    assert [what for _, _, what in sweeps.sweep([SPEC], tmp_path)][0].startswith(
+        "failed: The stored run"
+    )
     perform(SPEC, tmp_path, again=True)
     assert plan.missing(store=tmp_path) == []
 
@@ -177,9 +221,15 @@ def test_a_readers_picture_is_never_the_books(tmp_path):
     images.save_png(tmp_path / "house-256.png", images.load("brick", size=32))
     mine = replace(SPEC, image=str(tmp_path / "camera.png"))
     assert mine.path != SPEC.path and mine.path.parts[1].startswith("camera@")
-    assert runs.Spec(str(tmp_path / "house-256.png"), None, "tiny").path.parts[1] != runs.Spec("house", 256, "tiny").path.parts[1]
+    assert (
+        runs.Spec(str(tmp_path / "house-256.png"), None, "tiny").path.parts[1]
+        != runs.Spec("house", 256, "tiny").path.parts[1]
+    )
     perform(mine, tmp_path)
-    assert runs.find(tmp_path, image="camera") == [] and best_run("tiny", "camera", 32, tmp_path) is None
+    assert (
+        runs.find(tmp_path, image="camera") == []
+        and best_run("tiny", "camera", 32, tmp_path) is None
+    )
     before = mine.path
     images.save_png(tmp_path / "camera.png", images.load("grass", size=48))
     assert mine.path != before, "another picture in the same file"
@@ -190,7 +240,9 @@ def test_runs_of_a_readers_picture_are_shown_without_it(tmp_path, capsys):
     spec = replace(SPEC, image=str(tmp_path / "mine.png"))
     path = spec.path
     run = perform(spec, tmp_path)
-    assert explorer.entry(run)["truth"] and run.degraded()[0].shape == (32, 32), "while it is at hand"
+    assert explorer.entry(run)["truth"] and run.degraded()[0].shape == (32, 32), (
+        "while it is at hand"
+    )
     assert explorer.entry(perform(spec, tmp_path))["truth"], "stored already"
     (tmp_path / "mine.png").unlink()
     assert main(["show", str(path), "--store", str(tmp_path)]) == 0
@@ -200,7 +252,11 @@ def test_runs_of_a_readers_picture_are_shown_without_it(tmp_path, capsys):
         run.truth()
     view = explorer.Explorer([run])
     (entry,) = view.data["runs"]
-    assert entry["title"] == "mine" and entry["truth"] is entry["degraded"] is None and entry["restored"]
+    assert (
+        entry["title"] == "mine"
+        and entry["truth"] is entry["degraded"] is None
+        and entry["restored"]
+    )
     assert view.data["pictures"] == [] and view._repr_html_() and figures.run_summary(run)
 
 
@@ -217,7 +273,11 @@ def three(tmp_path):
 
 
 def names(store):
-    return sorted(file.relative_to(store).as_posix() for file in store.rglob("*") if file.is_file() and runs.WORK not in file.parts)
+    return sorted(
+        file.relative_to(store).as_posix()
+        for file in store.rglob("*")
+        if file.is_file() and runs.WORK not in file.parts
+    )
 
 
 def test_tidying_gathers_records_and_drops_pictures(three):
@@ -232,7 +292,10 @@ def test_tidying_gathers_records_and_drops_pictures(three):
     assert {run.place: (run.facts, run.history) for run in runs.find(store)} == before
     assert [bool(run.kinds) for run in runs.find(store)] == [True, False, True]
     assert runs.tidy(store, kept) == [], "nothing is left to do"
-    assert list(json.loads((store / "tiny.json").read_text())) == ["camera-32/seed0-2it", "camera-32/seed1-2it"]
+    assert list(json.loads((store / "tiny.json").read_text())) == [
+        "camera-32/seed0-2it",
+        "camera-32/seed1-2it",
+    ]
     assert perform(specs[1], store).facts == before[store / specs[1].path][0], "stored already"
     runs.tidy(store, {specs[0].path: "record", specs[2].path: "pictures"})
     assert names(store) == ["tiny.json", f"{folder}/seed2-2it.webp"]
@@ -245,7 +308,9 @@ def test_a_runs_own_record_wins_and_is_gathered_again(three):
     assert own(store, specs[1]).exists() and runs.read(store / specs[1].path).facts == anew.facts
     assert runs.read(store / specs[1].path).kinds and len(runs.paths(store)) == 3
     runs.tidy(store, kept)
-    assert runs.read(store / specs[1].path).facts == anew.facts and not own(store, specs[1]).exists()
+    assert (
+        runs.read(store / specs[1].path).facts == anew.facts and not own(store, specs[1]).exists()
+    )
 
 
 def test_a_run_that_is_being_written_is_not_gathered(three):
@@ -261,17 +326,23 @@ def test_runs_of_a_collection_travel(three, tmp_path):
     (archive,) = runs.pack(runs.paths(store), store, tmp_path / "box")
     there = tmp_path / "there"
     assert [outcome for _, outcome in runs.unpack(archive, there)] == ["new"] * 3
-    assert [(run.facts, run.kinds) for run in runs.find(there)] == [(run.facts, run.kinds) for run in runs.find(store)]
+    assert [(run.facts, run.kinds) for run in runs.find(there)] == [
+        (run.facts, run.kinds) for run in runs.find(store)
+    ]
     assert [outcome for _, outcome in runs.unpack(archive, store)] == ["there already"] * 3
     runs.tidy(store, dict.fromkeys(kept, "record"))
-    assert [outcome for _, outcome in runs.unpack(archive, store)] == ["there already"] * 3, "with fewer pictures"
+    assert [outcome for _, outcome in runs.unpack(archive, store)] == ["there already"] * 3, (
+        "with fewer pictures"
+    )
 
 
 def test_members_keep_their_pictures_until_their_mean_is_stored(tmp_path, monkeypatch):
     monkeypatch.setitem(dip_blocks.RECIPES, "other", replace(TINY, lr=0.01))
     monkeypatch.setitem(dip_blocks.MEANS, "both", ("tiny", "other"))
     mean = replace(SPEC, recipe="both")
-    monkeypatch.setattr(plan, "WANTED", {"best": [mean]} | dict.fromkeys(set(plan.WANTED) - {"best"}, []))
+    monkeypatch.setattr(
+        plan, "WANTED", {"best": [mean]} | dict.fromkeys(set(plan.WANTED) - {"best"}, [])
+    )
     for one in (plan.with_frames, plan.with_pictures):
         monkeypatch.setattr(plan, one.__name__, list)
     assert plan.kept(tmp_path)[SPEC.path] == "pictures"
@@ -306,7 +377,14 @@ def test_a_damaged_run_ends_no_command(damaged, tmp_path, capsys, way):
     store, (good, bad) = damaged
     suffix, content = WAYS[way]
     own(store, bad, suffix).write_bytes(content)
-    for command in (["status"], ["status", "--missing"], ["table", "quick"], ["table", "switches"], ["tidy"], ["pack", "--to", str(tmp_path / "box")]):
+    for command in (
+        ["status"],
+        ["status", "--missing"],
+        ["table", "quick"],
+        ["table", "switches"],
+        ["tidy"],
+        ["pack", "--to", str(tmp_path / "box")],
+    ):
         assert main([*command, "--store", str(store)]) == 0, command
         said = capsys.readouterr()
         assert str(bad.path) in said.out + said.err or command[0] == "table", command
@@ -326,7 +404,11 @@ def test_a_damaged_collection_is_named_and_the_rest_is_found(damaged, capsys):
         assert main([*command, "--store", str(store)]) == 0
     assert main(["status", "--store", str(store)]) == 0
     said = capsys.readouterr()
-    assert "other.json is damaged" in said.err and str(good.path) in said.out and "third/camera-32/seed0-2it" in said.out
+    assert (
+        "other.json is damaged" in said.err
+        and str(good.path) in said.out
+        and "third/camera-32/seed0-2it" in said.out
+    )
     with pytest.warns(runs.DamagedRun):
         assert len(runs.find(store)) == 2
 
@@ -406,7 +488,9 @@ def test_sigkill_leaves_the_old_run_or_the_new_one(tmp_path):
     perform(SPEC, tmp_path)
     whole = 0
     for pause in (0.0, 0.003, 0.007, 0.013, 0.02):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.2 + pause)
         process.send_signal(signal.SIGKILL)
@@ -419,7 +503,10 @@ def test_sigkill_leaves_the_old_run_or_the_new_one(tmp_path):
             assert "not the file that its record names" in str(error)
             continue
         whole += 1
-        assert all(abs(100 * picture.mean() - run.psnr) < 2 for picture in (run.raw, run.averaged, run.frames[1]))
+        assert all(
+            abs(100 * picture.mean() - run.psnr) < 2
+            for picture in (run.raw, run.averaged, run.frames[1])
+        )
     assert whole >= 2, "being killed between two moves is rare"
 
 
@@ -429,8 +516,14 @@ def test_sigkill_leaves_the_old_run_or_the_new_one(tmp_path):
 def test_what_the_system_refuses_is_not_blamed_on_the_archive(tmp_path, monkeypatch):
     perform(SPEC, tmp_path / "here")
     (archive,) = runs.pack([SPEC.path], tmp_path / "here", tmp_path / "box")
-    monkeypatch.setattr(Path, "write_bytes", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(runs.RunError, match="cannot be unpacked into .*No space left on device") as raised:
+    monkeypatch.setattr(
+        Path,
+        "write_bytes",
+        lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+    )
+    with pytest.raises(
+        runs.RunError, match="cannot be unpacked into .*No space left on device"
+    ) as raised:
         runs.unpack(archive, tmp_path / "there")
     assert "not an archive" not in str(raised.value)
 

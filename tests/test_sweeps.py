@@ -29,7 +29,9 @@ from dip_book.runs import checkpoints, plan, sweeps
 import dip_blocks
 
 HERE = Path(__file__).parents[1]
-TINY = dip_blocks.Recipe(config=small_config(), z_channels=4, iterations=40, lr=0.3, jump=1.3)  # jumps now and then
+TINY = dip_blocks.Recipe(
+    config=small_config(), z_channels=4, iterations=40, lr=0.3, jump=1.3
+)  # jumps now and then
 SPEC = runs.Spec("camera", 32, "tiny")
 
 #: The same in a process of its own, as a worker of a cluster is: slow enough to be killed on the way.
@@ -62,7 +64,10 @@ def perform(spec, store, **options):
 
 def comparable(run: runs.Run) -> dict:
     """The facts that a resumed run must share with an uninterrupted one."""
-    return {key: run.facts[key] for key in ("psnr_db", "ssim", "iterations", "backtracked", "recipe", "seeds")}
+    return {
+        key: run.facts[key]
+        for key in ("psnr_db", "ssim", "iterations", "backtracked", "recipe", "seeds")
+    }
 
 
 class StopError(Exception):
@@ -91,14 +96,21 @@ def test_a_run_cut_off_goes_on_from_its_checkpoint_bitwise(tmp_path, monkeypatch
     assert runs.paths(tmp_path / "cut") == [], "nothing is half there"
     assert sweeps.progress_of(SPEC, tmp_path / "cut") == "  (checkpoint at iteration 23)"
     steps, original = [], dip_blocks.Fit.step
-    monkeypatch.setattr(dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit)))
+    monkeypatch.setattr(
+        dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit))
+    )
     resumed = perform(SPEC, tmp_path / "cut", every=1)
     assert steps == list(range(23, 40))
     assert comparable(resumed) == comparable(whole) and resumed.history == whole.history
     for suffix in (".webp", ".frames.webp"):
-        assert Path(f"{resumed.place}{suffix}").read_bytes() == Path(f"{whole.place}{suffix}").read_bytes()
+        assert (
+            Path(f"{resumed.place}{suffix}").read_bytes()
+            == Path(f"{whole.place}{suffix}").read_bytes()
+        )
     assert sorted(resumed.frames) == sorted(sweeps.frame_iterations(40))
-    assert list((tmp_path / "cut" / runs.WORK).glob("*.safetensors")) == [], "a stored run needs no checkpoint"
+    assert list((tmp_path / "cut" / runs.WORK).glob("*.safetensors")) == [], (
+        "a stored run needs no checkpoint"
+    )
 
 
 @pytest.mark.parametrize("how", ["other code", "other versions", "damaged", "other precision"])
@@ -118,7 +130,9 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, monkeypatch, how):
         if how == "other precision":
             patch.setattr(dip_blocks, "best_precision", lambda device: "tf32")
         steps, original = [], dip_blocks.Fit.step
-        patch.setattr(dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit)))
+        patch.setattr(
+            dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit))
+        )
         again = perform(SPEC, tmp_path / "cut")
     assert steps == list(range(40)), "from the beginning"
     if how != "other precision":
@@ -164,7 +178,10 @@ def test_a_run_in_progress_elsewhere_is_left_alone(tmp_path):
     with filelock.FileLock(work / f"{runs.work_name(specs[0].path)}.lock"):
         with pytest.raises(sweeps.Busy, match="Another process"):
             perform(specs[0], tmp_path)
-        outcome = [(spec, what) for spec, _, what in sweeps.sweep(specs, tmp_path, device="cpu", progress=False)]
+        outcome = [
+            (spec, what)
+            for spec, _, what in sweeps.sweep(specs, tmp_path, device="cpu", progress=False)
+        ]
     assert outcome == [(specs[0], "another process is making it"), (specs[1], "done")]
     assert perform(specs[0], tmp_path).facts["iterations"] == 2, "free again"
 
@@ -173,16 +190,30 @@ def test_pictures_of_one_name_are_told_apart(tmp_path):
     for folder, name in (("a", "brick"), ("b", "grass")):
         (tmp_path / folder).mkdir()
         images.save_png(tmp_path / folder / "camera.png", images.load(name, size=32))
-    specs = [replace(SPEC, iterations=2), *(replace(SPEC, image=str(tmp_path / folder / "camera.png"), iterations=2) for folder in "ab")]
+    specs = [
+        replace(SPEC, iterations=2),
+        *(
+            replace(SPEC, image=str(tmp_path / folder / "camera.png"), iterations=2)
+            for folder in "ab"
+        ),
+    ]
     for spec in specs:
         assert perform(spec, tmp_path / "store").facts["image"]["name"] == spec.image_name
     assert len({spec.path for spec in specs}) == 3 == len(runs.find(tmp_path / "store"))
     (book,) = runs.find(tmp_path / "store", image="camera")
-    assert book.facts["image"]["name"] == "camera" and best_run("tiny", "camera", 32, tmp_path / "store").place == book.place
-    outcome = [what for _, _, what in sweeps.sweep(specs, tmp_path / "store", device="cpu", progress=False)]
+    assert (
+        book.facts["image"]["name"] == "camera"
+        and best_run("tiny", "camera", 32, tmp_path / "store").place == book.place
+    )
+    outcome = [
+        what for _, _, what in sweeps.sweep(specs, tmp_path / "store", device="cpu", progress=False)
+    ]
     assert outcome == ["stored already"] * 3
     images.save_png(tmp_path / "house-256.png", images.load("brick", size=32))
-    assert runs.Spec(str(tmp_path / "house-256.png"), None).path.parts[1] not in ("house-256", "house")
+    assert runs.Spec(str(tmp_path / "house-256.png"), None).path.parts[1] not in (
+        "house-256",
+        "house",
+    )
 
 
 def test_a_damaged_run_does_not_stop_a_sweep(tmp_path):
@@ -200,11 +231,15 @@ def test_a_history_of_every_zeroth_iteration_is_refused_at_once(tmp_path):
 def test_a_task_waits_for_a_worker_that_is_still_dying(tmp_path):
     spec = replace(SPEC, iterations=2)
     (tmp_path / runs.WORK).mkdir()
-    lock = filelock.FileLock(tmp_path / runs.WORK / f"{runs.work_name(spec.path)}.lock", thread_local=False)
+    lock = filelock.FileLock(
+        tmp_path / runs.WORK / f"{runs.work_name(spec.path)}.lock", thread_local=False
+    )
     lock.acquire()
     threading.Timer(1.0, lock.release).start()
     with ThreadPoolExecutor(1) as executor:
-        assert [what for _, _, what in sweeps.sweep([spec], tmp_path, executor=executor, device="cpu")] == ["done"]
+        assert [
+            what for _, _, what in sweeps.sweep([spec], tmp_path, executor=executor, device="cpu")
+        ] == ["done"]
 
 
 def test_one_failure_does_not_stop_a_sweep(tmp_path):
@@ -217,7 +252,10 @@ def test_any_executor_will_do(tmp_path):
     specs = [replace(SPEC, iterations=i, seed=seed) for i in (2, 3) for seed in (0, 1)]
     perform(specs[0], tmp_path)
     with ThreadPoolExecutor(2) as executor:
-        outcome = {spec: what for spec, _, what in sweeps.sweep(specs, tmp_path, executor=executor, device="cpu")}
+        outcome = {
+            spec: what
+            for spec, _, what in sweeps.sweep(specs, tmp_path, executor=executor, device="cpu")
+        }
     assert outcome == {specs[0]: "stored already", **dict.fromkeys(specs[1:], "done")}
     assert len(runs.find(tmp_path)) == 4
 
@@ -232,14 +270,18 @@ def test_what_was_not_begun_is_cancelled_when_a_sweep_is_left(tmp_path):
                 self.futures[0].set_exception(StopError("first"))
             return self.futures[-1]
 
-    going = sweeps.sweep([replace(SPEC, iterations=i) for i in (2, 3, 4)], tmp_path, executor=Waiting())
+    going = sweeps.sweep(
+        [replace(SPEC, iterations=i) for i in (2, 3, 4)], tmp_path, executor=Waiting()
+    )
     assert next(going)[2] == "failed: first"
     going.close()
     assert [future.cancelled() for future in Waiting.futures] == [False, True, True]
 
 
 def start(code: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", ELSEWHERE + code], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", ELSEWHERE + code], stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_two_sweeps_on_one_folder_share_the_work(tmp_path):
@@ -251,7 +293,9 @@ specs = [runs.Spec("camera", 32, "tiny", iterations=20, seed=seed) for seed in r
 for spec, run, what in sweeps.sweep(specs, Path({str(tmp_path)!r}), device="cpu", threads=1, progress=False):
     print(what, spec.seed)
 """
-    said = [process.communicate(timeout=120)[0].splitlines() for process in [start(code), start(code)]]
+    said = [
+        process.communicate(timeout=120)[0].splitlines() for process in [start(code), start(code)]
+    ]
     made = sorted(line for lines in said for line in lines if line.startswith("done"))
     assert made == [f"done {seed}" for seed in range(8)]
     assert not [line for lines in said for line in lines if line.startswith("failed")]
@@ -268,7 +312,10 @@ for spec, run, what in sweeps.sweep([runs.Spec("camera", 32, "tiny")], Path({str
 """
     process = start("SLOW = 0.2" + code)
     deadline = time.monotonic() + 60
-    while not re.search(r"iteration (\d+)", sweeps.progress_of(SPEC, tmp_path / "cut") or "") and time.monotonic() < deadline:
+    while (
+        not re.search(r"iteration (\d+)", sweeps.progress_of(SPEC, tmp_path / "cut") or "")
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     process.kill()
     process.wait()
@@ -293,11 +340,17 @@ def test_a_dask_worker_killed_in_mid_run_loses_nothing(tmp_path):
     specs = [replace(SPEC, seed=seed) for seed in range(5)]
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, preload=str(tmp_path / "preload.py")
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            preload=str(tmp_path / "preload.py"),
         ) as cluster,
         sweeps.dask_executor(cluster.scheduler_address) as executor,
     ):
-        going = sweeps.sweep(specs, store, executor=executor, device="cpu", threads=1, checkpoint_s=0)
+        going = sweeps.sweep(
+            specs, store, executor=executor, device="cpu", threads=1, checkpoint_s=0
+        )
         outcome = [next(going)]
         with distributed.Client(cluster) as client:
             busy = [worker for worker, tasks in client.processing().items() if tasks]
@@ -315,8 +368,24 @@ def test_a_scheduler_that_is_not_there(capsys, monkeypatch):
     pytest.importorskip("distributed", reason="Dask is not installed")
     import distributed
 
-    monkeypatch.setattr(distributed, "Client", lambda *a, **k: (_ for _ in ()).throw(OSError("refused")))
-    assert main(["run", "camera", "--recipe", "tiny", "--size", "32", "--scheduler", "tcp://127.0.0.1:1"]) == 2
+    monkeypatch.setattr(
+        distributed, "Client", lambda *a, **k: (_ for _ in ()).throw(OSError("refused"))
+    )
+    assert (
+        main(
+            [
+                "run",
+                "camera",
+                "--recipe",
+                "tiny",
+                "--size",
+                "32",
+                "--scheduler",
+                "tcp://127.0.0.1:1",
+            ]
+        )
+        == 2
+    )
     assert "No Dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
 
 
@@ -333,14 +402,22 @@ def filled(tmp_path):
 
 def test_runs_travel_in_archives(filled, tmp_path):
     paths = runs.paths(filled)
-    size = max(sum(file.stat().st_size for file in (filled / path).parent.glob(f"{path.name}.*")) for path in paths)
+    size = max(
+        sum(file.stat().st_size for file in (filled / path).parent.glob(f"{path.name}.*"))
+        for path in paths
+    )
     archives = runs.pack(paths, filled, tmp_path / "box" / "runs", limit_mb=1.5 * size / 1e6)
     assert len(archives) >= 2 and all(archive.stat().st_size <= 1.5 * size for archive in archives)
     there = tmp_path / "there"
     assert [what for archive in archives for _, what in runs.unpack(archive, there)] == ["new"] * 3
     assert [run.facts for run in runs.find(there)] == [run.facts for run in runs.find(filled)]
-    assert all(Path(f"{there / path}.webp").read_bytes() == Path(f"{filled / path}.webp").read_bytes() for path in paths)
-    assert [what for archive in archives for _, what in runs.unpack(archive, there)] == ["there already"] * 3
+    assert all(
+        Path(f"{there / path}.webp").read_bytes() == Path(f"{filled / path}.webp").read_bytes()
+        for path in paths
+    )
+    assert [what for archive in archives for _, what in runs.unpack(archive, there)] == [
+        "there already"
+    ] * 3
     assert {file.suffix for file in (there / runs.WORK).iterdir()} <= {".lock"}
     assert len(runs.find(there)) == 3
 
@@ -357,9 +434,18 @@ def test_unpacking_replaces_nothing(filled, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("../../evil/x.json", "no part of a stored run"), ("/a/b/c.json", "no part"), ("a/b/c/d.json", "no part"), ("a/b/c.txt", "no part"),
-        (".work/b/c.json", "no part"), ("C:/b/c.json", "no part"), ("a\\b/c/d.json", "no part"), ("a/../b.json", "no part"),
-        ("a/b/c.json", "is damaged"), ("a/b/c/", "no stored run"), ("a/b/c.webp", "no stored run"), ("a/b/c/run.json", "runs of format 2"),
+        ("../../evil/x.json", "no part of a stored run"),
+        ("/a/b/c.json", "no part"),
+        ("a/b/c/d.json", "no part"),
+        ("a/b/c.txt", "no part"),
+        (".work/b/c.json", "no part"),
+        ("C:/b/c.json", "no part"),
+        ("a\\b/c/d.json", "no part"),
+        ("a/../b.json", "no part"),
+        ("a/b/c.json", "is damaged"),
+        ("a/b/c/", "no stored run"),
+        ("a/b/c.webp", "no stored run"),
+        ("a/b/c/run.json", "runs of format 2"),
     ],
 )
 def test_a_strange_archive_is_refused(tmp_path, name, words):
@@ -390,22 +476,33 @@ def test_the_plan_names_runs_that_can_be_made():
             for member in spec.members:
                 member.resolved()
             assert spec.image in {**images.EMBEDDED, **images.STANDARD}
-    assert all({spec.image for spec in plan.WANTED[group]} == set(images.STANDARD) for group in ("table", "best", "best-seeds", "blog-muon", "paper-muon"))
-    assert {spec.image for spec in plan.WANTED["table"] if spec.resolved().iterations == 11_000} == set(plan.SMALL)
+    assert all(
+        {spec.image for spec in plan.WANTED[group]} == set(images.STANDARD)
+        for group in ("table", "best", "best-seeds", "blog-muon", "paper-muon")
+    )
+    assert {
+        spec.image for spec in plan.WANTED["table"] if spec.resolved().iterations == 11_000
+    } == set(plan.SMALL)
 
 
 def test_every_stored_run_is_wanted():
     """What no chapter shows need not be kept in the repository; a reader's own runs may lie beside."""
-    listed = subprocess.run(["git", "ls-files", "*.json"], cwd=runs.ROOT, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "*.json"], cwd=runs.ROOT, capture_output=True, text=True
+    )
     if listed.returncode:
         pytest.skip("not a clone: which runs belong to the repository is not known")
     files = set(listed.stdout.splitlines())
-    kept = {path for path in runs.paths() if f"{path}.json" in files or f"{path.parts[0]}.json" in files}
+    kept = {
+        path for path in runs.paths() if f"{path}.json" in files or f"{path.parts[0]}.json" in files
+    }
     assert len(kept) > 100 and kept <= plan.of_the_book()
 
 
 def test_what_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "WANTED", {"few": [replace(SPEC, iterations=2), replace(SPEC, iterations=3)]})
+    monkeypatch.setattr(
+        plan, "WANTED", {"few": [replace(SPEC, iterations=2), replace(SPEC, iterations=3)]}
+    )
     perform(replace(SPEC, iterations=2), tmp_path)
     assert plan.missing(store=tmp_path) == [replace(SPEC, iterations=3)]
 
@@ -415,7 +512,13 @@ def test_what_is_missing(tmp_path, monkeypatch):
 
 def stored_run(store, name, seed, iterations, psnr, whole=11_000):
     """A run's record, without having been run: tables are about numbers."""
-    store_run(store, runs.Spec(name, None, seed=seed, iterations=iterations), psnr, psnr_db={"averaged": psnr + 1}, recipe_iterations=whole)
+    store_run(
+        store,
+        runs.Spec(name, None, seed=seed, iterations=iterations),
+        psnr,
+        psnr_db={"averaged": psnr + 1},
+        recipe_iterations=whole,
+    )
 
 
 @pytest.fixture
@@ -435,9 +538,13 @@ def row(table: Table, image: str) -> dict[str, str]:
 
 def test_the_table_says_what_each_number_is(table_store):
     rerun = "blog's recipe, rerun"
-    assert rerun not in tables.standard(table_store).header, "a column that is not complete is not shown"
+    assert rerun not in tables.standard(table_store).header, (
+        "a column that is not complete is not shown"
+    )
     table = tables.rerun(table_store)
-    assert [line[0] for line in table.rows] == ["House", "Lena", "Montage", "**mean of 3**"], "nor a row that was not run"
+    assert [line[0] for line in table.rows] == ["House", "Lena", "Montage", "**mean of 3**"], (
+        "nor a row that was not run"
+    )
     assert row(table, "House")[rerun] == "33.00 ± 1.00", "the seeds' longest runs, of one length"
     assert row(table, "Montage")[rerun] == "28.00 (2,000 it.)", "marked as shorter than the recipe"
     assert row(table, "Lena")[rerun] == "32.50"
@@ -470,9 +577,22 @@ def test_the_benchmark_times_in_turn_and_stores(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(dip_blocks.RECIPES, "blog", replace(TINY, jump=2.0, lr=0.001))
     monkeypatch.setattr(bench, "IMAGE", "brick")
     monkeypatch.setattr(bench, "memory", lambda *a: 7)
-    monkeypatch.setattr(bench, "device_peak", lambda device: {"fp32_gflop_s": 1.0, "copy_gbyte_s": 1.0})
-    order, time_one, both = [], bench._time, {"straightforward": bench.Straightforward, "ours": bench.Ours}
-    monkeypatch.setattr(bench, "_time", lambda thing, count, device: (order.append(type(thing).__name__), time_one(thing, 1, device))[1])
+    monkeypatch.setattr(
+        bench, "device_peak", lambda device: {"fp32_gflop_s": 1.0, "copy_gbyte_s": 1.0}
+    )
+    order, time_one, both = (
+        [],
+        bench._time,
+        {"straightforward": bench.Straightforward, "ours": bench.Ours},
+    )
+    monkeypatch.setattr(
+        bench,
+        "_time",
+        lambda thing, count, device: (
+            order.append(type(thing).__name__),
+            time_one(thing, 1, device),
+        )[1],
+    )
     monkeypatch.setattr(
         bench, "contestants",
         lambda device, size, network="blog": {who: partial(make, bench.recipe_of(network)) for who, make in both.items()},
@@ -491,13 +611,24 @@ def test_the_benchmark_times_in_turn_and_stores(tmp_path, monkeypatch, capsys):
 
 def test_a_floor_is_that_of_the_fastest_loop_s_precision():
     def result(fp32, bf16):
-        loops = {"one vector, fp32": {"median_s": fp32}, "+ bf16": {"median_s": bf16}, "straightforward": {"median_s": 0.001}}
+        loops = {
+            "one vector, fp32": {"median_s": fp32},
+            "+ bf16": {"median_s": bf16},
+            "straightforward": {"median_s": 0.001},
+        }
         peak = {"fp32_gflop_s": 100.0, "bf16_gflop_s": 400.0, "copy_gbyte_s": 10.0}
-        return {"peak": peak, "sizes": {"128": {"floor": {"gflop": 20.0, "gbyte": 1.0}, "contestants": loops}}}
+        return {
+            "peak": peak,
+            "sizes": {"128": {"floor": {"gflop": 20.0, "gbyte": 1.0}, "contestants": loops}},
+        }
 
     # 20 GFLOP take 200 ms in fp32 and 50 in bf16; 1 GB takes 100 ms, half as many bytes 50.
-    assert bench.floors(result(0.4, 0.5)).shown() == [["128²", "20.00", "1.00", "200.0", "100.0", "400.0 (one vector, fp32)", "50 %"]]
-    assert bench.floors(result(0.4, 0.1)).shown() == [["128²", "20.00", "1.00", "50.0", "50.0", "100.0 (+ bf16)", "50 %"]]
+    assert bench.floors(result(0.4, 0.5)).shown() == [
+        ["128²", "20.00", "1.00", "200.0", "100.0", "400.0 (one vector, fp32)", "50 %"]
+    ]
+    assert bench.floors(result(0.4, 0.1)).shown() == [
+        ["128²", "20.00", "1.00", "50.0", "50.0", "100.0 (+ bf16)", "50 %"]
+    ]
 
 
 @pytest.fixture
@@ -526,7 +657,11 @@ def test_a_peak_is_measured_with_tf32_as_it_is_wanted(products, tf32):
 
 def test_a_gpus_peaks_are_those_of_each_precision(monkeypatch):
     measured, empty = [], torch.empty
-    monkeypatch.setattr(bench, "product_peak", lambda a, b, device, tf32=False: measured.append((a.dtype, tf32)) or 1.0)
+    monkeypatch.setattr(
+        bench,
+        "product_peak",
+        lambda a, b, device, tf32=False: measured.append((a.dtype, tf32)) or 1.0,
+    )
     monkeypatch.setattr(bench, "_peak", lambda *_: 1.0)
     for name in ("randn", "empty"):
         monkeypatch.setattr(torch, name, lambda *shape, device: empty(*shape, device="meta"))
@@ -537,15 +672,25 @@ def test_a_gpus_peaks_are_those_of_each_precision(monkeypatch):
 
 def test_a_floor_of_a_loop_in_tf32():
     loops = {"+ CUDA graph": {"median_s": 0.4, "precision": "tf32"}}
-    peak = {"fp32_gflop_s": 100.0, "tf32_gflop_s": 200.0, "bf16_gflop_s": 400.0, "copy_gbyte_s": 10.0}
-    result = {"peak": peak, "sizes": {"128": {"floor": {"gflop": 20.0, "gbyte": 0.1}, "contestants": loops}}}
+    peak = {
+        "fp32_gflop_s": 100.0,
+        "tf32_gflop_s": 200.0,
+        "bf16_gflop_s": 400.0,
+        "copy_gbyte_s": 10.0,
+    }
+    result = {
+        "peak": peak,
+        "sizes": {"128": {"floor": {"gflop": 20.0, "gbyte": 0.1}, "contestants": loops}},
+    }
     assert bench.floors(result).shown()[0][3:] == ["100.0", "10.0", "400.0 (+ CUDA graph)", "25 %"]
 
 
 def test_what_watching_costs_is_measured_in_a_kernel_and_stored(tmp_path):
     path = bench.watching(tmp_path, rounds=1, iterations=3, name="here")
     (stored,) = bench.results(tmp_path, bench.WATCHING)
-    assert path.name == "here.json" and not bench.results(tmp_path), "kept apart from the loops' results"
+    assert path.name == "here.json" and not bench.results(tmp_path), (
+        "kept apart from the loops' results"
+    )
     assert len(stored["plain_s"]) == len(stored["shown_s"]) == 1 and stored["updates"][0] >= 1
     assert 0 < stored["updating_s"][0] < stored["shown_s"][0] and stored["median_ratio"] > 0
 
@@ -562,7 +707,19 @@ def test_operations_are_counted(monkeypatch):
 
 
 def test_run_status_show_and_skip(tmp_path, capsys):
-    words = ["run", "camera", "brick", "--recipe", "tiny", "--size", "32", "--iterations", "3", "--store", str(tmp_path)]
+    words = [
+        "run",
+        "camera",
+        "brick",
+        "--recipe",
+        "tiny",
+        "--size",
+        "32",
+        "--iterations",
+        "3",
+        "--store",
+        str(tmp_path),
+    ]
     assert main([*words, "--set", "lr=0.02", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.count("done: ") == 2
     assert main([*words, "--set", "lr=0.02"]) == 0
@@ -582,7 +739,12 @@ def test_a_damaged_run_does_not_end_the_status(filled, capsys, monkeypatch):
     Path(f"{filled / bad}.webp").write_bytes(b"another's")
     assert main(["status", "--store", str(filled)]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "tiny/" in line]
-    assert len(lines) == len(paths) and f"dB {good}" in lines[0] and "damaged" in lines[1] and f"dB {bad}" not in lines[1]
+    assert (
+        len(lines) == len(paths)
+        and f"dB {good}" in lines[0]
+        and "damaged" in lines[1]
+        and f"dB {bad}" not in lines[1]
+    )
 
 
 def test_a_picture_that_cannot_be_had_holds_up_no_other(tmp_path, capsys, monkeypatch):
@@ -594,15 +756,23 @@ def test_a_picture_that_cannot_be_had_holds_up_no_other(tmp_path, capsys, monkey
         return load(name, *args, **options)
 
     monkeypatch.setattr(images, "load", without_house)
-    monkeypatch.setitem(plan.WANTED, "table", [replace(SPEC, image="house", iterations=2), replace(SPEC, iterations=3)])
+    monkeypatch.setitem(
+        plan.WANTED,
+        "table",
+        [replace(SPEC, image="house", iterations=2), replace(SPEC, iterations=3)],
+    )
     assert main(["run", "--missing", "table", "--store", str(tmp_path)]) == 1
     said = capsys.readouterr().out
     assert "failed: The test image 'house' is missing." in said and "seed0-3it: done" in said
-    assert main(["run", "house", "--recipe", "tiny", "--store", str(tmp_path)]) == 2, "asked for by name, it is a mistake"
+    assert main(["run", "house", "--recipe", "tiny", "--store", str(tmp_path)]) == 2, (
+        "asked for by name, it is a mistake"
+    )
 
 
 def test_running_what_is_missing(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(plan.WANTED, "table", [replace(SPEC, iterations=2), replace(SPEC, iterations=3)])
+    monkeypatch.setitem(
+        plan.WANTED, "table", [replace(SPEC, iterations=2), replace(SPEC, iterations=3)]
+    )
     assert main(["run", "--missing", "table", "--store", str(tmp_path)]) == 0
     assert len(runs.find(tmp_path)) == 2
     assert main(["run", "--missing", "table", "--store", str(tmp_path)]) == 0
@@ -615,11 +785,34 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
     assert capsys.readouterr().out.count(": new") == 3
 
 
-@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("embedded", "quick", "repeated")])
+@pytest.mark.parametrize(
+    "name", [name for name in TABLES if name not in ("embedded", "quick", "repeated")]
+)
 def test_every_table_is_printed(capsys, name):
     assert main(["table", name, "--format", "csv"]) == 0
-    first = {"precision": "fp32", "switches": "the blog's reading", "ideas": "the second reading", "reached": "Astronaut", "one_precision": "no connecting"}
-    first |= {"muon": "Muon", "pairs": "one network", "sooner": "picture", "longer": "picture", "seconds": "image", "straightforward": "picture", "final": "image", "members": "image", "at_rest": "image", "distances": "image", "hidden": "idea", "hidden_pairs": "one network", "large": "picture", "blends": "averaged output of"}
+    first = {
+        "precision": "fp32",
+        "switches": "the blog's reading",
+        "ideas": "the second reading",
+        "reached": "Astronaut",
+        "one_precision": "no connecting",
+    }
+    first |= {
+        "muon": "Muon",
+        "pairs": "one network",
+        "sooner": "picture",
+        "longer": "picture",
+        "seconds": "image",
+        "straightforward": "picture",
+        "final": "image",
+        "members": "image",
+        "at_rest": "image",
+        "distances": "image",
+        "hidden": "idea",
+        "hidden_pairs": "one network",
+        "large": "picture",
+        "blends": "averaged output of",
+    }
     assert first.get(name, "Montage") in capsys.readouterr().out
 
 
@@ -642,13 +835,33 @@ def test_mistakes_on_the_command_line(tmp_path, capsys, words, message):
 
 
 def test_a_failed_run_shows_in_the_exit_status(tmp_path, capsys):
-    assert main(["run", "camera", "--size", "32", "--recipe", "blog", "--iterations", "1", "--store", str(tmp_path)]) == 1
+    assert (
+        main(
+            [
+                "run",
+                "camera",
+                "--size",
+                "32",
+                "--recipe",
+                "blog",
+                "--iterations",
+                "1",
+                "--store",
+                str(tmp_path),
+            ]
+        )
+        == 1
+    )
     assert "failed: An input of 32×32 is too small" in capsys.readouterr().out
 
 
 def test_an_interrupt_on_the_command_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sweeps, "_perform", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert main(["run", "camera", "--recipe", "tiny", "--size", "32", "--store", str(tmp_path)]) == 130
+    monkeypatch.setattr(
+        sweeps, "_perform", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    assert (
+        main(["run", "camera", "--recipe", "tiny", "--size", "32", "--store", str(tmp_path)]) == 130
+    )
     assert "goes on from the last checkpoint" in capsys.readouterr().out
 
 
@@ -657,7 +870,6 @@ def test_help_teaches():
     for command in ("run", "status", "show", "table", "pack", "unpack", "bench"):
         assert re.search(rf"^\s+{command}\b", said, re.MULTILINE)
     assert "python -m dip_book run --missing best" in said
-
 
 
 def test_a_picture_too_small_for_ssim_is_refused_before_the_fit(tmp_path, monkeypatch):
@@ -669,7 +881,15 @@ def test_a_picture_too_small_for_ssim_is_refused_before_the_fit(tmp_path, monkey
 
 def test_a_sweep_leaves_the_number_of_threads_as_it_was(tmp_path):
     before = torch.get_num_threads()
-    list(sweeps.sweep([runs.Spec("brick", 32, "tiny", iterations=2)], tmp_path, threads=before + 1, device="cpu", progress=False))
+    list(
+        sweeps.sweep(
+            [runs.Spec("brick", 32, "tiny", iterations=2)],
+            tmp_path,
+            threads=before + 1,
+            device="cpu",
+            progress=False,
+        )
+    )
     assert torch.get_num_threads() == before
 
 

@@ -79,7 +79,9 @@ class Straightforward(Contestant):
     def __init__(self, recipe, x_hat, mask, truth, device):
         torch.manual_seed(0)
         self.recipe = recipe
-        self.net = as_written(dip_blocks.UNet(recipe.z_channels, x_hat.shape[0], recipe.config)).to(device)
+        self.net = as_written(dip_blocks.UNet(recipe.z_channels, x_hat.shape[0], recipe.config)).to(
+            device
+        )
         self.z = dip_blocks.draw_z(recipe, x_hat, mask).to(device)
         self.x_hat, self.mask, self.truth = x_hat.to(device), mask.to(device), truth
         self.adam = torch.optim.Adam(self.net.parameters(), lr=recipe.lr)
@@ -119,8 +121,22 @@ def as_written(net: dip_blocks.UNet) -> dip_blocks.UNet:
 class Ours(Contestant):
     """`dip_blocks.Fit`, with some of its measures left out or put in."""
 
-    def __init__(self, recipe, x_hat, mask, truth, device, precision=None, layout=None, graph=True, folded=True, kept=True):
-        self.fit = dip_blocks.Fit(x_hat, mask, recipe, device=device, truth=truth, precision=precision)
+    def __init__(
+        self,
+        recipe,
+        x_hat,
+        mask,
+        truth,
+        device,
+        precision=None,
+        layout=None,
+        graph=True,
+        folded=True,
+        kept=True,
+    ):
+        self.fit = dip_blocks.Fit(
+            x_hat, mask, recipe, device=device, truth=truth, precision=precision
+        )
         self.kept = kept or self.fit.device.type == "cuda"
         if layout is not None:
             self.fit.z = self.fit.z.contiguous(memory_format=layout)
@@ -131,7 +147,11 @@ class Ours(Contestant):
 
     def surroundings(self) -> contextlib.AbstractContextManager:
         """Settings of the device, and kept memory."""
-        return dip_blocks.numerics(self.fit.device, self.fit.precision) if self.kept else super().surroundings()
+        return (
+            dip_blocks.numerics(self.fit.device, self.fit.precision)
+            if self.kept
+            else super().surroundings()
+        )
 
     def run(self, iterations: int) -> int:
         """Whole windows of iterations, after which the device is asked what came out: 50 on a GPU."""
@@ -163,10 +183,14 @@ class DeepInv(Contestant):
 
         shape = tuple(x_hat.shape)
         torch.manual_seed(0)
-        self.prior = DeepImagePrior(ConvDecoder(shape), (256, 4, 4)).to(device)  # z as its ConvDecoder wants it
+        self.prior = DeepImagePrior(ConvDecoder(shape), (256, 4, 4)).to(
+            device
+        )  # z as its ConvDecoder wants it
         self.physics = Inpainting(shape, mask=mask.expand(shape).to(device), device=device)
         self.x_hat, self.truth = x_hat[None].to(device), truth
-        self.precision = "tf32" if device.type == "cuda" else "fp32"  # PyTorch's default, in convolutions
+        self.precision = (
+            "tf32" if device.type == "cuda" else "fp32"
+        )  # PyTorch's default, in convolutions
 
     def warm_up(self) -> None:
         """A call begins anew, so there is nothing to warm."""
@@ -198,9 +222,13 @@ NETWORKS = ("blog", "paper", "second")
 
 
 def recipe_of(network: str) -> dip_blocks.Recipe:
-    """"second" is the paper's network with zeros at the border and nearest upsampling, which can be folded."""
+    """ "second" is the paper's network with zeros at the border and nearest upsampling, which can be folded."""
     if network == "second":
-        config = {**dip_blocks.PAPER.config, "padding_mode": "zeros", "upsampling_method": "nearest"}
+        config = {
+            **dip_blocks.PAPER.config,
+            "padding_mode": "zeros",
+            "upsampling_method": "nearest",
+        }
         return replace(dip_blocks.PAPER, config=config)
     return dip_blocks.RECIPES[network]
 
@@ -222,7 +250,9 @@ def contestants(device: torch.device, size: int, network: str = "blog") -> dict[
     else:
         makers |= {
             "one vector, fp32": partial(Ours, precision="fp32", folded=False, kept=False),
-            "+ channels_last": partial(Ours, precision="fp32", layout=last, folded=False, kept=False),
+            "+ channels_last": partial(
+                Ours, precision="fp32", layout=last, folded=False, kept=False
+            ),
         }
         fastest = {"precision": "fp32", "layout": last}
         # Emulated, a bf16 iteration takes many seconds: shown once, at the smallest size.
@@ -269,11 +299,18 @@ def bench(
         **provenance(), "what": f"{IMAGE}, p = 0.5, grey", "network": network, "device": describe_device(str(at)),
         "default precision": dip_blocks.best_precision(at), "peak": device_peak(at), "sizes": {},
     }  # fmt: skip
-    path = store / FOLDER / f"{name or _slug(facts['device'])}{'' if network == 'blog' else f'-{network}'}.json"
+    path = (
+        store
+        / FOLDER
+        / f"{name or _slug(facts['device'])}{'' if network == 'blog' else f'-{network}'}.json"
+    )
     with contextlib.suppress(PackageNotFoundError):
         facts["versions"]["deepinv"] = version("deepinv")
     for size in sizes or [128, 256, *([512] if at.type == "cuda" else [])]:
-        facts["sizes"][str(size)] = entry = {"floor": floor(size, at, network), "contestants": timings(size, at, rounds, network=network)}
+        facts["sizes"][str(size)] = entry = {
+            "floor": floor(size, at, network),
+            "contestants": timings(size, at, rounds, network=network),
+        }
         for who, timed in entry["contestants"].items():
             timed["peak_memory_mib"] = memory(who, size, at, network)
         print(_report(size, entry), flush=True)
@@ -284,11 +321,17 @@ def bench(
         for who, make in contestants(at, size, network).items():
             facts["time_to_psnr"]["reached"][who] = reached = time_to_psnr(make, size, at, seconds)
             _store(path, facts)
-            print(f"{size}×{size}, {who}: " + ", ".join(f"{level} dB {s:.1f} s" for level, s in reached.items()), flush=True)
+            print(
+                f"{size}×{size}, {who}: "
+                + ", ".join(f"{level} dB {s:.1f} s" for level, s in reached.items()),
+                flush=True,
+            )
     return path
 
 
-def watching(store: Path = ROOT, *, rounds: int = 9, iterations: int = 60, name: str | None = None) -> Path:
+def watching(
+    store: Path = ROOT, *, rounds: int = 9, iterations: int = 60, name: str | None = None
+) -> Path:
     """What the live explorer costs: the same run with and without being shown, in turn, in a Jupyter kernel; stored.
 
     In a kernel, because there the messages are really packed and sent.  A browser's share is another process.
@@ -296,13 +339,20 @@ def watching(store: Path = ROOT, *, rounds: int = 9, iterations: int = 60, name:
     from jupyter_client.manager import start_new_kernel
 
     at = dip_blocks.best_device()
-    facts = {**provenance(), "what": f"the recipe quick, {IMAGE}, 128×128", "device": describe_device(at), "iterations": iterations}
+    facts = {
+        **provenance(),
+        "what": f"the recipe quick, {IMAGE}, 128×128",
+        "device": describe_device(at),
+        "iterations": iterations,
+    }
     manager, client = start_new_kernel(kernel_name="python3")
     try:
         printed = []
         code = f"from dip_book import bench\nprint(bench.json.dumps(bench._watched({rounds}, {iterations})))"
         reply = client.execute_interactive(
-            code, output_hook=lambda message: printed.append(message["content"].get("text", "")), timeout=3600
+            code,
+            output_hook=lambda message: printed.append(message["content"].get("text", "")),
+            timeout=3600,
         )
         if reply["content"]["status"] != "ok":
             raise RuntimeError("\n".join(reply["content"].get("traceback", ["the kernel failed"])))
@@ -341,7 +391,9 @@ def _watched(rounds: int, iterations: int) -> dict:
             live._going.set()
             watch = Timed(live, spec) if what == "shown_s" else None
             begun = time.perf_counter()
-            dip_blocks.restore(x_hat, mask, spec.resolved(), truth=truth, progress=False, watch=watch)
+            dip_blocks.restore(
+                x_hat, mask, spec.resolved(), truth=truth, progress=False, watch=watch
+            )
             if turn:  # the first warms up
                 takes[what].append(round(time.perf_counter() - begun, 4))
                 if watch is not None:
@@ -368,9 +420,14 @@ def problem(size: int, device: torch.device) -> tuple:
     return *dip_blocks.degrade(truth), truth, device
 
 
-def timings(size: int, device: torch.device, rounds: int, seconds: float = 2.0, network: str = "blog") -> dict[str, dict]:
+def timings(
+    size: int, device: torch.device, rounds: int, seconds: float = 2.0, network: str = "blog"
+) -> dict[str, dict]:
     """Contestant → seconds an iteration in each round, their median, and the median ratio to the first."""
-    ready = {who: make(*problem(size, device)) for who, make in contestants(device, size, network).items()}
+    ready = {
+        who: make(*problem(size, device))
+        for who, make in contestants(device, size, network).items()
+    }
     takes, counts = {who: [] for who in ready}, {}
     for who, loop in ready.items():  # warm up, and find out how many iterations fill the time
         took = min(_time(loop, 1, device) for _ in range(2))
@@ -407,7 +464,9 @@ def _timed(work: Callable, device: torch.device) -> tuple[float, Any]:
     return time.perf_counter() - begun, result
 
 
-def time_to_psnr(make: Callable, size: int, device: torch.device, seconds: float) -> dict[str, float]:
+def time_to_psnr(
+    make: Callable, size: int, device: torch.device, seconds: float
+) -> dict[str, float]:
     """PSNR → seconds after which an iteration's output first had it (a statement about speed, not a stopping rule)."""
     reached = {}
     for now, quality in make(*problem(size, device)).trace(seconds, device):
@@ -435,13 +494,19 @@ class _Bytes(TorchDispatchMode):
         result = operation(*arguments, **(keywords or {}))
         if not operation.is_view:
             leaves = torch.utils._pytree.tree_leaves([arguments, keywords, result])
-            self.total += sum(leaf.numel() * leaf.element_size() for leaf in leaves if isinstance(leaf, torch.Tensor))
+            self.total += sum(
+                leaf.numel() * leaf.element_size()
+                for leaf in leaves
+                if isinstance(leaf, torch.Tensor)
+            )
         return result
 
 
 def floor(size: int, device: torch.device, network: str = "blog") -> dict:
     """Operations and bytes of one iteration of the network as it is written, counted, in fp32."""
-    fit = dip_blocks.Fit(*problem(size, torch.device("cpu"))[:2], recipe_of(network), device="cpu", precision="fp32")
+    fit = dip_blocks.Fit(
+        *problem(size, torch.device("cpu"))[:2], recipe_of(network), device="cpu", precision="fp32"
+    )
     as_written(fit.net)
     with FlopCounterMode(display=False) as flops:
         fit.run(1)
@@ -466,7 +531,9 @@ def device_peak(device: torch.device) -> dict:
     return result | {"copy_gbyte_s": _peak(lambda: target.copy_(long), 2 * 4 * 2**26, device)}
 
 
-def product_peak(a: torch.Tensor, b: torch.Tensor, device: torch.device, tf32: bool = False) -> float:
+def product_peak(
+    a: torch.Tensor, b: torch.Tensor, device: torch.device, tf32: bool = False
+) -> float:
     """GFLOP/s of the product of two matrices (n, n), in fp32 with TF32 on or off, whatever it is elsewhere.
 
     PyTorch leaves TF32 off for products of matrices, while convolutions have it on.
@@ -495,7 +562,10 @@ def synchronise(device: torch.device) -> None:
 
 def results(store: Path = ROOT, folder: str = FOLDER, network: str = "blog") -> list[dict]:
     """All stored results of `bench` of one network; with ``folder=WATCHING`` those of `watching`."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((store / folder).glob("*.json"))]
+    found = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((store / folder).glob("*.json"))
+    ]
     return [result for result in found if result.get("network", "blog") == network]
 
 
@@ -515,7 +585,9 @@ def compared(result: dict) -> Table:
     names = list(dict.fromkeys(who for entry in sizes.values() for who in entry["contestants"]))
     forms = {"ms": "{:,.1f}", "speed": "{:.2f}×", "MiB": "{}"}
     titles = {f"{size}², {what}": form for size in sizes for what, form in forms.items()}
-    rows = [[who, *(cell for entry in sizes.values() for cell in _cells(entry, who))] for who in names]
+    rows = [
+        [who, *(cell for entry in sizes.values() for cell in _cells(entry, who))] for who in names
+    ]
     return Table(["loop", *titles], rows, titles)
 
 
@@ -539,7 +611,9 @@ def floors(result: dict) -> Table:
         precision = _precision_of(result, entry, who)
         speed = peak.get(f"{precision}_gflop_s", peak["fp32_gflop_s"])
         width = 2 if precision == "bf16" and "bf16_gflop_s" in peak else 1  # half as many bytes
-        compute, memory = (1e3 * s for s in _floor_seconds(entry["floor"], speed, width * peak["copy_gbyte_s"]))
+        compute, memory = (
+            1e3 * s for s in _floor_seconds(entry["floor"], speed, width * peak["copy_gbyte_s"])
+        )
         ours = Figure(took * 1e3, note=f" ({who})")
         share = max(compute, memory) / took / 10
         counted = entry["floor"]["gflop"], entry["floor"]["gbyte"]
@@ -551,7 +625,10 @@ def floors(result: dict) -> Table:
 
 def estimates(result: dict, iterations: int = 11_000) -> Table:
     """Seconds for one image at the recipe's length: measured here, and floors for devices from their data sheets."""
-    rows = [[f"this machine, {title(result)}: measured"], *([f"{name}: floor, not measured"] for name in DATA_SHEETS)]
+    rows = [
+        [f"this machine, {title(result)}: measured"],
+        *([f"{name}: floor, not measured"] for name in DATA_SHEETS),
+    ]
     for entry in result["sizes"].values():
         rows[0].append(iterations * _fastest(entry)[0])
         for row, (gflop_s, gbyte_s) in zip(rows[1:], DATA_SHEETS.values()):
@@ -576,14 +653,19 @@ OTHERS = ("straightforward", "deepinv")
 
 def _fastest(entry: dict) -> tuple[float, str]:
     """Seconds an iteration of the fastest of our loops at one size, and its name."""
-    return min((timed["median_s"], who) for who, timed in entry["contestants"].items() if who not in OTHERS)
+    return min(
+        (timed["median_s"], who) for who, timed in entry["contestants"].items() if who not in OTHERS
+    )
 
 
 def _precision_of(result: dict, entry: dict, who: str) -> str:
     if precision := entry["contestants"][who].get("precision"):
         return precision
     # Stored before it was: names tell it, but for loops that go on in what was fastest until then.
-    later = who in ("+ less work", "+ kept memory", "+ Muon") and result.get("default precision") == "bf16"
+    later = (
+        who in ("+ less work", "+ kept memory", "+ Muon")
+        and result.get("default precision") == "bf16"
+    )
     return "bf16" if later or "bf16" in who else "fp32"
 
 
@@ -598,11 +680,15 @@ def _duration(seconds: float) -> str:
 
 
 def _report(size: int, entry: dict) -> str:
-    lines = [f"{size}×{size}: {entry['floor']['gflop']:.1f} GFLOP and {entry['floor']['gbyte']:.2f} GB an iteration"]
+    lines = [
+        f"{size}×{size}: {entry['floor']['gflop']:.1f} GFLOP and {entry['floor']['gbyte']:.2f} GB an iteration"
+    ]
     for who, timed in entry["contestants"].items():
         seconds, memory = timed["median_s"], timed["peak_memory_mib"]
         memory = "memory unknown" if memory is None else f"{memory} MiB"
-        lines.append(f"  {who:24} {seconds * 1e3:9.2f} ms  {1 / seconds:8.2f} it/s  {timed['speedup']:5.2f}×  {memory}")
+        lines.append(
+            f"  {who:24} {seconds * 1e3:9.2f} ms  {1 / seconds:8.2f} it/s  {timed['speedup']:5.2f}×  {memory}"
+        )
     return "\n".join(lines)
 
 

@@ -53,14 +53,20 @@ def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(
         prog="dip_book",
         description="Restore a picture of yours; make stored runs, look at them, and move them between machines.",
-        epilog=EPILOG.format(embedded=", ".join(images.EMBEDDED), standard=", ".join(images.STANDARD)),
+        epilog=EPILOG.format(
+            embedded=", ".join(images.EMBEDDED), standard=", ".join(images.STANDARD)
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, what: str, more: str = "") -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}. {more}")
-        sub.add_argument("--store", type=Path, help="folder of the stored runs (default: the book's)")
+        sub = commands.add_parser(
+            name, help=what, description=f"{what[0].upper()}{what[1:]}. {more}"
+        )
+        sub.add_argument(
+            "--store", type=Path, help="folder of the stored runs (default: the book's)"
+        )
         return sub
 
     restore = commands.add_parser(
@@ -70,14 +76,28 @@ def parser() -> argparse.ArgumentParser:
         "transparency, black; or what is black in a mask. Interrupt it, and the picture so far is written; the same command goes on.",
     )
     restore.add_argument("picture", type=Path, help="a picture file; PNG if it has no mask")
-    restore.add_argument("--mask", type=Path, help="a picture of the same size: white where a pixel is known, black where it is missing")
-    restore.add_argument("--to", type=Path, help="the PNG file to write (default: PICTURE-restored.png, in this folder)")
+    restore.add_argument(
+        "--mask",
+        type=Path,
+        help="a picture of the same size: white where a pixel is known, black where it is missing",
+    )
+    restore.add_argument(
+        "--to",
+        type=Path,
+        help="the PNG file to write (default: PICTURE-restored.png, in this folder)",
+    )
     restore.add_argument("--recipe", default="quick", help=f"{', '.join(RECIPES)} (default: quick)")
     restore.add_argument("--iterations", type=int, help="fewer (or more) than the recipe's")
     restore.add_argument("--seed", type=int, default=0, help="of weights, z and noise (default: 0)")
-    restore.add_argument("--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)")
-    restore.add_argument("--precision", choices=PRECISIONS, help="of the convolutions (default: by the device)")
-    restore.add_argument("--again", action="store_true", help="write over a result that is there already")
+    restore.add_argument(
+        "--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)"
+    )
+    restore.add_argument(
+        "--precision", choices=PRECISIONS, help="of the convolutions (default: by the device)"
+    )
+    restore.add_argument(
+        "--again", action="store_true", help="write over a result that is there already"
+    )
 
     run = command(
         "run",
@@ -87,23 +107,65 @@ def parser() -> argparse.ArgumentParser:
         "on from the last checkpoint, at most a minute back.",
     )
     run.add_argument("image", nargs="*", help="names of pictures, or files")
-    run.add_argument("--missing", nargs="*", metavar="GROUP", choices=GROUPS, help=f"what the book lacks, of {', '.join(GROUPS)}; of all if none is named")
+    run.add_argument(
+        "--missing",
+        nargs="*",
+        metavar="GROUP",
+        choices=GROUPS,
+        help=f"what the book lacks, of {', '.join(GROUPS)}; of all if none is named",
+    )
     run.add_argument("--recipe", default="blog", help=f"{', '.join(RECIPES)} (default: blog)")
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the recipe or one choice of its network, e.g. lr=0.01, skip_from=input, width=64, depth=4")
-    run.add_argument("--size", type=int, help="shrink the middle square to this many pixels a side (default: as it is)")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one value of the recipe or one choice of its network, e.g. lr=0.01, skip_from=input, width=64, depth=4",
+    )
+    run.add_argument(
+        "--size",
+        type=int,
+        help="shrink the middle square to this many pixels a side (default: as it is)",
+    )
     run.add_argument("--iterations", type=int, help="fewer (or more) than the recipe's")
-    run.add_argument("--seed", type=int, nargs="+", default=[0], help="of mask, weights, z and noise (default: 0)")
-    run.add_argument("--mask-seed", type=int, help="of the mask alone (default: the same as --seed)")
-    run.add_argument("--every", type=int, default=10, help="write every so many iterations to the history (default: 10)")
-    run.add_argument("--frames", type=int, default=12, help="keep so many outputs on the way, for the explorer (default: 12)")
+    run.add_argument(
+        "--seed",
+        type=int,
+        nargs="+",
+        default=[0],
+        help="of mask, weights, z and noise (default: 0)",
+    )
+    run.add_argument(
+        "--mask-seed", type=int, help="of the mask alone (default: the same as --seed)"
+    )
+    run.add_argument(
+        "--every",
+        type=int,
+        default=10,
+        help="write every so many iterations to the history (default: 10)",
+    )
+    run.add_argument(
+        "--frames",
+        type=int,
+        default=12,
+        help="keep so many outputs on the way, for the explorer (default: 12)",
+    )
     run.add_argument("--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)")
-    run.add_argument("--precision", choices=PRECISIONS, help="of the convolutions (default: by the device)")
+    run.add_argument(
+        "--precision", choices=PRECISIONS, help="of the convolutions (default: by the device)"
+    )
     run.add_argument("--threads", type=int, help="CPU threads of a run (default: all cores)")
-    run.add_argument("--scheduler", metavar="ADDRESS", help="hand the runs to a Dask cluster, e.g. tcp://10.0.0.1:8786; its workers must see the store")
+    run.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="hand the runs to a Dask cluster, e.g. tcp://10.0.0.1:8786; its workers must see the store",
+    )
     run.add_argument("--again", action="store_true", help="make also what is stored already")
 
     status = command("status", "list what the book wants and which of it is missing")
-    status.add_argument("--missing", action="store_true", help="only what is missing, one path a line")
+    status.add_argument(
+        "--missing", action="store_true", help="only what is missing, one path a line"
+    )
 
     show = command("show", "show one stored run")
     show.add_argument("run", help="its path, as `status` prints it")
@@ -113,19 +175,51 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown")
 
     pack = command("pack", "copy stored runs into archives of at most 15 MB each")
-    pack.add_argument("run", nargs="*", help="paths as `status` prints them (default: all stored runs)")
-    pack.add_argument("--to", type=Path, default=Path("runs"), help="beginning of the archives' names (default: runs)")
+    pack.add_argument(
+        "run", nargs="*", help="paths as `status` prints them (default: all stored runs)"
+    )
+    pack.add_argument(
+        "--to",
+        type=Path,
+        default=Path("runs"),
+        help="beginning of the archives' names (default: runs)",
+    )
 
-    unpack = command("unpack", "bring the runs of archives into the store", "A run that is stored already is kept as it is.")
+    unpack = command(
+        "unpack",
+        "bring the runs of archives into the store",
+        "A run that is stored already is kept as it is.",
+    )
     unpack.add_argument("archive", type=Path, nargs="+")
 
     benchmark = command("bench", "time the loops side by side on this machine and store the result")
-    benchmark.add_argument("--size", type=int, nargs="+", help="pixels a side (default: 128 256, and 512 on a GPU)")
-    benchmark.add_argument("--rounds", type=int, default=5, help="rounds taken in turn, of which medians are shown (default: 5)")
-    benchmark.add_argument("--seconds", type=float, default=60, help="for the time to a given PSNR, of each loop (default: 60; 0: leave it out)")
+    benchmark.add_argument(
+        "--size", type=int, nargs="+", help="pixels a side (default: 128 256, and 512 on a GPU)"
+    )
+    benchmark.add_argument(
+        "--rounds",
+        type=int,
+        default=5,
+        help="rounds taken in turn, of which medians are shown (default: 5)",
+    )
+    benchmark.add_argument(
+        "--seconds",
+        type=float,
+        default=60,
+        help="for the time to a given PSNR, of each loop (default: 60; 0: leave it out)",
+    )
     benchmark.add_argument("--device", help="cuda, mps or cpu (default: the first that is there)")
-    benchmark.add_argument("--network", choices=NETWORKS, default="blog", help="whose loop: the blog's network, the paper's, or the second reading with nearest upsampling and zeros (default: blog)")
-    benchmark.add_argument("--watching", action="store_true", help="only what the live explorer costs a run (two minutes)")
+    benchmark.add_argument(
+        "--network",
+        choices=NETWORKS,
+        default="blog",
+        help="whose loop: the blog's network, the paper's, or the second reading with nearest upsampling and zeros (default: blog)",
+    )
+    benchmark.add_argument(
+        "--watching",
+        action="store_true",
+        help="only what the live explorer costs a run (two minutes)",
+    )
     benchmark.add_argument("--name", help="of the stored result (default: the device's)")
 
     command(
@@ -134,8 +228,14 @@ def parser() -> argparse.ArgumentParser:
         "What is kept is in plan.py; runs that the book does not want are left as they are.",
     )
 
-    command("baselines", "run linear and biharmonic interpolation on the 11 test images and store the figures")
-    command("ceilings", "compute what a last upsampling can draw of the 11 test images at best, and store the figures")
+    command(
+        "baselines",
+        "run linear and biharmonic interpolation on the 11 test images and store the figures",
+    )
+    command(
+        "ceilings",
+        "compute what a last upsampling can draw of the 11 test images at best, and store the figures",
+    )
     command("picture", "draw the front page's pictures from a stored run of the camera")
     return main
 

@@ -50,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
         print(stopped)
         return 130
     except KeyboardInterrupt:
-        print("Interrupted. What was complete is stored; the same command goes on from the last checkpoint, at most a minute back.")
+        print(
+            "Interrupted. What was complete is stored; the same command goes on from the last checkpoint, at most a minute back."
+        )
         return 130
 
 
@@ -60,7 +62,10 @@ def _say(message, category, filename, lineno, file=None, line=None) -> None:
 
 
 def _restore(args: argparse.Namespace) -> int:
-    options = {key: getattr(args, key) for key in ("mask", "recipe", "iterations", "seed", "device", "precision", "again")}
+    options = {
+        key: getattr(args, key)
+        for key in ("mask", "recipe", "iterations", "seed", "device", "precision", "again")
+    }
     print(f"Written: {photo.restore(args.picture, args.to, **options)}")
     return 0
 
@@ -70,7 +75,9 @@ def _run(args: argparse.Namespace) -> int:
     for spec in specs:  # a mistake in the fifth should not wait for the first four
         for member in spec.members:
             member.resolved()
-        if args.missing is None:  # of what the book lacks, a picture that cannot be had holds up no other
+        if (
+            args.missing is None
+        ):  # of what the book lacks, a picture that cannot be had holds up no other
             images.load(spec.image, size=spec.size)
     options = {key: getattr(args, key) for key in ("device", "every", "again", "frames")}
     failed, done = 0, 0
@@ -79,7 +86,9 @@ def _run(args: argparse.Namespace) -> int:
             if begun := sweeps.progress_of(member, args.store):
                 print(f"{member.path}: begun already{begun}", flush=True)
     with _executor(args.scheduler) as executor:
-        for spec, run, outcome in sweeps.sweep(specs, args.store, executor=executor, threads=args.threads, **options):
+        for spec, run, outcome in sweeps.sweep(
+            specs, args.store, executor=executor, threads=args.threads, **options
+        ):
             done += 1
             figures = f": {run.psnr:.2f} dB, {run.facts['wall_time_s']:.0f} s" if run else ""
             failed += outcome.startswith("failed")
@@ -95,13 +104,24 @@ def _specs(args: argparse.Namespace) -> list[runs.Spec]:
             raise runs.RunError("Name pictures, or ask for what is --missing; not both.")
         return plan.missing(args.missing or None, args.store)
     if not args.image:
-        raise runs.RunError("Name at least one picture, or ask for what is --missing. See: python -m dip_book run --help")
+        raise runs.RunError(
+            "Name at least one picture, or ask for what is --missing. See: python -m dip_book run --help"
+        )
     if wrong := [word for word in args.set if "=" not in word]:
         raise runs.RunError(f"--set takes KEY=VALUE, not {wrong[0]}")
     changes = tuple((key, _value(text)) for key, text in (word.split("=", 1) for word in args.set))
     return [
         runs.Spec(
-            str(Path(image).resolve()) if image not in {**images.EMBEDDED, **images.STANDARD} else image, args.size, args.recipe, changes, args.iterations, seed, args.mask_seed, precision=args.precision
+            str(Path(image).resolve())
+            if image not in {**images.EMBEDDED, **images.STANDARD}
+            else image,
+            args.size,
+            args.recipe,
+            changes,
+            args.iterations,
+            seed,
+            args.mask_seed,
+            precision=args.precision,
         )
         for image, seed in product(args.image, args.seed)
     ]
@@ -122,14 +142,20 @@ def _executor(scheduler: str | None):
 
 
 def _status(args: argparse.Namespace) -> int:
-    states = {spec: runs.state(spec, args.store) for specs in plan.WANTED.values() for spec in specs}
+    states = {
+        spec: runs.state(spec, args.store) for specs in plan.WANTED.values() for spec in specs
+    }
     lacking = [spec for spec, (run, wrong) in states.items() if run is None or wrong]
     if args.missing:
         print(*(f"{spec.path}\n" for spec in lacking), sep="", end="")
         return 0
-    counts = {group: sum(spec in set(lacking) for spec in specs) for group, specs in plan.WANTED.items()}
+    counts = {
+        group: sum(spec in set(lacking) for spec in specs) for group, specs in plan.WANTED.items()
+    }
     waiting = ", ".join(f"{group} {count}" for group, count in counts.items() if count)
-    print(f"{len(states) - len(lacking)} of {len(states)} wanted runs are stored; missing: {waiting or 'none'}")
+    print(
+        f"{len(states) - len(lacking)} of {len(states)} wanted runs are stored; missing: {waiting or 'none'}"
+    )
     for group, specs in plan.WANTED.items():
         print(f"{group}: {len(specs) - counts[group]} of {len(specs)}")
         for spec in specs:
@@ -138,10 +164,16 @@ def _status(args: argparse.Namespace) -> int:
                 print(f"  {run.psnr:5.2f} dB {spec.path}")
                 continue
             begun = "".join(sweeps.progress_of(member, args.store) for member in spec.members)
-            print(f"  missing  {spec.path}{begun}{f'  ({wrong} --again makes it anew.)' if wrong else ''}")
+            print(
+                f"  missing  {spec.path}{begun}{f'  ({wrong} --again makes it anew.)' if wrong else ''}"
+            )
     others = sorted(set(runs.paths(args.store)) - {spec.path for spec in states})
     for path in others:
-        print(*(["others:"] if path == others[0] else []), f"  {_figure(args.store / path)} {path}", sep="\n")
+        print(
+            *(["others:"] if path == others[0] else []),
+            f"  {_figure(args.store / path)} {path}",
+            sep="\n",
+        )
     return 0
 
 
@@ -156,14 +188,24 @@ def _figure(place: Path) -> str:
 def _show(args: argparse.Namespace) -> int:
     run = runs.read(args.store / args.run)
     facts = run.facts
-    speed = ", ".join(f"{facts[key]:g} {unit}" for key, unit in {"iterations_per_s": "it/s", "peak_memory_mib": "MiB"}.items() if facts.get(key) is not None)
-    print(f"{run.place}\n{facts['iterations']:,} of {facts['recipe_iterations']:,} iterations on {facts['device']}, {facts['precision']}, "
-          f"{facts['wall_time_s']:.0f} s{f' ({speed})' if speed else ''}")
-    versions = ", ".join(f"{package} {version}" for package, version in facts.get("versions", {}).items())
+    speed = ", ".join(
+        f"{facts[key]:g} {unit}"
+        for key, unit in {"iterations_per_s": "it/s", "peak_memory_mib": "MiB"}.items()
+        if facts.get(key) is not None
+    )
+    print(
+        f"{run.place}\n{facts['iterations']:,} of {facts['recipe_iterations']:,} iterations on {facts['device']}, {facts['precision']}, "
+        f"{facts['wall_time_s']:.0f} s{f' ({speed})' if speed else ''}"
+    )
+    versions = ", ".join(
+        f"{package} {version}" for package, version in facts.get("versions", {}).items()
+    )
     print(f"commit {facts.get('commit')}{' and changes' if facts.get('dirty') else ''}, {versions}")
     print(tables.kinds(run))
     frames = run.sheets.get("frames", {}).get("iterations", [])
-    print(f"went back {facts['backtracked']} times; pictures: {', '.join(run.kinds) or 'none'}; frames of iterations: {', '.join(map(str, frames)) or 'none'}")
+    print(
+        f"went back {facts['backtracked']} times; pictures: {', '.join(run.kinds) or 'none'}; frames of iterations: {', '.join(map(str, frames)) or 'none'}"
+    )
     return 0
 
 
@@ -208,11 +250,21 @@ def _bench(args: argparse.Namespace) -> int:
     if args.watching:
         path = bench.watching(args.store, rounds=args.rounds, name=args.name)
         facts = json.loads(path.read_text(encoding="utf-8"))
-        print(f"A run that is shown takes {facts['median_ratio']:.3f} times as long. Stored in {path}")
+        print(
+            f"A run that is shown takes {facts['median_ratio']:.3f} times as long. Stored in {path}"
+        )
         return 0
     with runs.blocks_errors():
         dip_blocks.as_device(args.device)
-    path = bench.bench(args.store, sizes=args.size, rounds=args.rounds, seconds=args.seconds, device=args.device, name=args.name, network=args.network)
+    path = bench.bench(
+        args.store,
+        sizes=args.size,
+        rounds=args.rounds,
+        seconds=args.seconds,
+        device=args.device,
+        name=args.name,
+        network=args.network,
+    )
     print(f"Stored in {path}")
     return 0
 

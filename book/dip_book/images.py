@@ -117,7 +117,9 @@ def load(name: str | os.PathLike, size: int | None = None, colour: bool = False)
     return (np.asarray(picture, dtype=np.float64) / scale).astype(np.float32)
 
 
-def load_damaged(path: str | os.PathLike, mask: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+def load_damaged(
+    path: str | os.PathLike, mask: str | os.PathLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """A picture file of which pixels are missing, at its own size, and which of them are known.
 
     Args:
@@ -157,16 +159,26 @@ def load_damaged(path: str | os.PathLike, mask: str | os.PathLike | None = None)
     else:
         m = (x if x.ndim == 3 else x[..., None]).any(axis=-1)
     if m.all():
-        where = f"'{mask}' is white everywhere" if mask is not None else f"'{path}' has no black and no transparent pixel"
-        raise ImageError(f"{where}: nothing is missing. Make missing pixels transparent or black, or name a mask in which they are black.")
+        where = (
+            f"'{mask}' is white everywhere"
+            if mask is not None
+            else f"'{path}' has no black and no transparent pixel"
+        )
+        raise ImageError(
+            f"{where}: nothing is missing. Make missing pixels transparent or black, or name a mask in which they are black."
+        )
     if not m.any():
-        raise ImageError(f"No pixel of '{path}' is known: a mask is white where a pixel is known, and black where it is missing.")
+        raise ImageError(
+            f"No pixel of '{path}' is known: a mask is white where a pixel is known, and black where it is missing."
+        )
     return np.where(m if x.ndim == 2 else m[..., None], x, np.float32(0)), m
 
 
 def digest(image: np.ndarray) -> str:
     """SHA-256 of a loaded picture's pixels, rounded to 16 bits: what exactly was restored."""
-    return hashlib.sha256(np.round(np.asarray(image, np.float64) * 65535).astype("<u2").tobytes()).hexdigest()
+    return hashlib.sha256(
+        np.round(np.asarray(image, np.float64) * 65535).astype("<u2").tobytes()
+    ).hexdigest()
 
 
 def fetch(name: str) -> Path:
@@ -180,15 +192,21 @@ def fetch(name: str) -> Path:
         path = Path(folder).expanduser() / f"{name}.png"
         if path.is_file():
             if hashlib.sha256(path.read_bytes()).hexdigest() != image.sha256:
-                raise ImageError(f"{path} is not the standard test image '{name}': its SHA-256 differs. Remove or replace it.")
+                raise ImageError(
+                    f"{path} is not the standard test image '{name}': its SHA-256 differs. Remove or replace it."
+                )
             return path
     import pooch
 
     failures = []
     for url in (PRIMARY + image.primary, MIRROR + image.mirror):
         try:
-            downloaded = pooch.retrieve(url, f"sha256:{image.sha256}", fname=f"{name}.png", path=_cache())
-        except Exception as error:  # no network, a vanished file, a wrong hash: the mirror may do better
+            downloaded = pooch.retrieve(
+                url, f"sha256:{image.sha256}", fname=f"{name}.png", path=_cache()
+            )
+        except (
+            Exception
+        ) as error:  # no network, a vanished file, a wrong hash: the mirror may do better
             failures.append(f"{url.split('/')[2]}: {type(error).__name__}")
         else:
             return Path(downloaded)
@@ -230,18 +248,24 @@ def _cache() -> Path:
 def _open(path: Path) -> Image.Image:
     if not path.exists():
         names = ", ".join([*EMBEDDED, *STANDARD])
-        raise ImageError(f"There is no picture '{path}': neither a file of that path nor one of the names {names}.")
+        raise ImageError(
+            f"There is no picture '{path}': neither a file of that path nor one of the names {names}."
+        )
     if path.is_dir():
         raise ImageError(f"'{path}' is a folder: name one picture in it.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _check_size says it better
+            warnings.simplefilter(
+                "ignore", Image.DecompressionBombWarning
+            )  # _check_size says it better
             picture = Image.open(path)
         _check_size(picture.size, path)
         picture.load()
     except (Image.DecompressionBombError, UnidentifiedImageError, OSError, SyntaxError) as error:
         if isinstance(error, Image.DecompressionBombError):
-            raise ImageError(f"'{path}' is too large (over {MAX_PIXELS:,} pixels): shrink it first.") from None
+            raise ImageError(
+                f"'{path}' is too large (over {MAX_PIXELS:,} pixels): shrink it first."
+            ) from None
         empty = "it is empty" if path.stat().st_size == 0 else str(error) or type(error).__name__
         raise ImageError(f"'{path}' cannot be read as a picture: {empty}.") from None
     return ImageOps.exif_transpose(picture)
@@ -257,7 +281,9 @@ def _check_size(size: tuple[int, int], name) -> None:
     if width * height <= 1:
         raise ImageError(f"'{name}' has {width}×{height} pixels: there is nothing to restore.")
     if width * height > MAX_PIXELS:
-        raise ImageError(f"'{name}' has {width}×{height} pixels, more than {MAX_PIXELS:,}: shrink it first.")
+        raise ImageError(
+            f"'{name}' has {width}×{height} pixels, more than {MAX_PIXELS:,}: shrink it first."
+        )
 
 
 def _opacity(picture: Image.Image) -> np.ndarray:
@@ -271,19 +297,27 @@ def _plain(picture: Image.Image, colour: bool, name) -> Image.Image:
     """8-bit L or RGB, or 16-bit grey."""
     if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
         warnings.warn(f"'{name}' has an alpha channel: it is dropped.", stacklevel=3)
-        picture = picture.convert("RGBA").convert("RGB") if picture.mode != "LA" else picture.convert("L")
+        picture = (
+            picture.convert("RGBA").convert("RGB") if picture.mode != "LA" else picture.convert("L")
+        )
     if picture.mode.startswith("I"):
         if not colour:
             return Image.fromarray(np.asarray(picture).astype(np.uint16))
-        picture = Image.fromarray((np.asarray(picture, dtype=np.float64) / 257).round().astype(np.uint8))
+        picture = Image.fromarray(
+            (np.asarray(picture, dtype=np.float64) / 257).round().astype(np.uint8)
+        )
     if picture.mode == "F":
-        raise ImageError(f"'{name}' holds floating-point pixels without a known range: save it with 8 or 16 bits.")
+        raise ImageError(
+            f"'{name}' holds floating-point pixels without a known range: save it with 8 or 16 bits."
+        )
     return picture.convert("RGB" if colour else "L")
 
 
 def _square(picture: Image.Image, size: int) -> Image.Image:
     if size < 2:
-        raise ImageError(f"A picture of {size}×{size} pixels holds nothing to restore: ask for a larger size.")
+        raise ImageError(
+            f"A picture of {size}×{size} pixels holds nothing to restore: ask for a larger size."
+        )
     side = min(picture.size)
     left, top = ((length - side) // 2 for length in picture.size)
     box = (left, top, left + side, top + side)

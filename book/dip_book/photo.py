@@ -52,15 +52,24 @@ def restore(
         Unfinished: after an interrupt.  The picture so far is written, and a checkpoint beside it: the same
             call goes on from it, at most `CHECKPOINT_S` seconds back, with the result of an uninterrupted one.
     """
-    members = {spec.recipe: spec.resolved() for spec in runs.Spec(str(picture), None, recipe, iterations=iterations).members}
+    members = {
+        spec.recipe: spec.resolved()
+        for spec in runs.Spec(str(picture), None, recipe, iterations=iterations).members
+    }
     if iterations is not None and iterations < 1:
         raise runs.RunError(f"Iterations: 1 or more, not {iterations}.")
     x_hat, known = images.load_damaged(picture, mask)
     to = Path(f"{Path(picture).stem}-restored.png") if to is None else Path(to)
     if to.suffix.lower() != ".png":
-        raise images.ImageError(f"The result is written as PNG: call it '{to.with_suffix('.png')}', not '{to}'.")
-    if any(to.resolve() == Path(source).resolve() for source in (picture, mask) if source is not None):
-        raise images.ImageError(f"'{to}' would replace the picture that it is made from: choose another name.")
+        raise images.ImageError(
+            f"The result is written as PNG: call it '{to.with_suffix('.png')}', not '{to}'."
+        )
+    if any(
+        to.resolve() == Path(source).resolve() for source in (picture, mask) if source is not None
+    ):
+        raise images.ImageError(
+            f"'{to}' would replace the picture that it is made from: choose another name."
+        )
     if not to.parent.is_dir():
         raise images.ImageError(f"There is no folder '{to.parent}' to write the result into.")
     with runs.blocks_errors():
@@ -70,14 +79,25 @@ def restore(
         "image": images.digest(x_hat), "mask": hashlib.sha256(known.tobytes()).hexdigest(),
         "seed": seed, "device": torch.device(device).type, "precision": precision,
     }  # fmt: skip
-    names = {name: to.with_suffix(f".{name}.checkpoint" if len(members) > 1 else ".checkpoint") for name in members}
-    saved = {name: Checkpoint(names[name], same | {"recipe": chosen.as_dict()}, CHECKPOINT_S) for name, chosen in members.items()}
+    names = {
+        name: to.with_suffix(f".{name}.checkpoint" if len(members) > 1 else ".checkpoint")
+        for name in members
+    }
+    saved = {
+        name: Checkpoint(names[name], same | {"recipe": chosen.as_dict()}, CHECKPOINT_S)
+        for name, chosen in members.items()
+    }
     if to.exists() and not any(checkpoint.state for checkpoint in saved.values()) and not again:
-        raise images.ImageError(f"'{to}' is there already: choose another name, or write over it with --again (again=True).")
+        raise images.ImageError(
+            f"'{to}' is there already: choose another name, or write over it with --again (again=True)."
+        )
     if progress:
         (height, width), missing = known.shape, int((~known).sum())
         kind = "colour" if x_hat.ndim == 3 else "grey"
-        print(f"{width}×{height} pixels, {kind}; {missing:,} of them ({missing / known.size:.1%}) are missing.", flush=True)
+        print(
+            f"{width}×{height} pixels, {kind}; {missing:,} of them ({missing / known.size:.1%}) are missing.",
+            flush=True,
+        )
     drawn, total = [], sum(chosen.iterations for chosen in members.values())
     for name, chosen in members.items():
         if progress and len(members) > 1:
@@ -88,12 +108,20 @@ def restore(
                 progress=progress, resume=saved[name].state, watch=saved[name],
             )  # fmt: skip
         drawn.append(result)
-        images.save_png(to, dip_blocks.blend(torch.stack([r.averaged for r in drawn]).mean(0), x_hat, known))
+        images.save_png(
+            to, dip_blocks.blend(torch.stack([r.averaged for r in drawn]).mean(0), x_hat, known)
+        )
         if result.interrupted:
             kept = any(checkpoint.path.exists() for checkpoint in saved.values())
-            further = "goes on from the last checkpoint" if kept else "with --again (again=True) begins anew: there is no checkpoint yet"
+            further = (
+                "goes on from the last checkpoint"
+                if kept
+                else "with --again (again=True) begins anew: there is no checkpoint yet"
+            )
             done = sum(len(r.history) for r in drawn)
-            raise Unfinished(f"Stopped after {done:,} of {total:,} iterations. The picture so far is in {to}; the same command {further}.")
+            raise Unfinished(
+                f"Stopped after {done:,} of {total:,} iterations. The picture so far is in {to}; the same command {further}."
+            )
         if len(drawn) < len(members):
             saved[name].finish()  # the next may be interrupted
     for checkpoint in saved.values():

@@ -32,8 +32,12 @@ def notebook() -> None:
     import dip_blocks
 
     device = dip_blocks.best_device()
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
-    print(f"Runs on {device} ({name}), PyTorch {torch.__version__}, Python {sys.version.split()[0]}.")
+    name = (
+        torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
+    )
+    print(
+        f"Runs on {device} ({name}), PyTorch {torch.__version__}, Python {sys.version.split()[0]}."
+    )
 
 
 def has_reader() -> bool:
@@ -64,7 +68,16 @@ def install(lines: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("\n".join(pins))
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(constraints), *lines]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--constraint",
+            str(constraints),
+            *lines,
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"pip could not install {', '.join(lines)}:\n{done.stderr.strip()}")

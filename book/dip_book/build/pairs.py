@@ -29,7 +29,7 @@ TEXT = "md:myst"
 COLAB = "https://colab.research.google.com/github"
 
 #: The cell tagged "setup" in every chapter.  It cannot be imported: it is what makes imports work.
-SETUP = '''\
+SETUP = """\
 # Finds the book's code: installed, in a folder above this one, or in the public repository (Colab).
 import importlib.util
 import os
@@ -55,7 +55,7 @@ if importlib.util.find_spec("dip_book") is None:
 
 from dip_book.build import first_cell
 
-first_cell.notebook()'''
+first_cell.notebook()"""
 
 
 class PairError(RuntimeError):
@@ -75,12 +75,16 @@ def texts() -> list[Path]:
 
 def with_setup(notebook, name: str, url: str):
     """Write the setup cell, and the link to Colab above it, as the configured repository wants them."""
-    tagged = [i for i, cell in enumerate(notebook.cells) if "setup" in cell.metadata.get("tags", [])]
+    tagged = [
+        i for i, cell in enumerate(notebook.cells) if "setup" in cell.metadata.get("tags", [])
+    ]
     if len(tagged) != 1:
         raise PairError(f"{name} must have one code cell tagged 'setup'; it has {len(tagged)}.")
     setup = notebook.cells[tagged[0]]
     setup.source = SETUP.format(url=url)
-    notebook.cells = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", [])]
+    notebook.cells = [
+        cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", [])
+    ]
     if url:
         link = f"[Open this chapter in Colab]({colab_url(url, name)})"
         # The site has a button of its own, so there this cell is left out.
@@ -97,7 +101,9 @@ def colab_url(url: str, name: str) -> str:
 def differences(text, stored) -> str | None:
     """What differs between the inputs of the two sides, or None."""
     try:
-        compare_notebooks(stored, text, fmt=TEXT, compare_outputs=False, raise_on_first_difference=False)
+        compare_notebooks(
+            stored, text, fmt=TEXT, compare_outputs=False, raise_on_first_difference=False
+        )
     except NotebookDifference as error:
         return str(error)
     return None
@@ -128,7 +134,9 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
         path.write_text(written, encoding="utf-8")
     text = jupytext.reads(written, fmt=TEXT)
 
-    same_code = same_code and _code(stored) == _code(text)  # the setup cell may have been written anew
+    same_code = same_code and _code(stored) == _code(
+        text
+    )  # the setup cell may have been written anew
     if same_code and not execute:
         if not differences(text, stored):
             return "in step"
@@ -157,7 +165,9 @@ def run_cells(notebook) -> None:
             timeout=1800,
             kernel_name="python3",
             coalesce_streams=True,
-            extra_arguments=["--IPKernelApp.log_level=40"],  # errors; not each kernel's words on its transport
+            extra_arguments=[
+                "--IPKernelApp.log_level=40"
+            ],  # errors; not each kernel's words on its transport
             resources={"metadata": {"path": str(FOLDER)}},
         ).execute()
     except CellExecutionError as error:
@@ -197,7 +207,9 @@ def _palette(png: str) -> str:
     if picture.mode == "P":
         return png
     buffer = io.BytesIO()
-    picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+        buffer, "png", optimize=True
+    )
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -215,7 +227,14 @@ def _code(notebook) -> list[str]:
 
 def _digest(notebook) -> str:
     kept = ("tags", "mystnb", "jupyter")  # captions, prompts; not what executing leaves behind
-    cells = [(cell.cell_type, cell.source, {key: cell.metadata[key] for key in kept if key in cell.metadata}) for cell in notebook.cells]
+    cells = [
+        (
+            cell.cell_type,
+            cell.source,
+            {key: cell.metadata[key] for key in kept if key in cell.metadata},
+        )
+        for cell in notebook.cells
+    ]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
 
 
@@ -226,7 +245,9 @@ def _edited(side, stored) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="dip_book.build.pairs", description="Bring the chapters' two sides together.")
+    parser = argparse.ArgumentParser(
+        prog="dip_book.build.pairs", description="Bring the chapters' two sides together."
+    )
     parser.add_argument("names", nargs="*", help="chapters, e.g. 02-problems (default: all)")
     parser.add_argument("--execute", action="store_true", help="execute also what did not change")
     options = parser.parse_args(arguments)

@@ -19,7 +19,9 @@ DIGEST = "_digest.txt"
 
 def setup(app):
     """Sphinx calls this."""
-    os.environ.setdefault("TQDM_DISABLE", "1")  # a progress bar is for people who wait, not for a page
+    os.environ.setdefault(
+        "TQDM_DISABLE", "1"
+    )  # a progress bar is for people who wait, not for a page
     os.environ[STILL] = "1"  # nor does a page have a kernel behind its figures
     app.connect("config-inited", configure)
     app.connect("doctree-read", dress)
@@ -61,13 +63,19 @@ def dress(app, doctree) -> None:
     name = app.env.docname
     metadata = getattr(app.env, "nb_metadata", {}).get(name, {})
     opening = next(iter(doctree.findall(nodes.block_quote)), None)
-    if not name.startswith("notebooks/") or opening is None or not opening.astext().startswith("In this chapter"):
+    if (
+        not name.startswith("notebooks/")
+        or opening is None
+        or not opening.astext().startswith("In this chapter")
+    ):
         return
     title, *goals = opening.children
     box = nodes.admonition(classes=["dip-goals"])
     box += nodes.title("", title.astext())
     box.extend(goals)
-    box += nodes.paragraph("", time_needed(doctree, metadata.get("exec_data")), classes=["dip-time"])
+    box += nodes.paragraph(
+        "", time_needed(doctree, metadata.get("exec_data")), classes=["dip-time"]
+    )
     opening.replace_self(box)
     for figure in doctree.findall(nodes.figure):
         cell, caption = figure.parent, next(iter(figure.findall(nodes.caption)), None)
@@ -81,7 +89,9 @@ def dress(app, doctree) -> None:
         notebook = f"{Path(name).name}.ipynb"
         for image in figure.findall(nodes.image):
             image["alt"] = caption.astext()  # else a screen reader spells out the file's name
-        figure["classes"].append("dip-pictures" if "figures.row(" in cell.astext() else "dip-drawing")
+        figure["classes"].append(
+            "dip-pictures" if "figures.row(" in cell.astext() else "dip-drawing"
+        )
         origin = nodes.inline(classes=["dip-origin"])
         origin += nodes.Text("Made by ")
         origin += nodes.reference("", f"cell {cell['cell_index']}", refid=number, internal=True)
@@ -94,13 +104,19 @@ def dress(app, doctree) -> None:
 
 def time_needed(doctree, execution: dict | None) -> str:
     """How long a chapter takes: reading by its count of words, running as measured when the page was built."""
-    text = (node.astext() for node in doctree.findall(nodes.Text) if not _inside(node, (nodes.literal_block, nodes.raw)))
+    text = (
+        node.astext()
+        for node in doctree.findall(nodes.Text)
+        if not _inside(node, (nodes.literal_block, nodes.raw))
+    )
     minutes = max(1, round(sum(len(part.split()) for part in text) / WORDS_A_MINUTE))
     reading = f"About {minutes} minute{'s' if minutes > 1 else ''} to read."
     seconds = (execution or {}).get("runtime")
     if not seconds:
         return reading
-    running = f"{seconds / 60:.0f} minutes" if seconds > 100 else f"{max(1, round(seconds))} seconds"
+    running = (
+        f"{seconds / 60:.0f} minutes" if seconds > 100 else f"{max(1, round(seconds))} seconds"
+    )
     return f"{reading} Its code ran in {running} when this page was built."
 
 
@@ -135,9 +151,15 @@ def mend(page: str) -> str:
 
 def site_digest() -> str:
     """A hash of everything that the pages are made of."""
-    sources = [ROOT / "_config.yml", *sorted((ROOT / "book").glob("*.*")), *sorted((ROOT / "notebooks").glob("*.md"))]
+    sources = [
+        ROOT / "_config.yml",
+        *sorted((ROOT / "book").glob("*.*")),
+        *sorted((ROOT / "notebooks").glob("*.md")),
+    ]
     sources += sorted((ROOT / "book" / "theme").iterdir())
-    return hashlib.sha256(code_digest().encode() + b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    return hashlib.sha256(
+        code_digest().encode() + b"".join(path.read_bytes() for path in sources)
+    ).hexdigest()[:16]
 
 
 def code_digest() -> str:
@@ -146,12 +168,20 @@ def code_digest() -> str:
 
     sources = [ROOT / "dip_blocks.py", ROOT / "requirements.lock"]
     sources += sorted((ROOT / "dip_parts").glob("*.py"))
-    sources += sorted(path for path in (ROOT / "book" / "dip_book").rglob("*") if path.suffix in {".py", ".js", ".css"})
+    sources += sorted(
+        path
+        for path in (ROOT / "book" / "dip_book").rglob("*")
+        if path.suffix in {".py", ".js", ".css"}
+    )
     # A reader's own runs are no source of the pages, as long as the plan does not want them.
     # A record names its pictures by their digest.
     store, wanted = ROOT / "book" / "runs", {f"{path}.json" for path in plan.of_the_book()}
     stored = {file.relative_to(store).as_posix(): file for file in sorted(store.rglob("*.json"))}
-    sources += [file for name, file in stored.items() if name.count("/") < 2 or name.startswith("bench/") or name in wanted]
+    sources += [
+        file
+        for name, file in stored.items()
+        if name.count("/") < 2 or name.startswith("bench/") or name in wanted
+    ]
     digest = hashlib.sha256()
     for path in sources:
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())

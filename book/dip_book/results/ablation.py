@@ -189,9 +189,7 @@ def reached(store: Path = runs.ROOT) -> Table:
     return Table(titles, rows, {ours: "{:,}", theirs: "{:,}"})
 
 
-def labelled(
-    pictures: tuple[str, ...], seed: int = 0, store: Path = runs.ROOT
-) -> list[runs.Run]:
+def labelled(pictures: tuple[str, ...], seed: int = 0, store: Path = runs.ROOT) -> list[runs.Run]:
     """The ablation's stored runs of one seed, each with its label as ``facts["label"]``."""
     found = []
     for image in pictures:

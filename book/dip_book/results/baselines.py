@@ -32,7 +32,9 @@ def linear(x_hat: np.ndarray, mask: np.ndarray) -> np.ndarray:
     points, wanted = np.argwhere(known), np.argwhere(~known)
     result = np.array(x_hat, dtype=np.float64)
     if len(wanted):
-        values = griddata(points, result[known], wanted, method="linear") if len(points) > 3 else np.nan
+        values = (
+            griddata(points, result[known], wanted, method="linear") if len(points) > 3 else np.nan
+        )
         nearest = griddata(points, result[known], wanted, method="nearest")
         result[~known] = np.where(np.isnan(values), nearest, values)
     return np.clip(result, 0, 1).astype(np.float32)  # barycentric weights sum to 1 only nearly
@@ -42,7 +44,9 @@ def biharmonic(x_hat: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The biharmonic equation solved over the missing pixels (`skimage.restoration.inpaint_biharmonic`)."""
     known = _checked(x_hat, mask)
     channel_axis = -1 if np.ndim(x_hat) == 3 else None
-    filled = inpaint_biharmonic(np.asarray(x_hat, dtype=np.float64), ~known, channel_axis=channel_axis)
+    filled = inpaint_biharmonic(
+        np.asarray(x_hat, dtype=np.float64), ~known, channel_axis=channel_axis
+    )
     return np.clip(filled, 0, 1).astype(np.float32)
 
 
@@ -106,7 +110,9 @@ def over_density(
 def _checked(x_hat, mask) -> np.ndarray:
     known = np.asarray(mask).astype(bool)
     if known.shape != np.shape(x_hat)[:2]:
-        raise ValueError(f"The mask's shape is {known.shape}, the image's {np.shape(x_hat)}: they must agree.")
+        raise ValueError(
+            f"The mask's shape is {known.shape}, the image's {np.shape(x_hat)}: they must agree."
+        )
     if not known.any():
         raise ValueError("The mask marks no pixel as known: there is nothing to interpolate.")
     return known

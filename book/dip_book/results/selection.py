@@ -43,9 +43,7 @@ def seeds(run: runs.Run) -> set[int]:
     return set(run.facts["seeds"].values())
 
 
-def seeds_of(
-    recipe: str, image: str, size: int | None, store: Path = runs.ROOT
-) -> list[runs.Run]:
+def seeds_of(recipe: str, image: str, size: int | None, store: Path = runs.ROOT) -> list[runs.Run]:
     """For each seed that was run, its longest run.
 
     Only those as long as the longest of all, so that equals are averaged.

@@ -101,9 +101,7 @@ class Table:
         )
         columns = "l" + "r" * (len(self.header) - 1)
         begin = rf"\begin{{tabular}}{{{columns}}}"
-        return "\n".join(
-            [begin, r"\hline", first, r"\hline", *rows, r"\hline", r"\end{tabular}"]
-        )
+        return "\n".join([begin, r"\hline", first, r"\hline", *rows, r"\hline", r"\end{tabular}"])
 
     def _csv(self) -> str:
         """A figure's deviation and the like have columns of their own, beside its number's."""

@@ -322,9 +322,7 @@ def quick(store: Path = runs.ROOT, recipe: str = "quick") -> Table:
             ours = [psnr["raw"], psnr["averaged_pasted"], facts["wall_time_s"], where]
         rows.append([images.title(spec.image), *ours[:2], *classical, *ours[2:]])
     drawn = [f"{recipe}, raw output", f"{recipe}, averaged, pasted"]
-    return Table(
-        ["picture", *drawn, *BASELINES, "seconds", "on"], rows, {"seconds": "{:.0f}"}
-    )
+    return Table(["picture", *drawn, *BASELINES, "seconds", "on"], rows, {"seconds": "{:.0f}"})
 
 
 def precision(store: Path = runs.ROOT) -> Table:

@@ -36,7 +36,11 @@ class Checkpoint:
 
     def __init__(self, path: Path, same: dict, seconds: float):
         self.path, self.seconds = path, seconds
-        versions = {"threads": torch.get_num_threads(), "torch": torch.__version__, "code": code_digest()}
+        versions = {
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "code": code_digest(),
+        }
         self.key = json.dumps(same | versions, sort_keys=True)
         self.state, self.before, self.worked_before = self._load()
         self.fit: dip_blocks.Fit | None = None  # as last seen
@@ -53,7 +57,10 @@ class Checkpoint:
 
     def __call__(self, fit: dip_blocks.Fit) -> None:
         self.fit = fit
-        if time.perf_counter() - self.written >= self.seconds and fit.iteration < fit.recipe.iterations:
+        if (
+            time.perf_counter() - self.written >= self.seconds
+            and fit.iteration < fit.recipe.iterations
+        ):
             self._save(fit)
             self.written = time.perf_counter()
 
@@ -68,8 +75,18 @@ class Checkpoint:
 
     def _save(self, fit: dip_blocks.Fit) -> None:
         draft = self.path.with_suffix(f".{os.getpid()}.tmp")
-        state = {name: tensor.contiguous() for name, tensor in fit.state().items()}  # colour in bf16 has its channels innermost
-        save_file(state, draft, metadata={"key": self.key, "seconds": f"{self.spent:.3f}", "worked": f"{self.worked:.3f}"})
+        state = {
+            name: tensor.contiguous() for name, tensor in fit.state().items()
+        }  # colour in bf16 has its channels innermost
+        save_file(
+            state,
+            draft,
+            metadata={
+                "key": self.key,
+                "seconds": f"{self.spent:.3f}",
+                "worked": f"{self.worked:.3f}",
+            },
+        )
         os.replace(draft, self.path)
 
     def _load(self) -> tuple[dict | None, float, float]:

@@ -17,10 +17,14 @@ from dip_book.runs import Run, RunError, Spec
 from dip_book.runs.provenance import provenance
 
 
-def measured(raw: torch.Tensor, averaged: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> dict:
+def measured(
+    raw: torch.Tensor, averaged: torch.Tensor, truth: torch.Tensor, known: torch.Tensor
+) -> dict:
     """PSNR in dB and SSIM of both pictures (1, H, W), alone and with known pixels put back: part of a record."""
     kinds = {"raw": raw, "averaged": averaged}
-    kinds |= {f"{kind}_pasted": dip_blocks.paste(image, truth, known) for kind, image in kinds.items()}
+    kinds |= {
+        f"{kind}_pasted": dip_blocks.paste(image, truth, known) for kind, image in kinds.items()
+    }
     kinds["averaged_blended"] = dip_blocks.blend(averaged, truth, known)
     return {
         "psnr_db": {kind: round(dip_blocks.psnr(kinds[kind], truth), 4) for kind in runs.KINDS},
@@ -35,10 +39,18 @@ def mean_of(members: list[Run]) -> tuple[np.ndarray, np.ndarray]:
     """
     if len(members) < 2:
         raise RunError("A mean needs two runs or more.")
-    for what, key in (("pictures", lambda facts: facts["image"]["sha256"]), ("masks", lambda facts: (facts["seeds"]["mask"], facts["p"]))):
+    for what, key in (
+        ("pictures", lambda facts: facts["image"]["sha256"]),
+        ("masks", lambda facts: (facts["seeds"]["mask"], facts["p"])),
+    ):
         if len({key(run.facts) for run in members}) > 1:
-            raise RunError(f"A mean of networks of different {what} means nothing: {', '.join(str(run.place) for run in members)}.")
-    return tuple(np.mean([getattr(run, kind) for run in members], axis=0, dtype=np.float32) for kind in ("raw", "averaged"))
+            raise RunError(
+                f"A mean of networks of different {what} means nothing: {', '.join(str(run.place) for run in members)}."
+            )
+    return tuple(
+        np.mean([getattr(run, kind) for run in members], axis=0, dtype=np.float32)
+        for kind in ("raw", "averaged")
+    )
 
 
 def combine(spec: Spec, members: list[Run]) -> Run:
@@ -52,14 +64,20 @@ def combine(spec: Spec, members: list[Run]) -> Run:
     tensors = [torch.from_numpy(array)[None] for array in (raw, averaged, truth)]
 
     def total(key: str) -> float | None:
-        values = [run.facts.get(key) for run in members]  # core_seconds: not of a GPU's runs, nor of old ones
+        values = [
+            run.facts.get(key) for run in members
+        ]  # core_seconds: not of a GPU's runs, nor of old ones
         return None if None in values else round(sum(values), 2)
 
     facts = {
         "format": runs.FORMAT,
         "about": "The mean of what several networks drew, each a stored run (members), from their pictures of 8 bits. "
         "Iterations and seconds are those of all members together. PSNR in dB (peak 1) and SSIM are over the whole picture.",
-        "recipe": {"name": spec.recipe, "changes": dict(spec.changes), "members": [run.facts["recipe"] for run in members]},
+        "recipe": {
+            "name": spec.recipe,
+            "changes": dict(spec.changes),
+            "members": [run.facts["recipe"] for run in members],
+        },
         "members": [member.path.as_posix() for member in spec.members],
         **{key: first[key] for key in ("image", "p", "seeds")},
         "iterations": total("iterations"),
@@ -69,8 +87,14 @@ def combine(spec: Spec, members: list[Run]) -> Run:
         "wall_time_s": total("wall_time_s"),
         "core_seconds": total("core_seconds"),
         "iterations_per_s": round(total("iterations") / total("wall_time_s"), 3),
-        "peak_memory_mib": max((run.facts["peak_memory_mib"] for run in members if run.facts["peak_memory_mib"]), default=None),
-        **{key: " and ".join(dict.fromkeys(run.facts[key] for run in members)) for key in ("device", "precision")},
+        "peak_memory_mib": max(
+            (run.facts["peak_memory_mib"] for run in members if run.facts["peak_memory_mib"]),
+            default=None,
+        ),
+        **{
+            key: " and ".join(dict.fromkeys(run.facts[key] for run in members))
+            for key in ("device", "precision")
+        },
         **provenance(),
     }
     return Run(facts, [], {"raw": raw, "averaged": averaged})

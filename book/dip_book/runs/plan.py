@@ -36,9 +36,24 @@ IDEAS = {
     "a third of the perturbation": {"sigma_p": 1 / 90},
     "a third of it, learning rate 0.003": {"sigma_p": 1 / 90, "lr": 0.003},
     "a third of it, 0.003 falling to a tenth": {"sigma_p": 1 / 90, "lr": 0.003, "lr_end": 0.1},
-    "a third of it, learning rate 0.003, zeros at the border": {"sigma_p": 1 / 90, "lr": 0.003, "padding_mode": "zeros"},
-    "a third of it, 0.003, zeros, nearest upsampling": {"sigma_p": 1 / 90, "lr": 0.003, "padding_mode": "zeros", "upsampling_method": "nearest"},
-    "a third of it, 0.003, zeros, nearest, Fourier features": {"sigma_p": 1 / 90, "lr": 0.003, "padding_mode": "zeros", "upsampling_method": "nearest", "z_kind": "fourier"},
+    "a third of it, learning rate 0.003, zeros at the border": {
+        "sigma_p": 1 / 90,
+        "lr": 0.003,
+        "padding_mode": "zeros",
+    },
+    "a third of it, 0.003, zeros, nearest upsampling": {
+        "sigma_p": 1 / 90,
+        "lr": 0.003,
+        "padding_mode": "zeros",
+        "upsampling_method": "nearest",
+    },
+    "a third of it, 0.003, zeros, nearest, Fourier features": {
+        "sigma_p": 1 / 90,
+        "lr": 0.003,
+        "padding_mode": "zeros",
+        "upsampling_method": "nearest",
+        "z_kind": "fourier",
+    },
     "a third of it, 16 channels in the skips": {"sigma_p": 1 / 90, "channels_skip": 16},
     "perturbation fades to none": {"sigma_end": 0.0},
     "16 channels in the skips": {"channels_skip": 16},
@@ -84,7 +99,11 @@ MUON_IDEAS = {
     "dropout 0.05, bilinear": {"dropout": 0.05, "upsampling_method": "bilinear"},
     "width 32, 64, then 128": {"width": "32-64-128"},
     "width 32, 64, then 128, dropout 0.1": {"width": "32-64-128", "dropout": 0.1},
-    "width 32, 64, then 128, dropout 0.1, bilinear": {"width": "32-64-128", "dropout": 0.1, "upsampling_method": "bilinear"},
+    "width 32, 64, then 128, dropout 0.1, bilinear": {
+        "width": "32-64-128",
+        "dropout": 0.1,
+        "upsampling_method": "bilinear",
+    },
     "dropout 0.1, no perturbation of z": {"dropout": 0.1, "sigma_p": 0.0},
     "perturbation of 1/60": {"sigma_p": 1 / 60},
     "perturbation of 1/150": {"sigma_p": 1 / 150},
@@ -96,7 +115,12 @@ MUON_IDEAS = {
     "both": {"weight_decay": 1.0, "lr_end": 0.1},
     "both, dropout 0.05": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.05},
     "both, dropout 0.1": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.1},
-    "both, dropout 0.1, bilinear": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.1, "upsampling_method": "bilinear"},
+    "both, dropout 0.1, bilinear": {
+        "weight_decay": 1.0,
+        "lr_end": 0.1,
+        "dropout": 0.1,
+        "upsampling_method": "bilinear",
+    },
     "learning rate 0.01": {"lr": 0.01},
     "learning rate 0.04": {"lr": 0.04},
     "Adam's share at 0.01": {"lr_adam": 0.01},
@@ -151,10 +175,18 @@ def ablation(image: str, seed: int) -> dict[str, Spec]:
 
     keys = list(SWITCHES)
     named = {"blog": spec("blog"), "paper": spec("paper")}
-    named |= {f"+ {key}": spec("blog", key) for key in keys} | {f"- {key}": spec("paper", key) for key in keys}
+    named |= {f"+ {key}": spec("blog", key) for key in keys} | {
+        f"- {key}": spec("paper", key) for key in keys
+    }
     # The first step is one switch alone, the last but one all but the last, the last the paper's reading.
-    way = {keys[0]: named[f"+ {keys[0]}"], keys[-2]: named[f"- {keys[-1]}"], keys[-1]: named["paper"]}
-    return named | {f"to {key}": way.get(key) or spec("blog", *keys[: n + 1]) for n, key in enumerate(keys)}
+    way = {
+        keys[0]: named[f"+ {keys[0]}"],
+        keys[-2]: named[f"- {keys[-1]}"],
+        keys[-1]: named["paper"],
+    }
+    return named | {
+        f"to {key}": way.get(key) or spec("blog", *keys[: n + 1]) for n, key in enumerate(keys)
+    }
 
 
 def idea(words: str, image: str, seed: int = 0) -> Spec:
@@ -166,7 +198,9 @@ def idea(words: str, image: str, seed: int = 0) -> Spec:
 def under_muon(words: str, image: str, size: int = 128, seed: int = 0, times: int = 1) -> Spec:
     """The run that tries one of `MUON_IDEAS`; ``times`` as long as the others."""
     changes = UNDER_MUON | MUON_IDEAS[words]
-    return Spec(image, size, "paper", tuple(changes.items()), times * (400 if size == 128 else 300), seed)
+    return Spec(
+        image, size, "paper", tuple(changes.items()), times * (400 if size == 128 else 300), seed
+    )
 
 
 def repeated(image: str, count: int = 4) -> list[Spec]:
@@ -189,7 +223,9 @@ MUON = (("optimiser", "muon"), ("lr", 0.02))
 WANTED: dict[str, list[Spec]] = {
     # a better optimiser: the mean of two networks on the 11; the seeds, of mask and all else, confirm
     "best": [Spec(name, None, "best") for name in (*SMALL, *LARGE)],
-    "best-seeds": [Spec(name, None, "best", seed=seed) for seed, name in product((1, 2), (*SMALL, *LARGE))],
+    "best-seeds": [
+        Spec(name, None, "best", seed=seed) for seed, name in product((1, 2), (*SMALL, *LARGE))
+    ],
     # one network with random z, as the paper has it
     "best-nearest": [Spec(name, None, "best-nearest") for name in (*SMALL, *LARGE)],
     # what the architecture costs, and what the training: the blog's network until its loss is flat
@@ -197,7 +233,8 @@ WANTED: dict[str, list[Spec]] = {
     # the paper's reading and settings, but for the optimiser
     "paper-muon": [Spec(name, None, "paper", MUON, 600) for name in (*SMALL, *LARGE)],
     # the blog's own recipe: at full length where that is hours of a CPU, and as far as they get elsewhere
-    "table": [Spec(name, None) for name in SMALL] + [Spec(name, None, iterations=2000) for name in LARGE],
+    "table": [Spec(name, None) for name in SMALL]
+    + [Spec(name, None, iterations=2000) for name in LARGE],
     "table-short": [Spec(name, None, iterations=2000) for name in SMALL],
     # the mean that was tried first: two kinds of upsampling, on five of the 11
     "two-upsamplings": [Spec(name, None, "two-upsamplings") for name in (*SMALL, "barbara")],
@@ -207,13 +244,21 @@ WANTED: dict[str, list[Spec]] = {
     # what was best under Adam; and whether what was chosen at 128×128 is better at 256×256 too
     "quick-adam": [Spec(name, 128, "quick-adam") for name in images.EMBEDDED],
     "larger": [Spec("camera", 256, "quick-adam", changes) for changes in LARGER.values()],
-    "best-adam": [Spec(name, None, "best-adam", iterations=1000) for name in SMALL] + [Spec("house", None, "paper", iterations=1000)],
+    "best-adam": [Spec(name, None, "best-adam", iterations=1000) for name in SMALL]
+    + [Spec("house", None, "paper", iterations=1000)],
     # what a decibel costs at 256×256, against the straightforward loop of the paper's recipe
-    "cost-256": [Spec(image, 256, recipe, iterations=iterations) for image in DEVELOPMENT for recipe, iterations in (("paper", 1000), ("best", None))],
+    "cost-256": [
+        Spec(image, 256, recipe, iterations=iterations)
+        for image in DEVELOPMENT
+        for recipe, iterations in (("paper", 1000), ("best", None))
+    ],
     # the learning and results chapters: pictures that may be shipped, small enough for a CPU
     "embedded": [Spec(name, iterations=1500) for name in images.EMBEDDED],
     # closing the gap: what a decibel costs, at full width
-    "cost": [Spec(image, 128, recipe, iterations=1000) for image, recipe in product(DEVELOPMENT, ("paper", "best-adam", "blog"))],
+    "cost": [
+        Spec(image, 128, recipe, iterations=1000)
+        for image, recipe in product(DEVELOPMENT, ("paper", "best-adam", "blog"))
+    ],
     # the problem's chapter: how the share of known pixels matters
     "density": [Spec("camera", 128, "quick", p=p) for p in DENSITIES],
     # the chapter "How fast": what precision costs in dB; the seeds show what is chance
@@ -222,15 +267,23 @@ WANTED: dict[str, list[Spec]] = {
         for precision, seed in product(("fp32", "bf16"), range(3))
     ],
     # why it fell short: from one reading to the other, on the development pictures
-    "ablation": list(dict.fromkeys(s for image, seed in product(DEVELOPMENT, SEEDS) for s in ablation(image, seed).values())),
+    "ablation": list(
+        dict.fromkeys(
+            s for image, seed in product(DEVELOPMENT, SEEDS) for s in ablation(image, seed).values()
+        )
+    ),
     "ideas": [idea(words, image) for image, words in product(DEVELOPMENT, IDEAS)],
     # a better optimiser: what turns over under it
     "muon": [under_muon(words, image) for words, image in product(MUON_IDEAS, TUNING)],
     "muon-256": [under_muon(words, image, 256) for words, image in product(LARGER_IDEAS, TUNING)]
     + [under_muon("both, dropout 0.05", image, 256, times=2) for image in TUNING],
     # a network that is shown a part: against the random input, what changes it, and as large as the table's large pictures
-    "hidden": [Spec(image, 256, "best-nearest") for image in TUNING] + [with_hidden(words, image) for words, image in product(HIDDEN_IDEAS, TUNING)],
-    "hidden-512": [Spec(image, 512, recipe) for image, recipe in product(FREE_LARGE, ("best-nearest", "best-hidden"))],
+    "hidden": [Spec(image, 256, "best-nearest") for image in TUNING]
+    + [with_hidden(words, image) for words, image in product(HIDDEN_IDEAS, TUNING)],
+    "hidden-512": [
+        Spec(image, 512, recipe)
+        for image, recipe in product(FREE_LARGE, ("best-nearest", "best-hidden"))
+    ],
     # ideas were tried on two kinds of CPU, one of which computes in bf16: what that does to what they are compared with
     "bases": [Spec(image, 128, "paper", NARROW, 500, precision="bf16") for image in DEVELOPMENT],
     "repeated": [spec for image in DEVELOPMENT for spec in repeated(image)],
@@ -238,7 +291,10 @@ WANTED: dict[str, list[Spec]] = {
     "jump": [
         Spec("camera", changes=(("jump", NEVER),), iterations=1500),
         Spec("camera", changes=(("lr", 0.01), ("jump", NEVER)), iterations=1500),
-        *(Spec("camera", changes=(("lr", 0.01), ("jump", jump)), iterations=500) for jump in (1.2, 1.5, 2.0, NEVER)),
+        *(
+            Spec("camera", changes=(("lr", 0.01), ("jump", jump)), iterations=500)
+            for jump in (1.2, 1.5, 2.0, NEVER)
+        ),
     ],
 }
 
@@ -259,7 +315,9 @@ def _stored(spec: Spec, store: Path) -> bool:
 
 def of_the_book() -> set[Path]:
     """The paths of the wanted runs, and of the members of wanted means."""
-    return {run.path for specs in WANTED.values() for spec in specs for run in (spec, *spec.members)}
+    return {
+        run.path for specs in WANTED.values() for spec in specs for run in (spec, *spec.members)
+    }
 
 
 def with_frames() -> list[Spec]:
@@ -267,7 +325,10 @@ def with_frames() -> list[Spec]:
     return [
         # chapters 1, 8, 9 and 13: the explorers of the embedded pictures
         *(Spec(name, iterations=1500) for name in images.EMBEDDED),
-        *(Spec(name, 128, recipe) for name, recipe in product(images.EMBEDDED, ("quick", "quick-adam"))),
+        *(
+            Spec(name, 128, recipe)
+            for name, recipe in product(images.EMBEDDED, ("quick", "quick-adam"))
+        ),
         # chapter 12: both readings, each switch alone, all but each
         *(spec for name, spec in ablation("camera", 0).items() if not name.startswith("to ")),
         # chapter 14: the race
@@ -278,7 +339,12 @@ def with_frames() -> list[Spec]:
 
 def with_pictures() -> list[Spec]:
     """Further runs of which a chapter shows pictures, or computes from them."""
-    ended = [spec for group in ("table", "table-short", "best-adam") for spec in WANTED[group] if spec.image in ("house", "montage")]
+    ended = [
+        spec
+        for group in ("table", "table-short", "best-adam")
+        for spec in WANTED[group]
+        if spec.image in ("house", "montage")
+    ]
     return [
         # chapter 12: what is drawn on the way from one reading to the other
         *ablation("camera", 0).values(),
@@ -294,7 +360,13 @@ def kept(store: Path = ROOT) -> dict[Path, str]:
 
     Members keep their pictures until their mean is stored, which is computed from them.
     """
-    waiting = (member for specs in WANTED.values() for spec in specs if spec.members != [spec] and runs.state(spec, store)[0] is None for member in spec.members)
+    waiting = (
+        member
+        for specs in WANTED.values()
+        for spec in specs
+        if spec.members != [spec] and runs.state(spec, store)[0] is None
+        for member in spec.members
+    )
     result = dict.fromkeys(of_the_book(), "record")
     result |= {spec.path: "pictures" for spec in (*with_pictures(), *waiting)}
     return result | {spec.path: "frames" for spec in with_frames()}

@@ -30,7 +30,10 @@ def provenance() -> dict:
     return {
         "threads": torch.get_num_threads(),
         "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in PACKAGES},
+        },
         **commit(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -45,13 +48,20 @@ def commit() -> dict:
     here = Path(__file__).resolve().parent
 
     def git(*words):
-        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != here.parents[2]:
-            return {"commit": None, "dirty": None}  # of a copy inside somebody else's repository, that tells nothing
-        code = git("status", "--porcelain", "--", ":/dip_blocks.py", ":/dip_parts", ":/book/dip_book")
+            return {
+                "commit": None,
+                "dirty": None,
+            }  # of a copy inside somebody else's repository, that tells nothing
+        code = git(
+            "status", "--porcelain", "--", ":/dip_blocks.py", ":/dip_parts", ":/book/dip_book"
+        )
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(code)}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}

@@ -342,5 +342,3 @@ def _gather(store: Path, recipe: str, chosen: list[Path], kept: dict, locks: Exi
             with suppress(OSError):  # not empty, or gone
                 folder.rmdir()
     return report
-
-

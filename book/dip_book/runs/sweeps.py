@@ -70,12 +70,29 @@ def perform(
         ImageError: see `images.load`.
         KeyboardInterrupt: after an interrupt; at most ``checkpoint_s`` of work is lost.
     """
-    options = {"device": device, "every": every, "progress": progress, "again": again, "frames": frames, "checkpoint_s": checkpoint_s}
+    options = {
+        "device": device,
+        "every": every,
+        "progress": progress,
+        "again": again,
+        "frames": frames,
+        "checkpoint_s": checkpoint_s,
+    }
     return _perform(spec, store, **options)[0]
 
 
 def _perform(
-    spec, store, *, device=None, every=10, progress=True, again=False, frames=12, checkpoint_s=CHECKPOINT_S, patience=0.0, pictures=False
+    spec,
+    store,
+    *,
+    device=None,
+    every=10,
+    progress=True,
+    again=False,
+    frames=12,
+    checkpoint_s=CHECKPOINT_S,
+    patience=0.0,
+    pictures=False,
 ) -> tuple[Run, bool]:
     """As `perform`; also says whether the run was made now.  Waits ``patience`` seconds for the lock.
 
@@ -83,7 +100,15 @@ def _perform(
     if every < 1:
         raise RunError(f"Write the history every 1 or more iterations, not every {every}.")
     if spec.recipe in dip_blocks.MEANS:
-        options = {"device": device, "every": every, "progress": progress, "again": again, "frames": frames, "checkpoint_s": checkpoint_s, "patience": patience}
+        options = {
+            "device": device,
+            "every": every,
+            "progress": progress,
+            "again": again,
+            "frames": frames,
+            "checkpoint_s": checkpoint_s,
+            "patience": patience,
+        }
         return _perform_mean(spec, store, options)
     recipe, work = spec.resolved(), store / WORK
     with _holding(spec, store, patience):
@@ -108,7 +133,11 @@ def _perform(
             if result.interrupted:
                 raise KeyboardInterrupt
             run = record(result)
-        run.history = [s for s in run.history if s.iteration % every == 0 or s.backtracked or s.iteration in (1, len(run.history))]
+        run.history = [
+            s
+            for s in run.history
+            if s.iteration % every == 0 or s.backtracked or s.iteration in (1, len(run.history))
+        ]
         stored = runs.write(store, spec.path, run)
         saved.discard()
         return stored, True
@@ -146,7 +175,9 @@ def _stored(spec: Spec, store: Path) -> Run | None:
 
 
 @contextmanager
-def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float = 0.0, worked: float = 0.0):
+def recording(
+    spec: Spec, x: np.ndarray, device: str | None = None, spent: float = 0.0, worked: float = 0.0
+):
     """Time what happens inside; gives a function that turns a `dip_blocks.Restoration` into a `Run`.
 
     Versions and commit are read at the beginning: they are those of the code that runs.
@@ -156,7 +187,9 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
         worked: seconds of a core, likewise.
     """
     if min(x.shape) < SSIM_SIDE:  # now, not after all iterations
-        raise images.ImageError(f"A picture of {x.shape[1]}×{x.shape[0]} pixels is too small for SSIM, which looks at {SSIM_SIDE}×{SSIM_SIDE}.")
+        raise images.ImageError(
+            f"A picture of {x.shape[1]}×{x.shape[0]} pixels is too small for SSIM, which looks at {SSIM_SIDE}×{SSIM_SIDE}."
+        )
     device = device or dip_blocks.best_device()
     forget_peak(device)
     before, started, working = provenance(), time.perf_counter(), time.process_time()
@@ -169,7 +202,12 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
             "format": runs.FORMAT,
             "about": ABOUT,
             "recipe": {"name": spec.recipe, "changes": dict(spec.changes), **recipe.as_dict()},
-            "image": {"name": spec.image_name, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
+            "image": {
+                "name": spec.image_name,
+                "size": spec.size,
+                "shape": list(x.shape),
+                "sha256": images.digest(x),
+            },
             "p": spec.p,
             "seeds": spec.seeds,
             "iterations": done,
@@ -177,7 +215,9 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
             **means.measured(result.image, result.averaged, torch.from_numpy(x)[None], known),
             "backtracked": sum(step.backtracked for step in result.history),
             "wall_time_s": round(seconds, 2),
-            "core_seconds": round(worked + time.process_time() - working, 2) if torch.device(device).type == "cpu" else None,
+            "core_seconds": round(worked + time.process_time() - working, 2)
+            if torch.device(device).type == "cpu"
+            else None,
             "iterations_per_s": round(done / seconds, 3),
             "peak_memory_mib": peak_memory(device),
             "device": describe_device(device),
@@ -185,7 +225,12 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
             **before,
         }
         pictures = {"raw": result.image[0].numpy(), "averaged": result.averaged[0].numpy()}
-        run = Run(facts, result.history, pictures, {i: frame[0].numpy() for i, frame in sorted(result.frames.items())})
+        run = Run(
+            facts,
+            result.history,
+            pictures,
+            {i: frame[0].numpy() for i, frame in sorted(result.frames.items())},
+        )
         run.source = spec.image if "@" in spec.image_name else None
         return run
 
@@ -194,11 +239,20 @@ def recording(spec: Spec, x: np.ndarray, device: str | None = None, spent: float
 
 def frame_iterations(iterations: int, count: int = 12) -> set[int]:
     """A dozen iterations, evenly spaced on a logarithmic scale, the first and the last among them."""
-    return set() if iterations < 1 or count < 1 else {int(round(i)) for i in np.geomspace(1, iterations, count)}
+    return (
+        set()
+        if iterations < 1 or count < 1
+        else {int(round(i)) for i in np.geomspace(1, iterations, count)}
+    )
 
 
 def sweep(
-    specs: list[Spec], store: Path = ROOT, *, executor: Executor | None = None, threads: int | None = None, **options
+    specs: list[Spec],
+    store: Path = ROOT,
+    *,
+    executor: Executor | None = None,
+    threads: int | None = None,
+    **options,
 ) -> Iterator[tuple[Spec, Run | None, str]]:
     """Make many runs; yields each spec with its run, and "stored already", "done", or what went wrong.
 
@@ -215,7 +269,9 @@ def sweep(
     for spec in specs:
         try:
             done = not options.get("again") and _stored(spec, store)
-        except Exception as error:  # a picture that cannot be had, a run that is damaged: the others go on
+        except (
+            Exception
+        ) as error:  # a picture that cannot be had, a run that is damaged: the others go on
             yield spec, None, _failure(error)
             continue
         if done:
@@ -224,11 +280,19 @@ def sweep(
             todo.append(spec)
     if executor is None:
         for spec in todo:
-            yield spec, *_outcome(lambda spec=spec: _perform_task(spec, str(store), threads, options), store, spec)
+            yield (
+                spec,
+                *_outcome(
+                    lambda spec=spec: _perform_task(spec, str(store), threads, options), store, spec
+                ),
+            )
         return
     # A run may come back to a cluster before the worker that was killed over it has let go of its lock.
     quiet = {"progress": False, "patience": 30.0}
-    futures = {executor.submit(_perform_task, spec, str(store), threads, {**options, **quiet}): spec for spec in todo}
+    futures = {
+        executor.submit(_perform_task, spec, str(store), threads, {**options, **quiet}): spec
+        for spec in todo
+    }
     try:
         for future in as_completed(futures):
             spec = futures[future]

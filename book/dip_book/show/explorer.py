@@ -37,8 +37,12 @@ class Explorer(views.View):
     """
 
     def __init__(self, runs: list[Run], size: int = 128, iterations: int = 300):
-        words = "A restored picture beside what was given, and the run's loss, PSNR and learning rate"
-        super().__init__("explorer", shared([entry(run) for run in runs]), figures.run_summary(runs[0]), words)
+        words = (
+            "A restored picture beside what was given, and the run's loss, PSNR and learning rate"
+        )
+        super().__init__(
+            "explorer", shared([entry(run) for run in runs]), figures.run_summary(runs[0]), words
+        )
         self._offers = {"size": size, "iterations": iterations}
         self._widget: Live | None = None
 
@@ -72,7 +76,13 @@ class Live(anywidget.AnyWidget):
     def __init__(self, runs: list[dict], pictures: list[str], size: int, iterations: int):
         known = [{"name": name, "title": images.title(name)} for name in images.EMBEDDED]
         sizes = sorted({*SIZES, size})
-        offers = {"pictures": known, "recipes": list(dip_blocks.RECIPES), "sizes": sizes, "size": size, "iterations": iterations}
+        offers = {
+            "pictures": known,
+            "recipes": list(dip_blocks.RECIPES),
+            "sizes": sizes,
+            "size": size,
+            "iterations": iterations,
+        }
         super().__init__(runs=runs, pictures=pictures, offers=offers)
         self.run: Run | None = None
         self._thread: threading.Thread | None = None
@@ -129,14 +139,26 @@ class Live(anywidget.AnyWidget):
                 )  # fmt: skip
                 run = record(result)
             run.facts["wall_time_s"] = round(run.facts["wall_time_s"] - watch.paused, 2)
-            run.facts["iterations_per_s"] = round(run.facts["iterations"] / max(run.facts["wall_time_s"], 0.01), 3)
+            run.facts["iterations_per_s"] = round(
+                run.facts["iterations"] / max(run.facts["wall_time_s"], 0.01), 3
+            )
             run.facts["note"] = f", run {self._count} here"
             run.frames.update(watch.kept)
             self.run = run
             shown = entry(run)
             self.runs = [*self.runs, shown]  # a second view of this widget shows it too
-            words = f"Stopped after {len(result.history):,} iterations." if result.interrupted else "Done."
-            self.send({"kind": "ended", "words": words, "now": {key: shown[key] for key in ("restored", "facts", "psnr", "history")}})
+            words = (
+                f"Stopped after {len(result.history):,} iterations."
+                if result.interrupted
+                else "Done."
+            )
+            self.send(
+                {
+                    "kind": "ended",
+                    "words": words,
+                    "now": {key: shown[key] for key in ("restored", "facts", "psnr", "history")},
+                }
+            )
         except Exception as error:  # of whatever kind: in a thread nobody else would hear of it
             self.send({"kind": "failed", "words": f"{type(error).__name__}: {error}"})
 
@@ -157,7 +179,9 @@ class Watch:
     def __call__(self, fit: dip_blocks.Fit) -> None:
         if not self.live._going.is_set():
             halted = time.perf_counter()
-            self.live.send({"kind": "running", "words": f"Paused in iteration {fit.iteration:,}.", "now": {}})
+            self.live.send(
+                {"kind": "running", "words": f"Paused in iteration {fit.iteration:,}.", "now": {}}
+            )
             self.live._going.wait()
             self.paused += time.perf_counter() - halted
         if self.live._stopping:
@@ -188,8 +212,17 @@ class Watch:
             self.live.send({"kind": "started", "words": words, "now": now})
             return
         self.kept[fit.iteration] = picture
-        self.kept = self.kept if len(self.kept) <= 60 else dict(list(self.kept.items())[1::2])  # as in the script
-        self.live.send({"kind": "grown", "words": words, "now": now, "frame": {"iteration": fit.iteration, "url": url}})
+        self.kept = (
+            self.kept if len(self.kept) <= 60 else dict(list(self.kept.items())[1::2])
+        )  # as in the script
+        self.live.send(
+            {
+                "kind": "grown",
+                "words": words,
+                "now": now,
+                "frame": {"iteration": fit.iteration, "url": url},
+            }
+        )
 
 
 def entry(run: Run) -> dict:
@@ -207,12 +240,19 @@ def entry(run: Run) -> dict:
     changes = "".join(f", {key} {views.short(value)}" for key, value in recipe["changes"].items())
     return {
         "title": images.title(run.facts["image"]["name"]),
-        "recipe": run.facts.get("label") or f"{recipe['name']}{changes}, {run.facts['iterations']:,} iterations" + run.facts.get("note", ""),
+        "recipe": run.facts.get("label")
+        or f"{recipe['name']}{changes}, {run.facts['iterations']:,} iterations"
+        + run.facts.get("note", ""),
         "facts": describe(run),
-        "psnr": round(run.psnr, 2),  # of the picture that is shown last; the history's are of perturbed input
+        "psnr": round(
+            run.psnr, 2
+        ),  # of the picture that is shown last; the history's are of perturbed input
         **pair,
         "restored": views.image_url(run.raw),
-        "frames": [{"iteration": iteration, "url": views.image_url(frame)} for iteration, frame in run.frames.items()],
+        "frames": [
+            {"iteration": iteration, "url": views.image_url(frame)}
+            for iteration, frame in run.frames.items()
+        ],
         "history": columns(run.history),
     }
 

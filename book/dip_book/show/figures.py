@@ -53,7 +53,9 @@ class Photo:
 
     def _repr_jpeg_(self) -> bytes:
         buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="jpeg", dpi=96, pil_kwargs={"quality": 75, "optimize": True})
+        self.figure.savefig(
+            buffer, format="jpeg", dpi=96, pil_kwargs={"quality": 75, "optimize": True}
+        )
         return buffer.getvalue()
 
     def __repr__(self) -> str:
@@ -81,7 +83,11 @@ def row(pictures: dict, width: float = 8.0, columns: int | None = None, crop: tu
     cell = width / columns
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            rows, columns, figsize=(width, rows * (cell * shape[0] / shape[1] + 0.22 * lines)), layout="constrained", squeeze=False
+            rows,
+            columns,
+            figsize=(width, rows * (cell * shape[0] / shape[1] + 0.22 * lines)),
+            layout="constrained",
+            squeeze=False,
         )
         for axis, (title, picture) in zip(axes.flat, shown.items()):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -102,9 +108,21 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
         for (name, history), colour in zip(histories.items(), SERIES * 3):
-            axis.plot([s.iteration for s in history], [getattr(s, what) for s in history], label=name, lw=1, color=colour)
+            axis.plot(
+                [s.iteration for s in history],
+                [getattr(s, what) for s in history],
+                label=name,
+                lw=1,
+                color=colour,
+            )
             struck = [s for s in history if s.backtracked]
-            axis.plot([s.iteration for s in struck], [getattr(s, what) for s in struck], "v", ms=4, color=colour)
+            axis.plot(
+                [s.iteration for s in struck],
+                [getattr(s, what) for s in struck],
+                "v",
+                ms=4,
+                color=colour,
+            )
         axis.set_yscale("log" if what == "loss" else "linear")
         axis.set_xlabel("iteration")
         axis.set_ylabel(label or {"loss": "loss", "psnr": "PSNR, dB", "lr": "learning rate"}[what])
@@ -121,14 +139,18 @@ def run_summary(run):
     with contextlib.suppress(images.ImageError):
         pictures = {"given": run.degraded()[0]} | pictures | {"truth": run.truth()}
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(2, 3, figsize=(8, 4.8), height_ratios=(2.6, 2), layout="constrained")
+        figure, axes = plt.subplots(
+            2, 3, figsize=(8, 4.8), height_ratios=(2.6, 2), layout="constrained"
+        )
         for axis in axes[0]:
             axis.set_axis_off()
         for axis, (title, picture) in zip(axes[0], pictures.items()):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axis.set_title(title)
         for axis, what in zip(axes[1], ("loss", "psnr", "lr")):
-            axis.plot([s.iteration for s in run.history], [getattr(s, what) for s in run.history], lw=1)
+            axis.plot(
+                [s.iteration for s in run.history], [getattr(s, what) for s in run.history], lw=1
+            )
             axis.set_title({"loss": "loss", "psnr": "PSNR, dB", "lr": "learning rate"}[what])
             axis.set_xlabel("iteration")
         axes[1, 0].set_yscale("log")
@@ -138,7 +160,14 @@ def run_summary(run):
 def ranges(samples: dict, label: str, limits: tuple[float, float] | None = None):
     """Histograms of several sets of values under one another; ``limits`` marks the wanted range."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(len(samples), 1, figsize=(7, 1.3 * len(samples) + 0.4), sharex=True, layout="constrained", squeeze=False)
+        figure, axes = plt.subplots(
+            len(samples),
+            1,
+            figsize=(7, 1.3 * len(samples) + 0.4),
+            sharex=True,
+            layout="constrained",
+            squeeze=False,
+        )
         for axis, (name, values) in zip(axes[:, 0], samples.items()):
             axis.hist(np.asarray(values).ravel(), bins=120, color=ACCENT)
             axis.set_yticks([])
@@ -158,7 +187,9 @@ def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
     names = list(next(iter(columns.values())))
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.5, 0.36 * len(names) + 1.5), layout="constrained")
-        for (title, column), marker, colour in zip(columns.items(), "osD^vPX*", (*SERIES, INK, WARM, MUTED)):
+        for (title, column), marker, colour in zip(
+            columns.items(), "osD^vPX*", (*SERIES, INK, WARM, MUTED)
+        ):
             cells = [(column[name], y) for y, name in enumerate(names) if column[name] is not None]
             for hollow in (False, True):
                 chosen = [(float(cell), y) for cell, y in cells if _cut_short(cell) == hollow]
@@ -173,7 +204,13 @@ def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
     return _closed(figure)
 
 
-def waterfall(start: float, steps: list[tuple[str, list[float]]], first: str, last: str, label: str = "PSNR, dB"):
+def waterfall(
+    start: float,
+    steps: list[tuple[str, list[float]]],
+    first: str,
+    last: str,
+    label: str = "PSNR, dB",
+):
     """From one level to another, step by step; each bar is one step, its whisker the standard deviation.
 
     Args:
@@ -182,7 +219,9 @@ def waterfall(start: float, steps: list[tuple[str, list[float]]], first: str, la
         first, last: the two levels' names.
     """
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7.5, 0.42 * (len(steps) + 2) + 0.9), layout="constrained")
+        figure, axis = plt.subplots(
+            figsize=(7.5, 0.42 * (len(steps) + 2) + 0.9), layout="constrained"
+        )
         names, level, span = [first], start, []
         axis.plot(start, 0, "o", color=INK)
         for y, (words, differences) in enumerate(steps, 1):
@@ -196,7 +235,14 @@ def waterfall(start: float, steps: list[tuple[str, list[float]]], first: str, la
                 axis.errorbar(level + mean, y, xerr=spread, color=INK, lw=1, capsize=3)
             axis.plot([level + mean] * 2, [y - 0.3, y + 1.3], color=MUTED, lw=0.8)
             span += [level, level + mean - spread, level + mean + spread]
-            axis.annotate(f"{mean:+.2f}".replace("-", "−"), (max(level, level + mean + spread), y), (8, 0), textcoords="offset points", va="center", fontsize=9)
+            axis.annotate(
+                f"{mean:+.2f}".replace("-", "−"),
+                (max(level, level + mean + spread), y),
+                (8, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+            )
             level += mean
         names.append(last)
         axis.plot(level, len(steps) + 1, "o", color=INK)
@@ -212,7 +258,11 @@ def _cut_short(cell) -> bool:
     return isinstance(cell, Figure) and not cell.whole
 
 
-def cost(curves: dict[str, tuple[list, list]], points: dict[str, tuple[float, float]], label: str = "PSNR, dB"):
+def cost(
+    curves: dict[str, tuple[list, list]],
+    points: dict[str, tuple[float, float]],
+    label: str = "PSNR, dB",
+):
     """Quality against time, which is on a logarithmic scale.
 
     Args:
@@ -221,7 +271,9 @@ def cost(curves: dict[str, tuple[list, list]], points: dict[str, tuple[float, fl
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
-        for (name, (seconds, psnr)), colour, line in zip(curves.items(), SERIES, ("-", "--", "-.", ":", "-")):
+        for (name, (seconds, psnr)), colour, line in zip(
+            curves.items(), SERIES, ("-", "--", "-.", ":", "-")
+        ):
             axis.plot(seconds, psnr, line, lw=1.4, color=colour, label=name)
             axis.plot(seconds[-1], psnr[-1], "o", ms=5, color=colour)
         for (name, (seconds, psnr)), marker in zip(points.items(), "sD^v"):
@@ -242,17 +294,42 @@ def orthogonal(spectra: dict[str, np.ndarray]):
     turn = np.linspace(0, 2 * np.pi, 200)
     circle, matrix = np.stack([np.cos(turn), np.sin(turn)]), np.array([[0.95, 0.25], [0.25, 0.12]])
     with plt.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.3), layout="constrained", width_ratios=(1, 1.5))
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(8, 3.3), layout="constrained", width_ratios=(1, 1.5)
+        )
         x = torch.from_numpy(matrix)[None]
-        drawn = [matrix / np.linalg.norm(matrix), dip_blocks.orthogonalised(x, 2)[0].numpy(), dip_blocks.orthogonalised(x)[0].numpy()]
-        for step, colour, line, words in zip(drawn, (WARM, MUTED, ACCENT), (":", "--", "-"), ("a gradient", "after two steps", "after five")):
+        drawn = [
+            matrix / np.linalg.norm(matrix),
+            dip_blocks.orthogonalised(x, 2)[0].numpy(),
+            dip_blocks.orthogonalised(x)[0].numpy(),
+        ]
+        for step, colour, line, words in zip(
+            drawn,
+            (WARM, MUTED, ACCENT),
+            (":", "--", "-"),
+            ("a gradient", "after two steps", "after five"),
+        ):
             left.plot(*(step @ circle), line, color=colour, lw=1.6, label=words)
         left.set_aspect("equal")
         left.set_xticks([-1, 0, 1])
         left.set_yticks([-1, 0, 1])
-        left.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, columnspacing=1, handlelength=1.5)
+        left.legend(
+            fontsize=8,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.1),
+            ncols=3,
+            columnspacing=1,
+            handlelength=1.5,
+        )
         for (name, values), colour, line in zip(spectra.items(), (WARM, ACCENT), ("--", "-")):
-            right.plot(np.arange(1, len(values) + 1), values, line, color=colour, lw=1.6, label=f"{name.capitalize()}'s update")
+            right.plot(
+                np.arange(1, len(values) + 1),
+                values,
+                line,
+                color=colour,
+                lw=1.6,
+                label=f"{name.capitalize()}'s update",
+            )
         right.set_ylim(0, 1.05)
         right.set_xlabel("singular value, by size")
         right.set_ylabel("share of the largest")
@@ -265,7 +342,15 @@ def growth(series: dict[str, dict[int, float]], floor: dict[int, float] | None =
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
         for (name, points), marker, colour in zip(series.items(), "osD^vPX", (*SERIES, INK)):
-            axis.plot(list(points), list(points.values()), marker=marker, ms=5, lw=1.2, color=colour, label=name)
+            axis.plot(
+                list(points),
+                list(points.values()),
+                marker=marker,
+                ms=5,
+                lw=1.2,
+                color=colour,
+                label=name,
+            )
         if floor:
             axis.plot(list(floor), list(floor.values()), "--", color=MUTED, lw=1, label="floor")
         sizes = sorted({size for points in series.values() for size in points})
@@ -294,12 +379,30 @@ def network(config: dict, height: int, width: int, z_channels: int = 32, out_cha
 
         def box(x, y, words, colour, wide=2.3):
             axis.add_patch(
-                FancyBboxPatch((x, y - 0.24), wide, 0.48, boxstyle="round,pad=0,rounding_size=0.1", fc=colour, ec="none")
+                FancyBboxPatch(
+                    (x, y - 0.24),
+                    wide,
+                    0.48,
+                    boxstyle="round,pad=0,rounding_size=0.1",
+                    fc=colour,
+                    ec="none",
+                )
             )
             axis.text(x + wide / 2, y, words, ha="center", va="center", color="white", fontsize=9.5)
 
         def arrow(start, end, colour=MUTED):
-            axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.2, "shrinkA": 0, "shrinkB": 0})
+            axis.annotate(
+                "",
+                end,
+                start,
+                arrowprops={
+                    "arrowstyle": "-|>",
+                    "color": colour,
+                    "lw": 1.2,
+                    "shrinkA": 0,
+                    "shrinkB": 0,
+                },
+            )
 
         left, middle, right = 0.3, 4.0, 7.4
         box(left, 0, f"z    {z_channels} × {size(0)}", MUTED)

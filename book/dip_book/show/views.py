@@ -75,7 +75,10 @@ def mask_view(image: np.ndarray, measured: dict[str, dict[float, float]] | None 
     """
     x_hat, mask = dip_blocks.degrade(image)
     fallback = figures.row({"x": image, "m, p = 0.5": mask, "x̂ = m ⊙ x": x_hat}).figure
-    series = [{"name": name, "p": list(points), "psnr": [round(v, 2) for v in points.values()]} for name, points in (measured or {}).items()]
+    series = [
+        {"name": name, "p": list(points), "psnr": [round(v, 2) for v in points.values()]}
+        for name, points in (measured or {}).items()
+    ]
     data = {"side": image.shape[0], "picture": image_url(image), "measured": series}
     return View("mask", data, fallback, "A picture, a random mask with p = 0.5, and their product")
 
@@ -89,23 +92,43 @@ def steps_view(states: dict[str, dict], label: str, words: str, slider: bool = F
         words: what the figure shows.
         slider: the states have an order.
     """
-    shown = {name: {caption: entry for caption, entry in state.items() if caption != "words"} for name, state in states.items()}
+    shown = {
+        name: {caption: entry for caption, entry in state.items() if caption != "words"}
+        for name, state in states.items()
+    }
     captions = list(next(iter(shown.values())))
     fallback = figures.row(
-        {f"{caption}\n{name}": shown[name][caption] for caption in captions for name in shown}, columns=len(shown)
+        {f"{caption}\n{name}": shown[name][caption] for caption in captions for name in shown},
+        columns=len(shown),
     ).figure
     entries = [
-        {"name": name, "words": states[name].get("words", ""), "pictures": [image_url(picture) for picture in pictures.values()]}
+        {
+            "name": name,
+            "words": states[name].get("words", ""),
+            "pictures": [image_url(picture) for picture in pictures.values()],
+        }
         for name, pictures in shown.items()
     ]
-    return View("steps", {"states": entries, "captions": captions, "label": label, "slider": slider}, fallback, words)
+    return View(
+        "steps",
+        {"states": entries, "captions": captions, "label": label, "slider": slider},
+        fallback,
+        words,
+    )
 
 
-def network_view(config: dict, height: int, width: int, z_channels: int = 32, out_channels: int = 1) -> View:
+def network_view(
+    config: dict, height: int, width: int, z_channels: int = 32, out_channels: int = 1
+) -> View:
     """The blog's network as a drawing; a block that is pointed at shows its code, its shapes and its share of the work."""
     blocks = _blocks(config, height, width, z_channels, out_channels)
     fallback = figures.network(config, height, width, z_channels, out_channels)
-    return View("network", {"blocks": blocks}, fallback, "The network: five levels down, a skip on each level, five levels up")
+    return View(
+        "network",
+        {"blocks": blocks},
+        fallback,
+        "The network: five levels down, a skip on each level, five levels up",
+    )
 
 
 #: What each kind of block does, and who says so.
@@ -122,8 +145,17 @@ def _blocks(config, height, width, z_channels, out_channels) -> list[dict]:
     """Every block of the network with its place in the drawing, measured in one pass."""
     net = dip_blocks.UNet(channels=z_channels, out_channels=out_channels, config=config)
     depth = len(net.down)
-    named = {f"{kind} {i + 1}": block for kind in ("down", "skip", "up") for i, block in enumerate(getattr(net, kind)) if block is not None}
-    named |= {name: block for name, block in {"connect": net.connect, "out": net.out}.items() if block is not None}
+    named = {
+        f"{kind} {i + 1}": block
+        for kind in ("down", "skip", "up")
+        for i, block in enumerate(getattr(net, kind))
+        if block is not None
+    }
+    named |= {
+        name: block
+        for name, block in {"connect": net.connect, "out": net.out}.items()
+        if block is not None
+    }
     work, shapes, hooks = dict.fromkeys(named, 0), {}, []
     for name, block in named.items():
 
@@ -134,14 +166,33 @@ def _blocks(config, height, width, z_channels, out_channels) -> list[dict]:
             work[name] += output.numel() * conv.weight[0].numel()
 
         hooks.append(block.register_forward_hook(note_shapes))
-        hooks += [part.register_forward_hook(note_work) for part in block.modules() if isinstance(part, torch.nn.Conv2d)]
+        hooks += [
+            part.register_forward_hook(note_work)
+            for part in block.modules()
+            if isinstance(part, torch.nn.Conv2d)
+        ]
     with torch.no_grad():
         net(torch.zeros(1, z_channels, height, width))
-    weights = {name: sum(weight.numel() for weight in block.parameters()) for name, block in named.items()}
+    weights = {
+        name: sum(weight.numel() for weight in block.parameters()) for name, block in named.items()
+    }
     places = {"out": (0, 2), "connect": (depth + 1, 1)}
-    places |= {f"{kind} {i + 1}": (i + 1, column) for column, kind in enumerate(("down", "skip", "up")) for i in range(depth)}
+    places |= {
+        f"{kind} {i + 1}": (i + 1, column)
+        for column, kind in enumerate(("down", "skip", "up"))
+        for i in range(depth)
+    }
     signs = {"down": "d", "skip": "s", "up": "u"}
-    blocks = [{"name": "z", "row": 0, "column": 0, "kind": "z", "out": [z_channels, height, width], "role": "The input: drawn once, uniformly, and then left alone but for the perturbation."}]
+    blocks = [
+        {
+            "name": "z",
+            "row": 0,
+            "column": 0,
+            "kind": "z",
+            "out": [z_channels, height, width],
+            "role": "The input: drawn once, uniformly, and then left alone but for the perturbation.",
+        }
+    ]
     for name, block in named.items():
         kind, _, level = name.partition(" ")
         blocks.append(
@@ -178,7 +229,9 @@ def short(value) -> str:
 def image_url(image, lossless: bool = False, quick: bool = False) -> str:
     """A data URL small enough for a page: WebP, exact where single pixels matter; ``quick``: made in a millisecond."""
     buffer = io.BytesIO()
-    Image.fromarray(images.to_bytes(image)).save(buffer, "WEBP", quality=72, lossless=lossless, method=0 if quick else 6)
+    Image.fromarray(images.to_bytes(image)).save(
+        buffer, "WEBP", quality=72, lossless=lossless, method=0 if quick else 6
+    )
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
