@@ -55,10 +55,10 @@ CHOICES = {
 BLOGS_CHOICES = {key: v[0] if isinstance(v, tuple) else v for key, v in CHOICES.items()}
 
 
-def conv(channels_in, channels_out, kernel, choices=BLOGS_CHOICES, stride=1) -> nn.Conv2d:
+def conv(channels_in, channels_out, kernel_size, choices=BLOGS_CHOICES, stride=1) -> nn.Conv2d:
     """A convolution that keeps height and width, or halves them (stride 2); odd kernels only."""
     kind = Reflecting if choices["padding_mode"] == "reflect" else nn.Conv2d
-    return kind(channels_in, channels_out, kernel, stride, kernel // 2)
+    return kind(channels_in, channels_out, kernel_size, stride, kernel_size // 2)
 
 
 def normalise(channels, choices=BLOGS_CHOICES) -> nn.Module:
@@ -80,14 +80,14 @@ class Down(nn.Sequential):
     network").
     """
 
-    def __init__(self, channels_in, channels_out, kernel, choices=BLOGS_CHOICES):
+    def __init__(self, channels_in, channels_out, kernel_size, choices=BLOGS_CHOICES):
         pools = {"max": nn.MaxPool2d(2), "average": nn.AvgPool2d(2), "lanczos": Lanczos()}
         method = choices["downsampling_method"]  # "stride": the convolution itself
         super().__init__(
-            conv(channels_in, channels_out, kernel, choices, 2 if method == "stride" else 1),
+            conv(channels_in, channels_out, kernel_size, choices, 2 if method == "stride" else 1),
             pools.get(method, nn.Identity()),
             *norm_act(channels_out, choices),
-            conv(channels_out, channels_out, kernel, choices),
+            conv(channels_out, channels_out, kernel_size, choices),
             *norm_act(channels_out, choices),
         )
 
@@ -95,8 +95,8 @@ class Down(nn.Sequential):
 class Skip(nn.Sequential):
     """s_i: a narrow bypass.  (N, channels_in, H, W) → (N, channels_out, H, W)."""
 
-    def __init__(self, channels_in, channels_out, kernel, choices=BLOGS_CHOICES):
-        first = conv(channels_in, channels_out, kernel, choices)
+    def __init__(self, channels_in, channels_out, kernel_size, choices=BLOGS_CHOICES):
+        first = conv(channels_in, channels_out, kernel_size, choices)
         super().__init__(first, *norm_act(channels_out, choices))
 
 
@@ -111,11 +111,11 @@ class Up(nn.Module):
         channels_in: of what the first convolution sees: with the skip's, unless that joins last.
     """
 
-    def __init__(self, channels_in, channels_out, kernel, choices=BLOGS_CHOICES):
+    def __init__(self, channels_in, channels_out, kernel_size, choices=BLOGS_CHOICES):
         super().__init__()
         self.body = nn.Sequential(
             normalise(channels_in, choices),
-            conv(channels_in, channels_out, kernel, choices),
+            conv(channels_in, channels_out, kernel_size, choices),
             *norm_act(channels_out, choices),
             *dropout(choices["dropout"]),
             conv(channels_out, channels_out, 1, choices),
@@ -145,12 +145,12 @@ class Connect(nn.Sequential):
     decoder stay joined when every skip is omitted (blog, "Resolving the peculiarities").
     """
 
-    def __init__(self, channels_in, channels_out, kernel, choices=BLOGS_CHOICES):
+    def __init__(self, channels_in, channels_out, kernel_size, choices=BLOGS_CHOICES):
         super().__init__(
             nn.MaxPool2d(2),
-            conv(channels_in, channels_out, kernel, choices),
+            conv(channels_in, channels_out, kernel_size, choices),
             *norm_act(channels_out, choices),
-            conv(channels_out, channels_out, kernel, choices),
+            conv(channels_out, channels_out, kernel_size, choices),
             *norm_act(channels_out, choices),
             Upsample(choices["upsampling_method"]),
         )

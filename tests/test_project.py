@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import yaml
@@ -105,7 +106,7 @@ def test_modules_do_not_import_each_other_in_circles():
         graph[name] &= names
     order = list(graphlib.TopologicalSorter(graph).static_order())
     assert (
-        order.index("dip_book.results.table")
+        order.index("dip_book.table")
         < order.index("dip_book.bench")
         < order.index("dip_book.results.optimiser")
     )
@@ -209,3 +210,10 @@ def test_a_word_of_help_loads_neither_torch_nor_matplotlib(words):
     code += "print({'torch', 'matplotlib', 'skimage', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "usage:" in done.stdout and done.stdout.strip().endswith("set()")
+
+
+def test_imports_between_rooms_run_one_way():
+    """The contracts in `pyproject.toml`."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

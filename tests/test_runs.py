@@ -18,9 +18,9 @@ from dip_book import images, runs
 from dip_book.results import baselines
 from dip_book.results.reported import REPORTED
 from dip_book.results.selection import best_run
-from dip_book.results.table import Table, mean
 from dip_book.runs import plan, sweeps
 from dip_book.show import explorer, views
+from dip_book.table import Table, mean
 from PIL import Image
 
 import dip_blocks

@@ -23,8 +23,8 @@ from dip_book.cli import main, parser
 from dip_book.commands import TABLES
 from dip_book.results import tables
 from dip_book.results.selection import best_run
-from dip_book.results.table import Figure, Table
 from dip_book.runs import checkpoints, plan, sweeps
+from dip_book.table import Figure, Table
 
 import dip_blocks
 

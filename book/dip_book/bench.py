@@ -29,9 +29,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dip_blocks
 from dip_book import images
-from dip_book.results.table import Figure, Table
 from dip_book.runs import ROOT
 from dip_book.runs.provenance import describe_device, peak_memory, provenance
+from dip_book.table import Figure, Table
 
 IMAGE = "camera"
 FOLDER, WATCHING = "bench", "bench/watching"

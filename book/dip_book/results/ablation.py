@@ -16,8 +16,8 @@ import torch
 import dip_blocks
 from dip_book import images, runs
 from dip_book.results.selection import all_stored, first_reaching
-from dip_book.results.table import Table, difference, mean_and_deviation
 from dip_book.runs import plan
+from dip_book.table import Table, difference, mean_and_deviation
 
 KIND = "raw"  # what is compared, unless said otherwise: the network's own output
 

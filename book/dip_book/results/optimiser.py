@@ -15,8 +15,8 @@ import torch
 import dip_blocks
 from dip_book import bench, images, runs
 from dip_book.results.selection import all_stored, first_reaching
-from dip_book.results.table import Cell, Figure, Table, difference, mean
 from dip_book.runs import means, plan
+from dip_book.table import Cell, Figure, Table, difference, mean
 
 KIND = "averaged_pasted"
 COUNT, SECONDS = "{:,}", "{:,.0f}"

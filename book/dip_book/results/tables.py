@@ -10,7 +10,8 @@ from dip_book.results.baselines import BASELINES, baseline, stored_baselines
 from dip_book.results.ceiling import CEILINGS, stored_ceilings
 from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
 from dip_book.results.selection import USED, best_run, of_common_seeds, seeds_of
-from dip_book.results.table import (
+from dip_book.runs import plan
+from dip_book.table import (
     Cell,
     Figure,
     Table,
@@ -20,7 +21,6 @@ from dip_book.results.table import (
     mean_of_cells,
     number,
 )
-from dip_book.runs import plan
 
 #: Title of a column → image → cell.
 Columns = dict[str, dict[str, Cell]]

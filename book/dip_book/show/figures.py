@@ -21,7 +21,7 @@ from PIL import Image
 import dip_blocks
 from dip_book import images, runs
 from dip_book.results.selection import best_run
-from dip_book.results.table import Figure
+from dip_book.table import Figure
 
 INK, MUTED, ACCENT, WARM, LIGHT = "#1f2937", "#6b7280", "#0a7d91", "#c2410c", "#e5e7eb"
 SERIES = (ACCENT, WARM, "#6d28d9", "#4d7c0f", "#9ca3af")
