@@ -48,17 +48,27 @@ def picture():
 
 
 def store_run(folder, spec, psnr, pictures=None, history=(), **more):
-    """A stored run with a given PSNR of all its pictures, without having been run: tables are about numbers."""
+    """A stored run with a given PSNR of all its pictures, never run: tables are about numbers."""
     known = spec.image not in images.STANDARD or images.available(spec.image)
     x = images.load(spec.image, size=spec.size) if known else np.zeros((8, 8), np.float32)
     recipes = [member.resolved().as_dict() for member in spec.members]
     facts = {
-        "format": runs.FORMAT, "recipe": {"name": spec.recipe, "changes": dict(spec.changes), **(recipes[0] if len(recipes) == 1 else {"members": recipes})},
-        "image": {"name": spec.image_name, "size": spec.size, "shape": list(x.shape), "sha256": images.digest(x)},
+        "format": runs.FORMAT,
+        "recipe": {
+            "name": spec.recipe, "changes": dict(spec.changes),
+            **(recipes[0] if len(recipes) == 1 else {"members": recipes}),
+        },
+        "image": {
+            "name": spec.image_name, "size": spec.size, "shape": list(x.shape),
+            "sha256": images.digest(x),
+        },
         "p": spec.p, "seeds": spec.seeds, "iterations": spec.iterations_in_all,
-        "recipe_iterations": sum(dip_blocks.RECIPES[member.recipe].iterations for member in spec.members),
+        "recipe_iterations": sum(
+            dip_blocks.RECIPES[member.recipe].iterations for member in spec.members
+        ),
         "psnr_db": dict.fromkeys(runs.KINDS, psnr), "ssim": dict.fromkeys(runs.KINDS, 0.9),
-        "backtracked": 3, "wall_time_s": 1.0, "device": "cpu", "precision": spec.precision or "fp32", "threads": 1,
+        "backtracked": 3, "wall_time_s": 1.0, "device": "cpu",
+        "precision": spec.precision or "fp32", "threads": 1,
     }  # fmt: skip
     for key, value in more.items():
         facts[key] = {**facts[key], **value} if isinstance(facts.get(key), dict) else value

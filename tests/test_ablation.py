@@ -1,4 +1,4 @@
-"""What the ablation's tables say of stored runs: paired, complete, and silent about what is missing."""
+"""What the ablation's tables say of stored runs: paired, complete, silent about what is missing."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The Sphinx extension: where the site is published, what a chapter's opening becomes, what is mended."""
+"""The Sphinx extension: where the site is published, a chapter's opening, what is mended."""
 
 import subprocess
 import sys
@@ -76,7 +76,10 @@ def test_a_figure_says_which_cell_made_it():
 
 
 def test_what_is_mended():
-    page = '<link rel="preload" as="font" href="a.woff2" />\n<link rel="preload" as="script" href="b.js"/><div role="list" class="citation-list">'
+    page = (
+        '<link rel="preload" as="font" href="a.woff2" />\n'
+        '<link rel="preload" as="script" href="b.js"/><div role="list" class="citation-list">'
+    )
     assert (
         site.mend(page)
         == '<link rel="preload" as="script" href="b.js"/><div class="citation-list">'

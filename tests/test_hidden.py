@@ -121,7 +121,11 @@ def test_it_restores_better_than_it_began_and_asks_about_hidden_pixels_alone(pic
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"hide": 0.3}, "hide must be 0 where z is no pixels .* there is nothing to hide, not 0.3"),
-    ({"z_kind": "known", "z_channels": 0}, "hide must be above 0 and below 1 where z is known pixels: a network that sees all it is asked for copies it"),
+    (
+        {"z_kind": "known", "z_channels": 0},
+        "hide must be above 0 and below 1 where z is known pixels: "
+        "a network that sees all it is asked for copies it",
+    ),
     ({"z_kind": "known", "z_channels": 0, "hide": 1.0}, "hide must be .* below 1"),
     ({"z_kind": "known", "z_channels": 0, "hide": float("nan")}, "hide must be"),
     ({"z_kind": "known", "hide": 0.3}, "z_channels must be 0 where z is known pixels"),
@@ -134,7 +138,7 @@ def test_what_cannot_be_hidden_is_refused(recipe, changes, words):
 
 @pytest.mark.parametrize("hide", [False, True])
 def test_looking_at_the_picture_changes_nothing(picture, recipe, hiding, hide):
-    """A learning rate so high that the last step is a bad one, most times; with and without looks on the way."""
+    """A learning rate so high that the last step is mostly a bad one; with and without looks."""
     chosen = replace(hiding if hide else recipe, lr=0.3, jump=1.3)
     fits = [Fit(*degrade(picture), chosen, device="cpu") for _ in range(2)]
     looks = []

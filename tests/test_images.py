@@ -176,7 +176,7 @@ def test_floating_point_files(make):
 
 @pytest.fixture
 def web(tmp_path, make, monkeypatch):
-    """Two servers' worth of standard images on this machine: primary/ and mirror/; "house" exists."""
+    """Two servers' worth of standard images, local: primary/ and mirror/; "house" exists."""
     served = tmp_path / "web"
     for folder in ("primary", "mirror"):
         (served / folder).mkdir(parents=True)

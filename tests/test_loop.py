@@ -99,7 +99,7 @@ def test_the_global_generator_is_left_alone(picture, recipe):
 
 
 def test_fits_in_several_threads_do_not_disturb_each_other(picture, recipe):
-    """Weights, z and noise come from generators of the fit's own: in a pool, a seed gives what it gives alone."""
+    """Weights, z and noise come from a fit's own generators: in a pool, a seed gives the same."""
     x_hat, mask = degrade(picture)
     alone = [
         restore(x_hat, mask, recipe, seed=seed, iterations=1, device="cpu", progress=False).image
@@ -132,7 +132,10 @@ def test_weights_are_drawn_as_pytorch_draws_them(recipe):
 
 
 def reference(x_hat, mask, recipe, iterations, seed=0):
-    """The method written out plainly, in fp32, asking for the loss every time: what `restore` must agree with."""
+    """The method written out plainly, in fp32, asking for the loss every time.
+
+    `restore` must agree with it.
+    """
     torch.manual_seed(seed)
     net = dip_blocks.UNet(recipe.z_channels, x_hat.shape[0], recipe.config)
     z = recipe.z_scale * torch.rand(1, recipe.z_channels, *x_hat.shape[1:])
@@ -202,7 +205,8 @@ def test_a_state_of_another_fit_is_refused(picture, recipe):
     other.run(1)
     with pytest.raises(
         ValueError,
-        match="of another fit, and nothing was loaded: lr is 0.003 here, 0.02 there; optimiser is 'adam' here",
+        match="of another fit, and nothing was loaded: lr is 0.003 here, 0.02 there; "
+        "optimiser is 'adam' here",
     ):
         fit.load(other.state())
     with pytest.raises(ValueError, match="an earlier version made it"):
@@ -231,7 +235,8 @@ def test_an_iteration_never_waits_for_the_device(picture, recipe, monkeypatch, h
     x_hat, mask = degrade(picture)
     recipe = replace(recipe, z_kind="known", z_channels=0, hide=hide) if hide else recipe
     fit = Fit(x_hat, mask, recipe, device="cpu", truth=picture)
-    # On a CPU, Adam itself reads its counter and learning rate; on a GPU it is told to keep them there.
+    # On a CPU, Adam itself reads its counter and learning rate; on a GPU it is told to keep them
+    # there.
     monkeypatch.setattr(fit.adam, "step", lambda: None)
     with NothingIsAsked():
         fit.step()
@@ -450,7 +455,8 @@ def test_blending_hands_a_correction_on(picture):
     assert torch.equal(
         blended, dip_blocks.blend(image, x_hat.permute(1, 2, 0).numpy(), mask[0].numpy() > 0)
     )
-    # one missing pixel, its four neighbours off by 0.1: a correction of 4 × 0.1 / (4 + damping), solved by hand
+    # one missing pixel, its four neighbours off by 0.1: a correction of 4 × 0.1 / (4 + damping),
+    # solved by hand
     truth, flat, known = torch.full((1, 3, 3), 0.5), torch.full((1, 3, 3), 0.4), torch.ones(1, 3, 3)
     known[0, 1, 1] = 0
     assert dip_blocks.blend(flat, truth, known)[0, 1, 1].item() == pytest.approx(0.4 + 0.4 / 4.5)
@@ -458,7 +464,7 @@ def test_blending_hands_a_correction_on(picture):
 
 
 def test_a_membrane_draws_a_ramp_again():
-    """Without damping, and an image that is off by a plane, all of it comes back: a plane is its own membrane."""
+    """An image off by a plane comes back whole without damping: a plane is its own membrane."""
     off = torch.linspace(0, 0.2, 24).expand(1, 24, 24)
     truth = torch.full((1, 24, 24), 0.5)
     mask = dip_blocks.bernoulli_mask(24, 24, 0.6, seed=1)
@@ -595,7 +601,7 @@ def forgetful(fit):
 def test_a_replay_is_only_trusted_when_it_leads_where_plain_iterations_do(
     picture, recipe, optimiser, drawn
 ):
-    """On whatever device: what a recording would do is played by functions, right and wrong ones."""
+    """On any device: what a recording would do is played by functions, right and wrong ones."""
     fit = Fit(
         *degrade(picture),
         replace(recipe, optimiser=optimiser, **drawn),

@@ -1,4 +1,7 @@
-"""Recipes of several networks: members that stand alone, their mean as a run, and what cannot be a mean."""
+"""Recipes of several networks.
+
+Members that stand alone, their mean as a run, and what cannot be a mean.
+"""
 
 import json
 import shutil
@@ -141,7 +144,7 @@ def test_a_photo_by_two_networks(damaged):
 
 @pytest.mark.parametrize("stop", [5, 14, 20])
 def test_a_photo_by_two_networks_goes_on_after_an_interrupt(damaged, stop, monkeypatch):
-    """In the first network, at the second's beginning, and in its midst: the same bytes as without it."""
+    """In the first network, as the second begins, and in its midst: the same bytes as without."""
     whole = photo.restore(
         damaged, "whole.png", recipe="both", device="cpu", progress=False
     ).read_bytes()

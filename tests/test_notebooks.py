@@ -176,8 +176,8 @@ def test_a_cell_that_fails_is_reported_and_stores_nothing(chapter):
 def elsewhere(tmp_path):
     """An empty folder, and a Python that sees the installed packages but not the book.
 
-    The environment may hold an editable install of the book; `-S`-like tricks would hide everything,
-    so its finder is switched off by name instead.
+    The environment may hold an editable install of the book; `-S`-like tricks would hide
+    everything, so its finder is switched off by name instead.
     """
     hidden = tmp_path / "hidden"
     hidden.mkdir()
@@ -185,7 +185,8 @@ def elsewhere(tmp_path):
         "import sys\n"
         f"ROOT = {str(first_cell.ROOT)!r}\n"
         "sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
-        "sys.path[:] = [p for p in sys.path if not p.startswith(ROOT) or 'site-packages' in p or 'lib/python' in p]\n"
+        "sys.path[:] = [p for p in sys.path if not p.startswith(ROOT) "
+        "or 'site-packages' in p or 'lib/python' in p]\n"
     )
     folder = tmp_path / "colab"
     folder.mkdir()
@@ -196,7 +197,7 @@ def elsewhere(tmp_path):
     }
 
     def run(code, **variables):
-        """Run code the way a kernel would: after the interpreter has set its path up, in the empty folder."""
+        """Run code as a kernel would: after the interpreter has set its path up, in that folder."""
         code = f"exec(open({str(hidden / 'sitecustomize.py')!r}).read())\n{code}"
         return subprocess.run(
             [sys.executable, "-c", code],
@@ -240,7 +241,10 @@ def stored_first_cell():
 
 def test_the_first_cell_fetches_the_book(elsewhere, clone):
     folder, run = elsewhere
-    check = "\nfrom dip_book import runs\nimport dip_blocks, dip_book\nprint(dip_blocks.__file__, dip_book.__file__, len(runs.find()))"
+    check = (
+        "\nfrom dip_book import runs\nimport dip_blocks, dip_book\n"
+        "print(dip_blocks.__file__, dip_book.__file__, len(runs.find()))"
+    )
     for _ in range(2):  # the second time it is there already
         done = run(stored_first_cell() + check, DIP_REPOSITORY=f"file://{clone}")
         assert done.returncode == 0, done.stderr
@@ -271,7 +275,7 @@ def test_the_first_cell_works_inside_a_clone(elsewhere, clone):
 
 
 def test_only_what_is_missing_is_installed(monkeypatch):
-    """torch and numpy are never asked for where some version is there, and are held where they are."""
+    """torch and numpy are never asked for where some version is there, and stay where they are."""
     monkeypatch.setattr(
         first_cell, "requirements", lambda: ["torch>=99", "numpy>=99", "no-such-package>=1"]
     )

@@ -1,4 +1,7 @@
-"""What makes the method fast and keeps it from over-fitting: Muon, dropout, folded upsampling; held against PyTorch's own."""
+"""What makes the method fast and keeps it from over-fitting: Muon, dropout, folded upsampling.
+
+Held against PyTorch's own.
+"""
 
 import math
 from dataclasses import replace
@@ -34,7 +37,7 @@ def muon(recipe):
 
 @pytest.mark.parametrize("decay", [0.0, 2.0])
 def test_muon_agrees_with_pytorchs(decay):
-    """Matrices of several shapes, batched by shape here and one by one there; both in bf16, as PyTorch has it."""
+    """Several shapes, batched by shape here, one by one there; both in bf16, as PyTorch has it."""
     generator = torch.Generator().manual_seed(0)
     matrices = [
         torch.randn(shape, generator=generator) for shape in ((8, 20), (8, 20), (20, 8), (6, 6))
@@ -96,7 +99,7 @@ def test_which_weights_muon_takes(picture, muon):
 
 
 def test_matrices_of_one_shape_lie_together_whatever_their_kernels(recipe):
-    """72 channels read by 1×1 are as many columns as 8 read by 3×3, with another width between them."""
+    """72 channels read by 1×1 are as many columns as 8 read by 3×3, with another width between."""
     config = {**small_config(depth=1, channels=72, skip=2), "skip_from": "input", "connect": False}
     recipe = replace(recipe, config=config, z_channels=8, optimiser="muon", lr=0.02)
     fit = Fit(*degrade(np.full((16, 16), 0.5, np.float32)), recipe, device="cpu")
@@ -180,7 +183,10 @@ def test_both_rates_are_cut_and_fall_together(picture, muon):
 
 @pytest.mark.parametrize("rate", [0.02, 30.0, 1e4])
 def test_muon_at_any_rate_loses_nothing(picture, muon, rate):
-    """It recovers or says why not; what it returns is finite and no worse than its best known state by far."""
+    """It recovers or says why not.
+
+    What it returns is finite and no worse than its best known state by far.
+    """
     x_hat, mask = degrade(picture)
     try:
         result = restore(
@@ -397,7 +403,10 @@ def test_the_means_are_of_recipes_that_there_are():
 
 
 def test_memory_is_kept_and_given_back(picture, recipe):
-    """The C library's settings are changed while a loop runs on a CPU; another loop, after it, finds all in order."""
+    """The C library's settings are changed while a loop runs on a CPU.
+
+    Another loop, after it, finds all in order.
+    """
     x_hat, mask = degrade(picture)
     with devices.kept_memory():
         inside = restore(x_hat, mask, recipe, device="cpu", progress=False)

@@ -185,15 +185,12 @@ def test_one_version_everywhere():
 
 
 def test_the_workflows_check_what_a_commit_checks():
-    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
-    tools = [
-        tool
-        for repo in hooks
-        for hook in repo["hooks"]
-        for tool in hook.get("additional_dependencies", [])
-    ]
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [hook for repo in repos for hook in repo["hooks"] if "additional_dependencies" in hook]
+    tools = {tool for hook in hooks for tool in hook["additional_dependencies"]}
     workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
     assert len(tools) == 2 and all(tool in workflow for tool in tools)
+    assert len(hooks) == 3 and all(f"- run: {hook['entry']}" in workflow for hook in hooks)
 
 
 def test_the_command_line_knows_the_names_of_what_there_is():
@@ -206,7 +203,10 @@ def test_the_command_line_knows_the_names_of_what_there_is():
 
 @pytest.mark.parametrize("words", [["--help"], ["restore", "--help"], ["run", "--help"]])
 def test_a_word_of_help_loads_neither_torch_nor_matplotlib(words):
-    code = f"import sys\nfrom dip_book import cli\ntry:\n    cli.main({words})\nexcept SystemExit:\n    pass\n"
+    code = (
+        "import sys\nfrom dip_book import cli\n"
+        f"try:\n    cli.main({words})\nexcept SystemExit:\n    pass\n"
+    )
     code += "print({'torch', 'matplotlib', 'skimage', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "usage:" in done.stdout and done.stdout.strip().endswith("set()")

@@ -308,7 +308,8 @@ def test_the_books_runs_are_what_they_say():
             rounded = -10 * math.log10(
                 10 ** (-run.psnr / 10) + 1 / (12 * 255**2)
             )  # 8 bits cost a little
-            # A mean of two pictures of 8 bits lies between two values every other time, and all of these are rounded to one side.
+            # A mean of two pictures of 8 bits lies between two values every other time, and all of
+            # these are rounded to one side.
             assert measured == pytest.approx(rounded, abs=0.06 if "members" in facts else 0.01), (
                 run.place
             )

@@ -1,8 +1,9 @@
 """A short run of each recipe gives the numbers it always gave: a change of form may not change one.
 
-`same_numbers.json` holds the first losses, which hold everywhere within rounding, and digests of what was drawn,
-bit by bit, for the environments in which they were computed.  After a change that is meant to change numbers, write
-the file anew, `python tests/test_same_numbers.py`, and say so in the changelog.
+`same_numbers.json` holds the first losses, which hold everywhere within rounding, and digests of
+what was drawn, bit by bit, for the environments in which they were computed.  After a change that
+is meant to change numbers, write the file anew, `python tests/test_same_numbers.py`, and say so in
+the changelog.
 """
 
 import hashlib
@@ -20,7 +21,10 @@ ITERATIONS = 3
 
 
 def picture() -> np.ndarray:
-    """Waves and an edge, (96, 96): the smallest that every recipe's depth takes, less a little, so that it is padded."""
+    """Waves and an edge.
+
+    (96, 96), the smallest that every recipe's depth takes, less a little, so that it is padded.
+    """
     y, x = np.mgrid[:90, :94] / 94
     return (0.5 + 0.3 * np.sin(40 * x * y) + 0.15 * (x + y > 1)).astype(np.float32)
 
@@ -31,14 +35,14 @@ def environment() -> str:
 
 
 def short_run(name: str) -> tuple[list[float], str]:
-    """Losses of the first iterations in fp32 on one thread; and a digest of raw and averaged output."""
+    """Losses of the first iterations in fp32 on one thread; digest of raw and averaged output."""
     x_hat, mask = dip_blocks.degrade(picture())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         result = dip_blocks.restore(
-            x_hat, mask, dip_blocks.RECIPES[name], iterations=ITERATIONS, device="cpu", precision="fp32",
-            progress=False,
+            x_hat, mask, dip_blocks.RECIPES[name], iterations=ITERATIONS, device="cpu",
+            precision="fp32", progress=False,
         )  # fmt: skip
     finally:
         torch.set_num_threads(threads)

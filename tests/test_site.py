@@ -1,7 +1,8 @@
-"""The built site in a real browser: what a reader meets. `make book` first; DIP_SITE names another site's folder.
+"""The built site in a real browser: what a reader meets.
 
-Every page is loaded once for each of VISITS, everything is noted on the way, and the tests look at the notes.
-Skipped where there is no site or no browser; with DIP_BROWSER=required that is a failure.
+`make book` first; DIP_SITE names another site's folder.  Every page is loaded once for each of
+VISITS, everything is noted on the way, and the tests look at the notes.  Skipped where there is no
+site or no browser; with DIP_BROWSER=required that is a failure.
 """
 
 import functools
@@ -32,9 +33,13 @@ FRONT, EXPLORER, MASK = (
     "notebooks/08-learning.html",
     "notebooks/02-problems.html",
 )
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
 VISITS = [("http", "light"), ("http", "dark"), ("file", "light")]
-#: Jupyter Book's root page only sends on to the front page; reports exist when a chapter's execution failed.
+#: Jupyter Book's root page only sends on to the front page; reports exist when a chapter's
+#: execution failed.
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
     for path in SITE.rglob("*.html")
@@ -46,53 +51,74 @@ ALIVE = [
 ]  # live figures
 HEAVY = 3_000_000  # bytes
 
-#: Before any script of the page: the reader's choice of theme, and a watch on the pictures of the text.
+#: Before any script of the page: the reader's choice of theme, and a watch on the pictures of the
+#: text.
 PREPARE = """
 try { localStorage.setItem("mode", "THEME"); localStorage.setItem("theme", "THEME"); } catch {}
-new MutationObserver(() => document.querySelectorAll("article img:not([elementtiming])").forEach((img) =>
-  img.setAttribute("elementtiming", "picture"))).observe(document, { childList: true, subtree: true });
+new MutationObserver(() =>\
+ document.querySelectorAll("article img:not([elementtiming])").forEach((img) =>
+  img.setAttribute("elementtiming", "picture")))\
+.observe(document, { childList: true, subtree: true });
 """
-#: preload would have axe fetch style sheets by itself, some by a wrong address; nothing that is asked here needs them.
+#: preload would have axe fetch style sheets by itself, some by a wrong address; nothing that is
+#: asked here needs them.
 AXE = {"resultTypes": ["violations"], "preload": False}
 #: Everything has come, and has been drawn: fonts, pictures, formulae; what fades in is there.
 SETTLED = """async () => {
   await document.fonts.ready;
-  await Promise.all([...document.images].filter((img) => img.loading !== "lazy").map((img) => img.decode().catch(() => {})));
+  await Promise.all([...document.images].filter((img) => img.loading !== "lazy")\
+.map((img) => img.decode().catch(() => {})));
   await window.MathJax?.startup?.promise;
-  const frames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const frames = () => new Promise((done) =>\
+ requestAnimationFrame(() => requestAnimationFrame(done)));
   await frames();
-  for (const animation of document.getAnimations()) if (animation.effect.getComputedTiming().endTime < Infinity) animation.finish();
+  for (const animation of document.getAnimations())\
+ if (animation.effect.getComputedTiming().endTime < Infinity) animation.finish();
   await frames();
 }"""
-#: Bytes (uncompressed), and when something, a picture and everything was there (ms; null: no picture on the first screen).
+#: Bytes (uncompressed), and when something, a picture and everything was there (ms; null: no
+#: picture on the first screen).
 COST = """async () => {
   const pictures = await new Promise((done) => {
-    new PerformanceObserver((list) => done(list.getEntries())).observe({ type: "element", buffered: true });
+    new PerformanceObserver((list) => done(list.getEntries()))\
+.observe({ type: "element", buffered: true });
     setTimeout(() => done([]), 200);
   });
   const [page] = performance.getEntriesByType("navigation");
   return {
-    bytes: [page, ...performance.getEntriesByType("resource")].reduce((sum, entry) => sum + entry.decodedBodySize, 0),
+    bytes: [page, ...performance.getEntriesByType("resource")]\
+.reduce((sum, entry) => sum + entry.decodedBodySize, 0),
     paint: performance.getEntriesByName("first-contentful-paint")[0].startTime,
-    picture: pictures.length ? Math.min(...pictures.map((entry) => entry.renderTime || entry.loadTime)) : null,
+    picture: pictures.length\
+ ? Math.min(...pictures.map((entry) => entry.renderTime || entry.loadTime)) : null,
     loaded: page.loadEventEnd,
   };
 }"""
 LINKS = """() => ["href", "src", "srcset", "poster", "data", "xlink:href"].flatMap((name) =>
   [...document.querySelectorAll(`[${name.replace(":", "\\\\:")}]`)].flatMap((element) => {
     const value = element.getAttribute(name);
-    return (name === "srcset" ? value.split(",").map((part) => part.trim().split(/\\s+/)[0]) : [value]).map((url) => [element.tagName, url]);
+    return (name === "srcset" ? value.split(",").map((part) => part.trim().split(/\\s+/)[0])\
+ : [value]).map((url) => [element.tagName, url]);
   }))"""
-IDS = """() => [...document.querySelectorAll("[id], a[name]")].flatMap((element) => [element.id, element.getAttribute("name")])"""
+IDS = (
+    """() => [...document.querySelectorAll("[id], a[name]")]"""
+    """.flatMap((element) => [element.id, element.getAttribute("name")])"""
+)
 #: Pictures that came to nothing.
-BLANK = """() => [...document.images].filter((img) => img.complete && !img.naturalWidth).map((img) => img.src.slice(0, 100))"""
-#: The width, and what sticks out of the window without being inside something that scrolls by itself.
+BLANK = (
+    "() => [...document.images].filter((img) => img.complete && !img.naturalWidth)"
+    ".map((img) => img.src.slice(0, 100))"
+)
+#: The width, and what sticks out of the window without being inside something that scrolls by
+#: itself.
 WIDE = """() => {
-  const scrolls = (element) => element && (getComputedStyle(element).overflowX !== "visible" || scrolls(element.parentElement));
+  const scrolls = (element) => element &&\
+ (getComputedStyle(element).overflowX !== "visible" || scrolls(element.parentElement));
   const out = [...document.querySelectorAll("article *")].filter((element) =>
     element.getBoundingClientRect().right > innerWidth + 1 && !scrolls(element.parentElement));
   return [document.documentElement.scrollWidth, out.slice(0, 5).map((element) =>
-    `${element.tagName.toLowerCase()}.${[...element.classList].join(".")} "${element.textContent.trim().slice(0, 40)}"`)];
+    `${element.tagName.toLowerCase()}.${[...element.classList].join(".")}\
+ "${element.textContent.trim().slice(0, 40)}"`)];
 }"""
 
 
@@ -125,7 +151,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-# Of this module, not of the session: while Playwright runs, nothing else in this thread can use asyncio.
+# Of this module, not of the session: while Playwright runs, nothing else in this thread can use
+# asyncio.
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +191,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def opened(server, browser):
-    """A function that opens a page in a context (cache, storage) of its own, to be closed by the caller."""
+    """A function that opens a page in its own context (cache, storage), for the caller to close."""
 
     def open_(
         page,
@@ -226,7 +253,8 @@ def visit(opened):
             notes.narrow = tab.evaluate(WIDE)
         notes.blank = tab.evaluate(BLANK)
         notes.alts = tab.evaluate(
-            "[...document.querySelectorAll('article img:not([role=presentation])')].map((img) => img.alt)"
+            "[...document.querySelectorAll('article img:not([role=presentation])')]"
+            ".map((img) => img.alt)"
         )
         tab.context.close()
         return notes
@@ -282,7 +310,10 @@ def test_a_page_shows_every_picture(visit, page, scheme, theme):
 
 @every_page
 def test_a_page_has_no_dead_link(visit, page):
-    """Inside the site: a file, and an id in it. To other hosts: https, and a host's name. They are not fetched."""
+    """Inside the site: a file, and an id in it.
+
+    To other hosts: https, and a host's name. They are not fetched.
+    """
     dead = []
     for tag, url in visit(page, "http", "light").links:
         if re.match(r"(data|blob):", url):
@@ -363,7 +394,8 @@ def test_a_phone_need_not_scroll_sideways(visit, page):
 @every_page
 def test_axe_finds_nothing_serious(visit, page, theme):
     found = [
-        f"{rule['impact']} {rule['id']}: {node['target']}: {node['failureSummary'].splitlines()[-1].strip()}\n    {node['html'][:160]}"
+        f"{rule['impact']} {rule['id']}: {node['target']}: "
+        f"{node['failureSummary'].splitlines()[-1].strip()}\n    {node['html'][:160]}"
         for rule in visit(page, "http", theme).violations
         if rule["impact"] in ("serious", "critical")
         for node in rule["nodes"]
@@ -377,13 +409,15 @@ def test_a_page_is_light(visit, page, request):
     report = request.config.stash[REPORT]
     if not report:
         report.append(
-            f"{'page':<38}{'MB':>6}{'first paint':>13}{'first picture':>15}{'loaded':>9}   (ms; over http from this machine)"
+            f"{'page':<38}{'MB':>6}{'first paint':>13}{'first picture':>15}{'loaded':>9}"
+            "   (ms; over http from this machine)"
         )
     picture = (
         "-" if cost["picture"] is None else f"{cost['picture']:.0f}"
     )  # -: none on the first screen
     report.append(
-        f"{page:<38}{cost['bytes'] / 1e6:6.2f}{cost['paint']:13.0f}{picture:>15}{cost['loaded']:9.0f}"
+        f"{page:<38}{cost['bytes'] / 1e6:6.2f}{cost['paint']:13.0f}{picture:>15}"
+        f"{cost['loaded']:9.0f}"
     )
     assert cost["bytes"] < HEAVY
 
@@ -532,7 +566,10 @@ def test_play_plays_and_pause_stops(explorer):
 
 
 def test_another_picture_comes_at_once(explorer, request):
-    """Timed from the choice to decoded pictures. The bound is for a machine that is busy; the report has the figure."""
+    """Timed from the choice to decoded pictures; the bound is for a busy machine.
+
+    The report has the figure.
+    """
     times = explorer.evaluate("""async (explorer) => {
       const select = explorer.querySelector("select[name=picture]");
       const times = [];
@@ -541,12 +578,16 @@ def test_another_picture_comes_at_once(explorer, request):
           const start = performance.now();
           select.value = option.value;
           select.dispatchEvent(new Event("change", { bubbles: true }));
-          await Promise.all([...explorer.querySelectorAll(".dip-compare img")].map((img) => img.decode()));
+          await Promise.all([...explorer.querySelectorAll(".dip-compare img")]\
+.map((img) => img.decode()));
           times.push(performance.now() - start);
         }
       return times;
     }""")
-    line = f"another picture in the explorer: median {statistics.median(times):.0f} ms, slowest {max(times):.0f} ms of {len(times)}"
+    line = (
+        f"another picture in the explorer: median {statistics.median(times):.0f} ms, "
+        f"slowest {max(times):.0f} ms of {len(times)}"
+    )
     request.config.stash[REPORT].append(line)
     assert statistics.median(times) < 1000
 

@@ -265,7 +265,10 @@ def test_runs_of_a_readers_picture_are_shown_without_it(tmp_path, capsys):
 
 @pytest.fixture
 def three(tmp_path):
-    """A store of three runs; the first is to be shown with frames, the second's record is enough, the third is a reader's."""
+    """A store of three runs.
+
+    The first is to be shown with frames, the second's record is enough, the third is a reader's.
+    """
     store, specs = tmp_path / "store", [replace(SPEC, seed=seed) for seed in range(3)]
     for spec in specs:
         perform(spec, store)
@@ -367,8 +370,10 @@ def damaged(tmp_path, monkeypatch):
 
 
 WAYS = {
-    "no JSON": (".json", b"{"), "not even text": (".json", b"\xff\xfe\x00"), "a list": (".json", b"[]"), "null": (".json", b"null"),
-    "of another format": (".json", b'{"format": 2}'), "no record": (".json", b"{}"), "other pictures": (".webp", b"RIFF"), "other frames": (".frames.webp", b""),
+    "no JSON": (".json", b"{"), "not even text": (".json", b"\xff\xfe\x00"),
+    "a list": (".json", b"[]"), "null": (".json", b"null"),
+    "of another format": (".json", b'{"format": 2}'), "no record": (".json", b"{}"),
+    "other pictures": (".webp", b"RIFF"), "other frames": (".frames.webp", b""),
 }  # fmt: skip
 
 
@@ -476,7 +481,8 @@ while True:
     for level in (0.25, 0.75):
         facts["psnr_db"]["raw"] = 100 * level
         picture = np.full((64, 64), level)
-        runs.write(store, path, runs.Run(facts, [], {{"raw": picture, "averaged": picture}}, {{1: picture}}))
+        runs.write(store, path, runs.Run(facts, [],\
+ {{"raw": picture, "averaged": picture}}, {{1: picture}}))
         if first:
             print("ready", flush=True)
             first = False

@@ -34,7 +34,8 @@ TINY = dip_blocks.Recipe(
 )  # jumps now and then
 SPEC = runs.Spec("camera", 32, "tiny")
 
-#: The same in a process of its own, as a worker of a cluster is: slow enough to be killed on the way.
+#: The same in a process of its own, as a worker of a cluster is: slow enough to be killed on the
+#: way.
 ELSEWHERE = f"""
 import sys, time
 sys.path[:0] = [{str(HERE)!r}, {str(HERE / "book")!r}]
@@ -285,12 +286,13 @@ def start(code: str) -> subprocess.Popen:
 
 
 def test_two_sweeps_on_one_folder_share_the_work(tmp_path):
-    """Two processes are given the same eight runs: each run is made once, by one of them, and whole."""
+    """Two processes get the same eight runs: each run is made once, by one of them, and whole."""
     code = f"""
 SLOW = 0.005
 from pathlib import Path
 specs = [runs.Spec("camera", 32, "tiny", iterations=20, seed=seed) for seed in range(8)]
-for spec, run, what in sweeps.sweep(specs, Path({str(tmp_path)!r}), device="cpu", threads=1, progress=False):
+for spec, run, what in sweeps.sweep(\
+specs, Path({str(tmp_path)!r}), device="cpu", threads=1, progress=False):
     print(what, spec.seed)
 """
     said = [
@@ -303,10 +305,11 @@ for spec, run, what in sweeps.sweep(specs, Path({str(tmp_path)!r}), device="cpu"
 
 
 def test_a_killed_sweep_goes_on(tmp_path):
-    """SIGKILL in mid-run; the same command then finishes, from the checkpoint, with the same numbers."""
+    """SIGKILL in mid-run; the same command finishes from the checkpoint, with the same numbers."""
     code = f"""
 from pathlib import Path
-for spec, run, what in sweeps.sweep([runs.Spec("camera", 32, "tiny")], Path({str(tmp_path / "cut")!r}),
+for spec, run, what in sweeps.sweep(\
+[runs.Spec("camera", 32, "tiny")], Path({str(tmp_path / "cut")!r}),
                                     device="cpu", threads=1, progress=False, checkpoint_s=0):
     print(what)
 """
@@ -333,7 +336,10 @@ for spec, run, what in sweeps.sweep([runs.Spec("camera", 32, "tiny")], Path({str
 
 
 def test_a_dask_worker_killed_in_mid_run_loses_nothing(tmp_path):
-    """A real cluster of two processes; one is killed while it works.  Every run is made, once, and whole."""
+    """A real cluster of two processes; one is killed while it works.
+
+    Every run is made, once, and whole.
+    """
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
     (tmp_path / "preload.py").write_text(ELSEWHERE + "SLOW = 0.05\n")
     store = tmp_path / "store"
@@ -486,7 +492,7 @@ def test_the_plan_names_runs_that_can_be_made():
 
 
 def test_every_stored_run_is_wanted():
-    """What no chapter shows need not be kept in the repository; a reader's own runs may lie beside."""
+    """What no chapter shows need not be in the repository; a reader's own runs may lie beside."""
     listed = subprocess.run(
         ["git", "ls-files", "*.json"], cwd=runs.ROOT, capture_output=True, text=True
     )
@@ -562,7 +568,8 @@ def test_tables_are_written_in_three_ways(form):
     several = Figure(-2.0, 1.0, difference=True)
     table = Table(["image", "a − b"], [["C_1", 1.234], ["**mean**", several], ["x", None]])
     expected = {
-        "markdown": "| image | a − b |\n| --- | ---: |\n| C_1 | 1.23 |\n| **mean** | −2.00 ± 1.00 |\n| x | — |",
+        "markdown": "| image | a − b |\n| --- | ---: |\n| C_1 | 1.23 |\n"
+        "| **mean** | −2.00 ± 1.00 |\n| x | — |",
         "csv": "image,a − b,a − b: standard deviation\nC_1,1.234,\nmean,-2.0,1.0\nx,,",
         "latex": "\\begin{tabular}{lr}\n\\hline\nimage & a $-$ b \\\\\n\\hline\nC\\_1 & 1.23 \\\\\n"
         "\\textbf{mean} & $-$2.00 $\\pm$ 1.00 \\\\\nx & — \\\\\n\\hline\n\\end{tabular}",
@@ -595,7 +602,9 @@ def test_the_benchmark_times_in_turn_and_stores(tmp_path, monkeypatch, capsys):
     )
     monkeypatch.setattr(
         bench, "contestants",
-        lambda device, size, network="blog": {who: partial(make, bench.recipe_of(network)) for who, make in both.items()},
+        lambda device, size, network="blog": {
+            who: partial(make, bench.recipe_of(network)) for who, make in both.items()
+        },
     )  # fmt: skip
     path = bench.bench(tmp_path, sizes=[32], rounds=3, seconds=0.5, device="cpu", name="here")
     assert order[-6:] == ["Straightforward", "Ours"] * 3
@@ -696,7 +705,7 @@ def test_what_watching_costs_is_measured_in_a_kernel_and_stored(tmp_path):
 
 
 def test_operations_are_counted(monkeypatch):
-    """Of one 3×3 convolution the count is known: 2·9·C_in·C_out·H·W, twice more for the way back."""
+    """A 3×3 convolution's count is known: 2·9·C_in·C_out·H·W, twice more for the way back."""
     with bench.FlopCounterMode(display=False) as flops, bench._Bytes() as moved:
         torch.nn.functional.conv2d(torch.ones(1, 4, 8, 8), torch.ones(4, 4, 3, 3), padding=1)
     assert flops.get_total_flops() == 2 * 9 * 4 * 4 * 64

@@ -109,7 +109,10 @@ class Straightforward(Contestant):
 
 
 def as_written(net: dip_blocks.UNet) -> dip_blocks.UNet:
-    """The network without what makes it less work: upsampling as itself, and the last convolution after it."""
+    """The network without what makes it less work.
+
+    Upsampling stands as itself, and the last convolution comes after it.
+    """
     for up in net.up:
         up.fold = False
     if len(net.out) == 3:
@@ -154,7 +157,7 @@ class Ours(Contestant):
         )
 
     def run(self, iterations: int) -> int:
-        """Whole windows of iterations, after which the device is asked what came out: 50 on a GPU."""
+        """Whole windows of iterations, 50 on a GPU; after each the device tells what came out."""
         at_once = len(self.fit.notes)
         done = -(-iterations // at_once) * at_once
         self.fit.run(done)
@@ -174,7 +177,8 @@ class Ours(Contestant):
 class DeepInv(Contestant):
     """``deepinv``'s DeepImagePrior with its ConvDecoder: its own network, loss and defaults.
 
-    It draws a new z and makes a new Adam in every call, so a trace is one call, watched through its loss.
+    It draws a new z and makes a new Adam in every call, so a trace is one call, watched through
+    its loss.
     """
 
     def __init__(self, recipe, x_hat, mask, truth, device):
@@ -217,12 +221,17 @@ class DeepInv(Contestant):
         return notes
 
 
-#: What may be timed: the blog's network, and the second reading at the same width, as the paper's recipe or with Muon.
+#: What may be timed: the blog's network, and the second reading at the same width, as the paper's
+#: recipe or with Muon.
 NETWORKS = ("blog", "paper", "second")
 
 
 def recipe_of(network: str) -> dip_blocks.Recipe:
-    """ "second" is the paper's network with zeros at the border and nearest upsampling, which can be folded."""
+    """The recipe of one of `NETWORKS`.
+
+    "second" is the paper's network with zeros at the border and nearest upsampling, which can be
+    folded.
+    """
     if network == "second":
         config = {
             **dip_blocks.PAPER.config,
@@ -281,14 +290,15 @@ def bench(
     name: str | None = None,
     network: str = "blog",
 ) -> Path:
-    """Time all contestants at all sizes, print a table for each, store everything; gives the file's path.
+    """Time all contestants at all sizes, print a table for each, store all; gives the file's path.
 
     Args:
         sizes: pixels a side; 128 and 256, on a GPU 512 too, if None.
         rounds: of timing, in each of which every contestant has its turn.
         seconds: for which each contestant restores the picture at the smallest size, to see when it
             reaches given PSNRs; 0 leaves that out.
-        network: one of `NETWORKS`; what is stored of another than the blog's has its name at the end.
+        network: one of `NETWORKS`; what is stored of another than the blog's has its name at the
+            end.
 
     Raises ValueError for another network.
     """
@@ -296,8 +306,9 @@ def bench(
         raise ValueError(f"The network must be one of {', '.join(NETWORKS)}, not {network!r}.")
     at = torch.device(device or dip_blocks.best_device())
     facts = {
-        **provenance(), "what": f"{IMAGE}, p = 0.5, grey", "network": network, "device": describe_device(str(at)),
-        "default precision": dip_blocks.best_precision(at), "peak": device_peak(at), "sizes": {},
+        **provenance(), "what": f"{IMAGE}, p = 0.5, grey", "network": network,
+        "device": describe_device(str(at)), "default precision": dip_blocks.best_precision(at),
+        "peak": device_peak(at), "sizes": {},
     }  # fmt: skip
     path = (
         store
@@ -332,9 +343,10 @@ def bench(
 def watching(
     store: Path = ROOT, *, rounds: int = 9, iterations: int = 60, name: str | None = None
 ) -> Path:
-    """What the live explorer costs: the same run with and without being shown, in turn, in a Jupyter kernel; stored.
+    """What the live explorer costs: the same run with and without being shown, in turn; stored.
 
-    In a kernel, because there the messages are really packed and sent.  A browser's share is another process.
+    In a Jupyter kernel, because there the messages are really packed and sent.  A browser's share
+    is another process.
     """
     from jupyter_client.manager import start_new_kernel
 
@@ -348,7 +360,10 @@ def watching(
     manager, client = start_new_kernel(kernel_name="python3")
     try:
         printed = []
-        code = f"from dip_book import bench\nprint(bench.json.dumps(bench._watched({rounds}, {iterations})))"
+        code = (
+            "from dip_book import bench\n"
+            f"print(bench.json.dumps(bench._watched({rounds}, {iterations})))"
+        )
         reply = client.execute_interactive(
             code,
             output_hook=lambda message: printed.append(message["content"].get("text", "")),
@@ -368,7 +383,10 @@ def watching(
 
 
 def _watched(rounds: int, iterations: int) -> dict:
-    """Seconds of runs without and with the explorer's updates, in turn; how many updates, and the seconds spent in them."""
+    """Seconds of runs without and with the explorer's updates, in turn.
+
+    Also how many updates there were, and the seconds spent in them.
+    """
     from dip_book.runs import Spec
     from dip_book.show import explorer
 
@@ -423,7 +441,7 @@ def problem(size: int, device: torch.device) -> tuple:
 def timings(
     size: int, device: torch.device, rounds: int, seconds: float = 2.0, network: str = "blog"
 ) -> dict[str, dict]:
-    """Contestant → seconds an iteration in each round, their median, and the median ratio to the first."""
+    """Contestant → seconds an iteration in each round, their median, median ratio to the first."""
     ready = {
         who: make(*problem(size, device))
         for who, make in contestants(device, size, network).items()
@@ -467,7 +485,10 @@ def _timed(work: Callable, device: torch.device) -> tuple[float, Any]:
 def time_to_psnr(
     make: Callable, size: int, device: torch.device, seconds: float
 ) -> dict[str, float]:
-    """PSNR → seconds after which an iteration's output first had it (a statement about speed, not a stopping rule)."""
+    """PSNR → seconds after which an iteration's output first had it.
+
+    A statement about speed, not a stopping rule.
+    """
     reached = {}
     for now, quality in make(*problem(size, device)).trace(seconds, device):
         for level in REACHED:
@@ -477,7 +498,10 @@ def time_to_psnr(
 
 
 def memory(who: str, size: int, device: torch.device, network: str = "blog") -> int | None:
-    """Peak memory in MiB of two iterations, in a process of their own; on a CPU less what the libraries take."""
+    """Peak memory in MiB of two iterations, in a process of their own.
+
+    On a CPU, less what the libraries take.
+    """
     command = [sys.executable, "-m", "dip_book.bench", who, str(size), str(device), network]
     done = subprocess.run(command, capture_output=True, text=True)
     return int(done.stdout.split()[-1]) if done.returncode == 0 else None
@@ -516,9 +540,10 @@ def floor(size: int, device: torch.device, network: str = "blog") -> dict:
 
 
 def device_peak(device: torch.device) -> dict:
-    """What the device does at best, measured: 10⁹ operations a second in matrix products, 10⁹ bytes a second in copying.
+    """What the device does at best, measured.
 
-    Products in fp32; on a GPU in TF32 too; in bf16 where there is hardware for it.
+    10⁹ operations a second in matrix products: in fp32; on a GPU in TF32 too; in bf16 where there
+    is hardware for it.  10⁹ bytes a second in copying.
     """
     n = 8192 if device.type == "cuda" else 2048
     a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
@@ -534,9 +559,10 @@ def device_peak(device: torch.device) -> dict:
 def product_peak(
     a: torch.Tensor, b: torch.Tensor, device: torch.device, tf32: bool = False
 ) -> float:
-    """GFLOP/s of the product of two matrices (n, n), in fp32 with TF32 on or off, whatever it is elsewhere.
+    """GFLOP/s of the product of two matrices (n, n), in fp32 with TF32 on or off.
 
-    PyTorch leaves TF32 off for products of matrices, while convolutions have it on.
+    PyTorch leaves TF32 off for products of matrices, while convolutions have it on; here it is as
+    asked for, whatever it is elsewhere.
     """
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32
@@ -561,7 +587,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def results(store: Path = ROOT, folder: str = FOLDER, network: str = "blog") -> list[dict]:
-    """All stored results of `bench` of one network; with ``folder=WATCHING`` those of `watching`."""
+    """All stored results of `bench` of a network; with ``folder=WATCHING`` those of `watching`."""
     found = [
         json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((store / folder).glob("*.json"))
@@ -571,7 +597,8 @@ def results(store: Path = ROOT, folder: str = FOLDER, network: str = "blog") -> 
 
 # What the chapter shows --------------------------------------------------------------------
 
-#: Peak arithmetic (GFLOP/s) and memory bandwidth (GB/s) from NVIDIA's data sheets: T4 (2019), H100 SXM (2023).
+#: Peak arithmetic (GFLOP/s) and memory bandwidth (GB/s) from NVIDIA's data sheets: T4 (2019), H100
+#: SXM (2023).
 DATA_SHEETS = {
     "T4, fp32": (8_100, 320),
     "H100, TF32": (494_000, 3_350),
@@ -580,7 +607,7 @@ DATA_SHEETS = {
 
 
 def compared(result: dict) -> Table:
-    """Contestants at every size: milliseconds an iteration, how many times the straightforward loop, MiB."""
+    """Contestants at every size: ms an iteration, how many times the straightforward loop, MiB."""
     sizes = result["sizes"]
     names = list(dict.fromkeys(who for entry in sizes.values() for who in entry["contestants"]))
     forms = {"ms": "{:,.1f}", "speed": "{:.2f}×", "MiB": "{}"}
@@ -592,7 +619,10 @@ def compared(result: dict) -> Table:
 
 
 def title(result: dict) -> str:
-    """A device, and the precision that a loop has there unless told otherwise; a CPU's tells whether it has units for bf16."""
+    """A device, and the precision that a loop has there unless told otherwise.
+
+    A CPU's tells whether it has units for bf16.
+    """
     return f"{result['device']}, by default in {result['default precision']}"
 
 
@@ -604,7 +634,10 @@ def _cells(entry: dict, who: str) -> list[float | int | None]:
 
 
 def floors(result: dict) -> Table:
-    """Counted operations and bytes, the time they take at the device's measured peak in our fastest loop's precision, and that loop's time."""
+    """Counted operations and bytes, the time they take at best, and our fastest loop's time.
+
+    At best: at the device's measured peak in that loop's precision.
+    """
     peak, rows = result["peak"], []
     for size, entry in result["sizes"].items():
         took, who = _fastest(entry)
@@ -624,7 +657,10 @@ def floors(result: dict) -> Table:
 
 
 def estimates(result: dict, iterations: int = 11_000) -> Table:
-    """Seconds for one image at the recipe's length: measured here, and floors for devices from their data sheets."""
+    """Seconds for one image at the recipe's length.
+
+    Measured here, and floors for devices from their data sheets.
+    """
     rows = [
         [f"this machine, {title(result)}: measured"],
         *([f"{name}: floor, not measured"] for name in DATA_SHEETS),
@@ -681,13 +717,15 @@ def _duration(seconds: float) -> str:
 
 def _report(size: int, entry: dict) -> str:
     lines = [
-        f"{size}×{size}: {entry['floor']['gflop']:.1f} GFLOP and {entry['floor']['gbyte']:.2f} GB an iteration"
+        f"{size}×{size}: {entry['floor']['gflop']:.1f} GFLOP "
+        f"and {entry['floor']['gbyte']:.2f} GB an iteration"
     ]
     for who, timed in entry["contestants"].items():
         seconds, memory = timed["median_s"], timed["peak_memory_mib"]
         memory = "memory unknown" if memory is None else f"{memory} MiB"
         lines.append(
-            f"  {who:24} {seconds * 1e3:9.2f} ms  {1 / seconds:8.2f} it/s  {timed['speedup']:5.2f}×  {memory}"
+            f"  {who:24} {seconds * 1e3:9.2f} ms  {1 / seconds:8.2f} it/s  "
+            f"{timed['speedup']:5.2f}×  {memory}"
         )
     return "\n".join(lines)
 

@@ -45,14 +45,15 @@ A first session, from a clone of the repository:
 Runs lie under book/runs, as book/runs/README.md says. Pictures: {embedded} (ship
 with scikit-image); {standard} (the paper's; found through the environment variable DIP_IMAGES, or
 downloaded); or a file of yours.
-"""
+"""  # noqa: E501
 
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     main = argparse.ArgumentParser(
         prog="dip_book",
-        description="Restore a picture of yours; make stored runs, look at them, and move them between machines.",
+        description="Restore a picture of yours; make stored runs, look at them, and move them "
+        "between machines.",
         epilog=EPILOG.format(
             embedded=", ".join(images.EMBEDDED), standard=", ".join(images.STANDARD)
         ),
@@ -72,8 +73,9 @@ def parser() -> argparse.ArgumentParser:
     restore = commands.add_parser(
         "restore",
         help="fill in the missing pixels of a picture of yours",
-        description="Fill in the missing pixels of a picture of yours. Missing is what is transparent or, in a picture without "
-        "transparency, black; or what is black in a mask. Interrupt it, and the picture so far is written; the same command goes on.",
+        description="Fill in the missing pixels of a picture of yours. Missing is what is "
+        "transparent or, in a picture without transparency, black; or what is black in a mask. "
+        "Interrupt it, and the picture so far is written; the same command goes on.",
     )
     restore.add_argument("picture", type=Path, help="a picture file; PNG if it has no mask")
     restore.add_argument(
@@ -102,9 +104,10 @@ def parser() -> argparse.ArgumentParser:
     run = command(
         "run",
         "restore pictures of which the truth is known, and store the runs",
-        "Runs that are stored already are skipped, and those that another process is making are left to it: the same "
-        "command can be started once for each GPU of a machine. After an interrupt or a crash the same command goes "
-        "on from the last checkpoint, at most a minute back.",
+        "Runs that are stored already are skipped, and those that another process is making are "
+        "left to it: the same command can be started once for each GPU of a machine. After an "
+        "interrupt or a crash the same command goes on from the last checkpoint, at most a minute "
+        "back.",
     )
     run.add_argument("image", nargs="*", help="names of pictures, or files")
     run.add_argument(
@@ -120,7 +123,8 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change one value of the recipe or one choice of its network, e.g. lr=0.01, skip_from=input, width=64, depth=4",
+        help="change one value of the recipe or one choice of its network, "
+        "e.g. lr=0.01, skip_from=input, width=64, depth=4",
     )
     run.add_argument(
         "--size",
@@ -158,7 +162,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="hand the runs to a Dask cluster, e.g. tcp://10.0.0.1:8786; its workers must see the store",
+        help="hand the runs to a Dask cluster, e.g. tcp://10.0.0.1:8786; "
+        "its workers must see the store",
     )
     run.add_argument("--again", action="store_true", help="make also what is stored already")
 
@@ -213,7 +218,8 @@ def parser() -> argparse.ArgumentParser:
         "--network",
         choices=NETWORKS,
         default="blog",
-        help="whose loop: the blog's network, the paper's, or the second reading with nearest upsampling and zeros (default: blog)",
+        help="whose loop: the blog's network, the paper's, or the second reading with nearest "
+        "upsampling and zeros (default: blog)",
     )
     benchmark.add_argument(
         "--watching",
@@ -234,7 +240,8 @@ def parser() -> argparse.ArgumentParser:
     )
     command(
         "ceilings",
-        "compute what a last upsampling can draw of the 11 test images at best, and store the figures",
+        "compute what a last upsampling can draw of the 11 test images at best, "
+        "and store the figures",
     )
     command("picture", "draw the front page's pictures from a stored run of the camera")
     return main

@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
         return 130
     except KeyboardInterrupt:
         print(
-            "Interrupted. What was complete is stored; the same command goes on from the last checkpoint, at most a minute back."
+            "Interrupted. What was complete is stored; the same command goes on from the last "
+            "checkpoint, at most a minute back."
         )
         return 130
 
@@ -105,7 +106,8 @@ def _specs(args: argparse.Namespace) -> list[runs.Spec]:
         return plan.missing(args.missing or None, args.store)
     if not args.image:
         raise runs.RunError(
-            "Name at least one picture, or ask for what is --missing. See: python -m dip_book run --help"
+            "Name at least one picture, or ask for what is --missing. "
+            "See: python -m dip_book run --help"
         )
     if wrong := [word for word in args.set if "=" not in word]:
         raise runs.RunError(f"--set takes KEY=VALUE, not {wrong[0]}")
@@ -154,7 +156,8 @@ def _status(args: argparse.Namespace) -> int:
     }
     waiting = ", ".join(f"{group} {count}" for group, count in counts.items() if count)
     print(
-        f"{len(states) - len(lacking)} of {len(states)} wanted runs are stored; missing: {waiting or 'none'}"
+        f"{len(states) - len(lacking)} of {len(states)} wanted runs are stored; "
+        f"missing: {waiting or 'none'}"
     )
     for group, specs in plan.WANTED.items():
         print(f"{group}: {len(specs) - counts[group]} of {len(specs)}")
@@ -165,7 +168,8 @@ def _status(args: argparse.Namespace) -> int:
                 continue
             begun = "".join(sweeps.progress_of(member, args.store) for member in spec.members)
             print(
-                f"  missing  {spec.path}{begun}{f'  ({wrong} --again makes it anew.)' if wrong else ''}"
+                f"  missing  {spec.path}{begun}"
+                f"{f'  ({wrong} --again makes it anew.)' if wrong else ''}"
             )
     others = sorted(set(runs.paths(args.store)) - {spec.path for spec in states})
     for path in others:
@@ -178,7 +182,10 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _figure(place: Path) -> str:
-    """A stored run's PSNR; or that it is damaged, which is no reason to say nothing of the others."""
+    """A stored run's PSNR; or that it is damaged.
+
+    That is no reason to say nothing of the others.
+    """
     try:
         return f"{runs.check(runs.read(place)).psnr:5.2f} dB"
     except runs.RunError as error:
@@ -194,8 +201,9 @@ def _show(args: argparse.Namespace) -> int:
         if facts.get(key) is not None
     )
     print(
-        f"{run.place}\n{facts['iterations']:,} of {facts['recipe_iterations']:,} iterations on {facts['device']}, {facts['precision']}, "
-        f"{facts['wall_time_s']:.0f} s{f' ({speed})' if speed else ''}"
+        f"{run.place}\n{facts['iterations']:,} of {facts['recipe_iterations']:,} iterations on "
+        f"{facts['device']}, {facts['precision']}, {facts['wall_time_s']:.0f} s"
+        f"{f' ({speed})' if speed else ''}"
     )
     versions = ", ".join(
         f"{package} {version}" for package, version in facts.get("versions", {}).items()
@@ -204,7 +212,8 @@ def _show(args: argparse.Namespace) -> int:
     print(tables.kinds(run))
     frames = run.sheets.get("frames", {}).get("iterations", [])
     print(
-        f"went back {facts['backtracked']} times; pictures: {', '.join(run.kinds) or 'none'}; frames of iterations: {', '.join(map(str, frames)) or 'none'}"
+        f"went back {facts['backtracked']} times; pictures: {', '.join(run.kinds) or 'none'}; "
+        f"frames of iterations: {', '.join(map(str, frames)) or 'none'}"
     )
     return 0
 
@@ -285,7 +294,7 @@ def _picture(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "restore": _restore, "run": _run, "status": _status, "show": _show, "table": _table, "pack": _pack, "unpack": _unpack,
-    "tidy": _tidy,
+    "restore": _restore, "run": _run, "status": _status, "show": _show, "table": _table,
+    "pack": _pack, "unpack": _unpack, "tidy": _tidy,
     "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "picture": _picture,
 }  # fmt: skip

@@ -64,6 +64,7 @@ PRIMARY = "https://raw.githubusercontent.com/Ryanshuai/BM3D_py/9c964f63d1ab04637
 MIRROR = "https://raw.githubusercontent.com/yanik-porto/BMxD-Denoising/afc7c50497eb9d1d35f700cd55f20dcd5c09e540/BM3D_images/"
 
 # fmt: off
+# ruff: disable[E501]
 STANDARD = {  # in the order of the paper's table
     "barbara": Standard("Barbara", "barbara.png", "barbara.png", 512, "764b8a2748cc7ad381cccc047c5e512cb528c197ba86adb83aa339e8932e66c0"),
     "boat": Standard("Boat", "boat.png", "boat.png", 512, "18bea4de1634456f5791d16301863fc974401d144cd6afb86f09a6be4620fe54"),
@@ -77,6 +78,7 @@ STANDARD = {  # in the order of the paper's table
     "man": Standard("Man", "Man.png", "man.png", 512, "a8791afbd2af4f977f30c3a9a72a50204264440c27b1f4bb282a085eb680abe1"),
     "montage": Standard("Montage", "montage.png", "montage.png", 256, "9315f18ec482a6678586f795be04beda3e3680e9facbcaadd6e547d83c65218e"),
 }
+# ruff: enable[E501]
 # fmt: on
 
 
@@ -132,8 +134,8 @@ def load_damaged(
         x̂: float32 in [0, 1], shape (H, W) or (H, W, 3), 0 at missing pixels; m: bool, (H, W).
 
     Raises:
-        ImageError: see `load`; a mask of another size; all pixels known, or none; a JPEG file without
-            a mask, because compression has blurred the edges of its holes.
+        ImageError: see `load`; a mask of another size; all pixels known, or none; a JPEG file
+            without a mask, because compression has blurred the edges of its holes.
     """
     path = Path(path)
     picture = _open(path)
@@ -146,15 +148,17 @@ def load_damaged(
         drawn = load(mask)
         if drawn.shape != x.shape[:2]:
             raise ImageError(
-                f"'{mask}' has {drawn.shape[1]}×{drawn.shape[0]} pixels, the picture {x.shape[1]}×{x.shape[0]}: a mask has the picture's size."
+                f"'{mask}' has {drawn.shape[1]}×{drawn.shape[0]} pixels, the picture "
+                f"{x.shape[1]}×{x.shape[0]}: a mask has the picture's size."
             )
         m = drawn > 0.5
     elif not opaque.all():
         m = opaque
     elif _format(path) in ("JPEG", "MPO"):
         raise ImageError(
-            f"'{path}' is a JPEG file, whose compression blurs the edges of holes. Name a mask (white: known, black: missing), "
-            "or use a PNG file in which nothing but missing pixels is black or transparent."
+            f"'{path}' is a JPEG file, whose compression blurs the edges of holes. Name a mask "
+            "(white: known, black: missing), or use a PNG file in which nothing but missing pixels "
+            "is black or transparent."
         )
     else:
         m = (x if x.ndim == 3 else x[..., None]).any(axis=-1)
@@ -165,11 +169,13 @@ def load_damaged(
             else f"'{path}' has no black and no transparent pixel"
         )
         raise ImageError(
-            f"{where}: nothing is missing. Make missing pixels transparent or black, or name a mask in which they are black."
+            f"{where}: nothing is missing. Make missing pixels transparent or black, "
+            "or name a mask in which they are black."
         )
     if not m.any():
         raise ImageError(
-            f"No pixel of '{path}' is known: a mask is white where a pixel is known, and black where it is missing."
+            f"No pixel of '{path}' is known: a mask is white where a pixel is known, and black "
+            "where it is missing."
         )
     return np.where(m if x.ndim == 2 else m[..., None], x, np.float32(0)), m
 
@@ -193,7 +199,8 @@ def fetch(name: str) -> Path:
         if path.is_file():
             if hashlib.sha256(path.read_bytes()).hexdigest() != image.sha256:
                 raise ImageError(
-                    f"{path} is not the standard test image '{name}': its SHA-256 differs. Remove or replace it."
+                    f"{path} is not the standard test image '{name}': its SHA-256 differs. "
+                    "Remove or replace it."
                 )
             return path
     import pooch
@@ -212,7 +219,8 @@ def fetch(name: str) -> Path:
             return Path(downloaded)
     where = f"{folder} holds no {name}.png" if folder else f"{IMAGES_VARIABLE} is not set"
     raise ImageError(
-        f"The test image '{name}' is missing: {where}, and it could not be downloaded ({'; '.join(failures)}). "
+        f"The test image '{name}' is missing: {where}, and it could not be downloaded "
+        f"({'; '.join(failures)}). "
         f"Connect to the network, or set {IMAGES_VARIABLE} to a folder that holds {name}.png."
     )
 
@@ -232,7 +240,10 @@ def save_png(path: str | os.PathLike, image) -> None:
 
 
 def to_bytes(image) -> np.ndarray:
-    """An image in [0, 1] as uint8, (H, W) or (H, W, 3); takes the (C, H, W) tensors of `dip_blocks` too."""
+    """An image in [0, 1] as uint8, (H, W) or (H, W, 3).
+
+    Takes the (C, H, W) tensors of `dip_blocks` too.
+    """
     array = np.asarray(image, dtype=np.float64)
     if array.ndim == 3 and array.shape[0] in (1, 3):
         array = array[0] if array.shape[0] == 1 else array.transpose(1, 2, 0)
@@ -249,7 +260,8 @@ def _open(path: Path) -> Image.Image:
     if not path.exists():
         names = ", ".join([*EMBEDDED, *STANDARD])
         raise ImageError(
-            f"There is no picture '{path}': neither a file of that path nor one of the names {names}."
+            f"There is no picture '{path}': neither a file of that path nor one of the names "
+            f"{names}."
         )
     if path.is_dir():
         raise ImageError(f"'{path}' is a folder: name one picture in it.")
@@ -308,7 +320,8 @@ def _plain(picture: Image.Image, colour: bool, name) -> Image.Image:
         )
     if picture.mode == "F":
         raise ImageError(
-            f"'{name}' holds floating-point pixels without a known range: save it with 8 or 16 bits."
+            f"'{name}' holds floating-point pixels without a known range: "
+            "save it with 8 or 16 bits."
         )
     return picture.convert("RGB" if colour else "L")
 

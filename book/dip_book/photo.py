@@ -33,13 +33,15 @@ def restore(
 ) -> Path:
     """Fill in the missing pixels of a picture file, and write the result.
 
-    What is written is the moving average of the network's outputs, with the known pixels as they were, blended in.
+    What is written is the moving average of the network's outputs, with the known pixels as they
+    were, blended in.
 
     Args:
         picture, mask: see `images.load_damaged`.
-        to: the file that is written, 8-bit PNG; if None, the picture's name with "-restored", in the current folder.
-        recipe: a name among `dip_blocks.RECIPES`, or among `dip_blocks.MEANS`, whose networks are fitted one after
-            the other; its `iterations` (each member's) unless others are given.
+        to: the file that is written, 8-bit PNG; if None, the picture's name with "-restored", in
+            the current folder.
+        recipe: a name among `dip_blocks.RECIPES`, or among `dip_blocks.MEANS`, whose networks are
+            fitted one after the other; its `iterations` (each member's) unless others are given.
         progress: say what is missing, and show a bar.
         again: write over a result that is there already.
 
@@ -47,10 +49,13 @@ def restore(
         The written file's path.
 
     Raises:
-        ImageError: see `images.load_damaged`; a result that is there already, or that would replace its source.
-        RunError: an unknown recipe; no iteration; a device that is not here; a picture too small for the network.
-        Unfinished: after an interrupt.  The picture so far is written, and a checkpoint beside it: the same
-            call goes on from it, at most `CHECKPOINT_S` seconds back, with the result of an uninterrupted one.
+        ImageError: see `images.load_damaged`; a result that is there already, or that would replace
+            its source.
+        RunError: an unknown recipe; no iteration; a device that is not here; a picture too small
+            for the network.
+        Unfinished: after an interrupt.  The picture so far is written, and a checkpoint beside it:
+            the same call goes on from it, at most `CHECKPOINT_S` seconds back, with the result of
+            an uninterrupted one.
     """
     members = {
         spec.recipe: spec.resolved()
@@ -89,13 +94,15 @@ def restore(
     }
     if to.exists() and not any(checkpoint.state for checkpoint in saved.values()) and not again:
         raise images.ImageError(
-            f"'{to}' is there already: choose another name, or write over it with --again (again=True)."
+            f"'{to}' is there already: choose another name, "
+            "or write over it with --again (again=True)."
         )
     if progress:
         (height, width), missing = known.shape, int((~known).sum())
         kind = "colour" if x_hat.ndim == 3 else "grey"
         print(
-            f"{width}×{height} pixels, {kind}; {missing:,} of them ({missing / known.size:.1%}) are missing.",
+            f"{width}×{height} pixels, {kind}; "
+            f"{missing:,} of them ({missing / known.size:.1%}) are missing.",
             flush=True,
         )
     drawn, total = [], sum(chosen.iterations for chosen in members.values())
@@ -120,7 +127,8 @@ def restore(
             )
             done = sum(len(r.history) for r in drawn)
             raise Unfinished(
-                f"Stopped after {done:,} of {total:,} iterations. The picture so far is in {to}; the same command {further}."
+                f"Stopped after {done:,} of {total:,} iterations. The picture so far is in {to}; "
+                f"the same command {further}."
             )
         if len(drawn) < len(members):
             saved[name].finish()  # the next may be interrupted

@@ -1,1 +1,4 @@
-"""What makes the book of its sources: a notebook's first cell, the chapters' pairs, the site. Loads no PyTorch."""
+"""What makes the book of its sources: a notebook's first cell, the chapters' pairs, the site.
+
+Loads no PyTorch.
+"""

@@ -1,4 +1,7 @@
-"""What the first cell of every notebook calls.  Needs the standard library only: it may have to install the rest."""
+"""What the first cell of every notebook calls.
+
+Needs the standard library only: it may have to install the rest.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 
-#: Environment variable that is set while notebooks are executed for the book's pages and the stored .ipynb.
+#: Environment variable that is set while notebooks are executed for the book's pages and the
+#: stored .ipynb.
 STILL = "DIP_STILL"
 
 #: Packages whose installed versions are left as they are: Colab's are built for its GPUs.
@@ -41,13 +45,16 @@ def notebook() -> None:
 
 
 def has_reader() -> bool:
-    """Is somebody there to operate a widget?  Not while a program executes a notebook to store its outputs."""
+    """Is somebody there to operate a widget?
+
+    Not while a program executes a notebook to store its outputs.
+    """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return hasattr(shell, "kernel") and STILL not in os.environ
 
 
 def requirements() -> list[str]:
-    """What the project's metadata asks for, as requirement lines; empty when there is no checkout."""
+    """What the project's metadata asks for, as requirement lines; empty without a checkout."""
     metadata = ROOT / "pyproject.toml"
     if not metadata.exists():  # installed as a package: its installer has seen to the requirements
         return []
@@ -60,7 +67,10 @@ def missing() -> list[str]:
 
 
 def install(lines: list[str]) -> None:
-    """Install with pip, without touching the packages in `KEPT`; RuntimeError with pip's words if it fails."""
+    """Install with pip, without touching the packages in `KEPT`.
+
+    Raises RuntimeError with pip's words if it fails.
+    """
     if not lines:
         return
     print(f"Installing {', '.join(lines)} …")

@@ -1,5 +1,6 @@
-"""The pairs: chapters as MyST text (what people edit) and as .ipynb with light outputs (what GitHub and
-Colab show and nbval compares).
+"""The pairs: chapters as MyST text and as .ipynb with light outputs.
+
+People edit the text; GitHub and Colab show the .ipynb, and nbval compares it.
 
 ``make notebooks`` brings both sides together; see `sync`.
 """
@@ -55,15 +56,18 @@ if importlib.util.find_spec("dip_book") is None:
 
 from dip_book.build import first_cell
 
-first_cell.notebook()"""
+first_cell.notebook()"""  # noqa: E501
 
 
 class PairError(RuntimeError):
-    """The two sides of a pair cannot be brought together by a program; the message says what to do."""
+    """No program can bring the two sides of a pair together; the message says what to do."""
 
 
 def repository_url() -> str:
-    """The public repository's address, from the one place where it is configured; "" while it is not."""
+    """The public repository's address; "" while none is configured.
+
+    `_config.yml` is the one place for it.
+    """
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     return (config.get("repository", {}).get("url") or "").rstrip("/")
 
@@ -74,7 +78,7 @@ def texts() -> list[Path]:
 
 
 def with_setup(notebook, name: str, url: str):
-    """Write the setup cell, and the link to Colab above it, as the configured repository wants them."""
+    """Write the setup cell, and above it the link to Colab, for the configured repository."""
     tagged = [
         i for i, cell in enumerate(notebook.cells) if "setup" in cell.metadata.get("tags", [])
     ]
@@ -112,8 +116,8 @@ def differences(text, stored) -> str | None:
 def sync(path: Path, url: str, execute: bool = False) -> str:
     """Bring one pair together and say what was done.
 
-    The side that was edited wins; the .ipynb remembers what both were when they last agreed.  Then it
-    is executed anew if its code changed, or if ``execute``.
+    The side that was edited wins; the .ipynb remembers what both were when they last agreed.  Then
+    it is executed anew if its code changed, or if ``execute``.
 
     Raises PairError if both sides were edited apart, and if the executed notebook failed.
     """
@@ -124,8 +128,8 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
     if stored is not None and differences(text, stored) and _edited(stored, stored):
         if _edited(text, stored):
             raise PairError(
-                f"{path.name} and {pair.name} were both edited and disagree. Keep one, restore the other (with git, say), "
-                "and run this again."
+                f"{path.name} and {pair.name} were both edited and disagree. Keep one, restore the "
+                "other (with git, say), and run this again."
             )
         text = jupytext.reads(jupytext.writes(stored, fmt=TEXT), fmt=TEXT)
     text = with_setup(text, path.stem, url)
@@ -154,7 +158,10 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
 
 
 def run_cells(notebook) -> None:
-    """Execute a notebook in place, in the chapters' folder; PairError with the cell's error if it fails."""
+    """Execute a notebook in place, in the chapters' folder.
+
+    Raises PairError with the cell's error if it fails.
+    """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
@@ -175,7 +182,10 @@ def run_cells(notebook) -> None:
 
 
 def _light(notebook):
-    """Only what readers of an .ipynb need: no timings, no machine's kernel, no notes on stderr, light drawings."""
+    """Only what readers of an .ipynb need.
+
+    No timings, no machine's kernel, no notes on stderr, light drawings.
+    """
     notebook.metadata = nbformat.from_dict(
         {
             "jupytext": {"formats": f"ipynb,{TEXT}"},
@@ -199,9 +209,9 @@ def _light(notebook):
 
 
 def _palette(png: str) -> str:
-    """A drawing (PNG in base64) with a palette, which lines and text do with, at a quarter of the bytes.
+    """A drawing (PNG in base64) with a palette, at a quarter of the bytes.
 
-    Photographs are JPEG already (`figures.Photo`).
+    Lines and text do with one.  Photographs are JPEG already (`figures.Photo`).
     """
     picture = Image.open(io.BytesIO(base64.b64decode(png)))
     if picture.mode == "P":
@@ -214,9 +224,9 @@ def _palette(png: str) -> str:
 
 
 def _still(html: str) -> str:
-    """A live figure without its script and data: the static picture, which is what GitHub's preview shows anyway.
+    """A live figure without its script and data: the static picture.
 
-    Running the cell brings the live one back.
+    That is what GitHub's preview shows anyway.  Running the cell brings the live one back.
     """
     return re.sub(r"<(script|style)\b.*?</\1>\s*", "", html, flags=re.DOTALL)
 

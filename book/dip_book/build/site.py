@@ -59,7 +59,10 @@ def pages_url(repository: str) -> str:
 
 
 def dress(app, doctree) -> None:
-    """A chapter's opening becomes a box that also says how long it takes; its figures say which cell made them."""
+    """A chapter's opening becomes a box that also says how long it takes.
+
+    Its figures say which cell made them.
+    """
     name = app.env.docname
     metadata = getattr(app.env, "nb_metadata", {}).get(name, {})
     opening = next(iter(doctree.findall(nodes.block_quote)), None)
@@ -103,7 +106,10 @@ def dress(app, doctree) -> None:
 
 
 def time_needed(doctree, execution: dict | None) -> str:
-    """How long a chapter takes: reading by its count of words, running as measured when the page was built."""
+    """How long a chapter takes.
+
+    Reading by its count of words, running as measured when the page was built.
+    """
     text = (
         node.astext()
         for node in doctree.findall(nodes.Text)
@@ -135,7 +141,8 @@ def finish(app, exception) -> None:
             text = page.read_text(encoding="utf-8")
             if text != (mended := mend(text)):
                 page.write_text(mended, encoding="utf-8")
-        # Draws the icons once more that the style sheet's fonts have drawn already: half of most pages' weight.
+        # Draws the icons once more that the style sheet's fonts have drawn already: half of most
+        # pages' weight.
         for script in (Path(app.outdir) / "_static").glob("vendor/fontawesome/*/js/all.min.js"):
             script.write_text("// left out: the style sheet's fonts are enough\n", encoding="utf-8")
         (Path(app.outdir) / DIGEST).write_text(site_digest() + "\n", encoding="utf-8")

@@ -24,9 +24,10 @@ FILE = "baselines.json"
 
 
 def linear(x_hat: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Linear interpolation on the Delaunay triangles of the known pixels (`scipy.interpolate.griddata`).
+    """Linear interpolation on the Delaunay triangles of the known pixels.
 
-    Outside their convex hull, in the corners, the nearest known pixel is taken.
+    By `scipy.interpolate.griddata`.  Outside the known pixels' convex hull, in the corners, the
+    nearest of them is taken.
     """
     known = _checked(x_hat, mask)
     points, wanted = np.argwhere(known), np.argwhere(~known)
@@ -41,7 +42,10 @@ def linear(x_hat: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def biharmonic(x_hat: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The biharmonic equation solved over the missing pixels (`skimage.restoration.inpaint_biharmonic`)."""
+    """The biharmonic equation solved over the missing pixels.
+
+    By `skimage.restoration.inpaint_biharmonic`.
+    """
     known = _checked(x_hat, mask)
     channel_axis = -1 if np.ndim(x_hat) == 3 else None
     filled = inpaint_biharmonic(

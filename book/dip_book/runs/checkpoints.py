@@ -1,7 +1,8 @@
 """A fit that was cut off goes on: its state, written to a file now and then.
 
-A checkpoint is only continued with what it was made with: same picture, mask, recipe, seeds, precision,
-kind of device, threads, versions.  Anything else would give a result that nobody could repeat.
+A checkpoint is only continued with what it was made with: same picture, mask, recipe, seeds,
+precision, kind of device, threads, versions.  Anything else would give a result that nobody could
+repeat.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Checkpoint:
 
     Args:
         path: of the file.
-        same: what must be equal for a fit to go on from it, as JSON can hold it; device and precision
-            are to be among it.
+        same: what must be equal for a fit to go on from it, as JSON can hold it; device and
+            precision are to be among it.
         seconds: between two writings.
 
     Attributes:

@@ -1,8 +1,8 @@
 """What runs of several networks draw together: their averaged outputs, averaged.
 
-What they get wrong in different places, a mean takes away (book, "A better optimiser").  Each member is a
-stored run that stands alone.  The mean is a stored run too, with its members' paths, and no history: it
-was never fitted.
+What they get wrong in different places, a mean takes away (book, "A better optimiser").  Each
+member is a stored run that stands alone.  The mean is a stored run too, with its members' paths,
+and no history: it was never fitted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from dip_book.runs.provenance import provenance
 def measured(
     raw: torch.Tensor, averaged: torch.Tensor, truth: torch.Tensor, known: torch.Tensor
 ) -> dict:
-    """PSNR in dB and SSIM of both pictures (1, H, W), alone and with known pixels put back: part of a record."""
+    """PSNR in dB and SSIM of both pictures (1, H, W), alone and with known pixels put back.
+
+    This is part of a record.
+    """
     kinds = {"raw": raw, "averaged": averaged}
     kinds |= {
         f"{kind}_pasted": dip_blocks.paste(image, truth, known) for kind, image in kinds.items()
@@ -35,7 +38,8 @@ def measured(
 def mean_of(members: list[Run]) -> tuple[np.ndarray, np.ndarray]:
     """The mean of raw and of averaged outputs, (H, W) each, from the stored pictures of 8 bits.
 
-    Raises RunError for fewer than two members, or members that saw different pictures or pixels: it names what differs.
+    Raises RunError for fewer than two members, or members that saw different pictures or pixels:
+    it names what differs.
     """
     if len(members) < 2:
         raise RunError("A mean needs two runs or more.")
@@ -45,7 +49,8 @@ def mean_of(members: list[Run]) -> tuple[np.ndarray, np.ndarray]:
     ):
         if len({key(run.facts) for run in members}) > 1:
             raise RunError(
-                f"A mean of networks of different {what} means nothing: {', '.join(str(run.place) for run in members)}."
+                f"A mean of networks of different {what} means nothing: "
+                f"{', '.join(str(run.place) for run in members)}."
             )
     return tuple(
         np.mean([getattr(run, kind) for run in members], axis=0, dtype=np.float32)
@@ -54,9 +59,9 @@ def mean_of(members: list[Run]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def combine(spec: Spec, members: list[Run]) -> Run:
-    """The run of a spec whose recipe is one of `dip_blocks.MEANS`, of its members' runs; errors as `mean_of`.
+    """The run of a spec whose recipe is one of `dip_blocks.MEANS`, of its members' runs.
 
-    Needs the true picture, for PSNR.  The seconds are those of all members.
+    Needs the true picture, for PSNR.  The seconds are those of all members.  Errors as `mean_of`.
     """
     raw, averaged = mean_of(members)
     first, truth = members[0].facts, members[0].truth()
@@ -71,8 +76,9 @@ def combine(spec: Spec, members: list[Run]) -> Run:
 
     facts = {
         "format": runs.FORMAT,
-        "about": "The mean of what several networks drew, each a stored run (members), from their pictures of 8 bits. "
-        "Iterations and seconds are those of all members together. PSNR in dB (peak 1) and SSIM are over the whole picture.",
+        "about": "The mean of what several networks drew, each a stored run (members), from their "
+        "pictures of 8 bits. Iterations and seconds are those of all members together. "
+        "PSNR in dB (peak 1) and SSIM are over the whole picture.",
         "recipe": {
             "name": spec.recipe,
             "changes": dict(spec.changes),

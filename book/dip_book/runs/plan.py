@@ -71,23 +71,27 @@ IDEAS = {
 }
 
 
-#: Where the search under Muon begins: what was chosen under Adam, at half the width, and nothing else changed.
+#: Where the search under Muon begins: what was chosen under Adam, at half the width, and nothing
+#: else changed.
 UNDER_MUON = {
-    "width": 64, "sigma_p": 1 / 90, "padding_mode": "zeros", "upsampling_method": "nearest", "averaging": 0.97,
-    "optimiser": "muon", "lr": 0.02,
+    "width": 64, "sigma_p": 1 / 90, "padding_mode": "zeros", "upsampling_method": "nearest",
+    "averaging": 0.97, "optimiser": "muon", "lr": 0.02,
 }  # fmt: skip
-#: What is tried on top of it, each alone: words → change.  The protocol, written down before the runs:
+#: What is tried on top of it, each alone: words → change.  The protocol, written down before the
+#: runs:
 #:
-#: 1. At 128×128, 400 iterations, seed 0, on `TUNING`: each idea against the beginning, in PSNR of the averaged
-#:    output with known pixels pasted, after the last iteration; and the picture's average gain over four pictures.
-#: 2. Where ideas that would exclude each other differ by less than 0.3 dB on average: seeds 1 and 2.
+#: 1. At 128×128, 400 iterations, seed 0, on `TUNING`: each idea against the beginning, in PSNR of
+#:    the averaged output with known pixels pasted, after the last iteration; and the picture's
+#:    average gain over four pictures.
+#: 2. Where ideas that would exclude each other differ by less than 0.3 dB on average: seeds 1
+#:    and 2.
 #: 3. What helps there is tried at 256×256, where the table's small pictures are, 300 iterations.
-#: 4. Means of two members: all pairs of what was run at 256×256; the best pair by its mean over the pictures,
-#:    among those whose cost fits the evening.
+#: 4. Means of two members: all pairs of what was run at 256×256; the best pair by its mean over the
+#:    pictures, among those whose cost fits the evening.
 #:
-#: The paper's 11 pictures have no part in it.  Where the choice departed from this, the chapter says so.  The ideas
-#: with weight decay and a falling rate together, "dropout 0.05, bilinear" and two combinations of the narrow full
-#: resolution were added while the first rows ran.
+#: The paper's 11 pictures have no part in it.  Where the choice departed from this, the chapter
+#: says so.  The ideas with weight decay and a falling rate together, "dropout 0.05, bilinear" and
+#: two combinations of the narrow full resolution were added while the first rows ran.
 MUON_IDEAS = {
     "Muon": {},
     "Adam in its place": {"optimiser": "adam", "lr": 0.003},
@@ -127,17 +131,20 @@ MUON_IDEAS = {
     "average over about 10 outputs": {"averaging": 0.9},
     "average over about 100 outputs": {"averaging": 0.99},
 }
-#: Of these, what is tried at 256×256: what helped where pictures are small, and what it is compared with.
+#: Of these, what is tried at 256×256: what helped where pictures are small, and what it is compared
+#: with.
 LARGER_IDEAS = ("both, dropout 0.05", "both, dropout 0.1", "both, dropout 0.1, bilinear")
-#: The pictures that it is tried on: two photographs, and two regular textures, of which the table has some too.
+#: The pictures that it is tried on: two photographs, and two regular textures, of which the table
+#: has some too.
 TUNING = (*DEVELOPMENT, "brick", "grass")
 
 
-#: What is tried on top of `best-hidden`, each alone: words → change.  The protocol: 256×256, 400 iterations, seed 0, on
-#: `TUNING`, PSNR of the averaged output with known pixels pasted, after the last iteration.  The recipe itself was found
-#: by about 35 short trials at 256×256 and 512×512, most on the camera, which were not stored; these runs are to confirm
-#: it, or not, and to choose the second member of `best`: the best mean of two over the pictures, among those whose cost
-#: fits the evening.  "depth 3" was added when the first rows were there.
+#: What is tried on top of `best-hidden`, each alone: words → change.  The protocol: 256×256, 400
+#: iterations, seed 0, on `TUNING`, PSNR of the averaged output with known pixels pasted, after the
+#: last iteration.  The recipe itself was found by about 35 short trials at 256×256 and 512×512,
+#: most on the camera, which were not stored; these runs are to confirm it, or not, and to choose
+#: the second member of `best`: the best mean of two over the pictures, among those whose cost fits
+#: the evening.  "depth 3" was added when the first rows were there.
 HIDDEN_IDEAS = {
     "best-hidden": {},
     "depth 3": {"depth": 3},
@@ -163,10 +170,10 @@ LARGER = {
 
 
 def ablation(image: str, seed: int) -> dict[str, Spec]:
-    """Name → run: both readings, each switch alone, all but each, and the way from one to the other.
+    """Name → run: both readings, each switch alone, all but each, the way from one to the other.
 
-    "blog" and "paper"; "+ key" one switch from the blog's reading; "- key" one switch missing to the
-    paper's; "to key" all switches up to that one.
+    "blog" and "paper"; "+ key" one switch from the blog's reading; "- key" one switch missing to
+    the paper's; "to key" all switches up to that one.
     """
 
     def spec(recipe: str, *keys: str) -> Spec:
@@ -178,7 +185,8 @@ def ablation(image: str, seed: int) -> dict[str, Spec]:
     named |= {f"+ {key}": spec("blog", key) for key in keys} | {
         f"- {key}": spec("paper", key) for key in keys
     }
-    # The first step is one switch alone, the last but one all but the last, the last the paper's reading.
+    # The first step is one switch alone, the last but one all but the last, the last the paper's
+    # reading.
     way = {
         keys[0]: named[f"+ {keys[0]}"],
         keys[-2]: named[f"- {keys[-1]}"],
@@ -213,15 +221,18 @@ def with_hidden(words: str, image: str, size: int = 256, seed: int = 0) -> Spec:
     return Spec(image, size, "best-hidden", tuple(HIDDEN_IDEAS[words].items()), None, seed)
 
 
-#: Of the paper's 11: those of 256×256, which two CPU cores run at full length, and those of 512×512.
+#: Of the paper's 11: those of 256×256, which two CPU cores run at full length, and those of
+#: 512×512.
 SMALL = ("house", "peppers", "cameraman", "montage")
 LARGE = tuple(name for name in images.STANDARD if name not in SMALL)
 #: Muon for Adam, and nothing else.
 MUON = (("optimiser", "muon"), ("lr", 0.02))
 
-#: Group → its runs, the most wanted group first.  `python -m dip_book status` lists what is missing.
+#: Group → its runs, the most wanted group first.  `python -m dip_book status` lists what is
+#: missing.
 WANTED: dict[str, list[Spec]] = {
-    # a better optimiser: the mean of two networks on the 11; the seeds, of mask and all else, confirm
+    # a better optimiser: the mean of two networks on the 11; the seeds, of mask and all else,
+    # confirm
     "best": [Spec(name, None, "best") for name in (*SMALL, *LARGE)],
     "best-seeds": [
         Spec(name, None, "best", seed=seed) for seed, name in product((1, 2), (*SMALL, *LARGE))
@@ -232,7 +243,8 @@ WANTED: dict[str, list[Spec]] = {
     "blog-muon": [Spec(name, None, "blog", MUON, 800) for name in (*SMALL, *LARGE)],
     # the paper's reading and settings, but for the optimiser
     "paper-muon": [Spec(name, None, "paper", MUON, 600) for name in (*SMALL, *LARGE)],
-    # the blog's own recipe: at full length where that is hours of a CPU, and as far as they get elsewhere
+    # the blog's own recipe: at full length where that is hours of a CPU, and as far as they get
+    # elsewhere
     "table": [Spec(name, None) for name in SMALL]
     + [Spec(name, None, iterations=2000) for name in LARGE],
     "table-short": [Spec(name, None, iterations=2000) for name in SMALL],
@@ -277,14 +289,16 @@ WANTED: dict[str, list[Spec]] = {
     "muon": [under_muon(words, image) for words, image in product(MUON_IDEAS, TUNING)],
     "muon-256": [under_muon(words, image, 256) for words, image in product(LARGER_IDEAS, TUNING)]
     + [under_muon("both, dropout 0.05", image, 256, times=2) for image in TUNING],
-    # a network that is shown a part: against the random input, what changes it, and as large as the table's large pictures
+    # a network that is shown a part: against the random input, what changes it, and as large as the
+    # table's large pictures
     "hidden": [Spec(image, 256, "best-nearest") for image in TUNING]
     + [with_hidden(words, image) for words, image in product(HIDDEN_IDEAS, TUNING)],
     "hidden-512": [
         Spec(image, 512, recipe)
         for image, recipe in product(FREE_LARGE, ("best-nearest", "best-hidden"))
     ],
-    # ideas were tried on two kinds of CPU, one of which computes in bf16: what that does to what they are compared with
+    # ideas were tried on two kinds of CPU, one of which computes in bf16: what that does to what
+    # they are compared with
     "bases": [Spec(image, 128, "paper", NARROW, 500, precision="bf16") for image in DEVELOPMENT],
     "repeated": [spec for image in DEVELOPMENT for spec in repeated(image)],
     # the learning chapter: what counts as a jump
@@ -321,7 +335,10 @@ def of_the_book() -> set[Path]:
 
 
 def with_frames() -> list[Spec]:
-    """The runs of which a chapter shows outputs on the way: in the explorer, the race, on the front page."""
+    """The runs of which a chapter shows outputs on the way.
+
+    It does so in the explorer, the race, on the front page.
+    """
     return [
         # chapters 1, 8, 9 and 13: the explorers of the embedded pictures
         *(Spec(name, iterations=1500) for name in images.EMBEDDED),
@@ -356,9 +373,10 @@ def with_pictures() -> list[Spec]:
 
 
 def kept(store: Path = ROOT) -> dict[Path, str]:
-    """How much is kept of each run of the book's, as `runs.tidy` takes it: "record", "pictures" or "frames".
+    """How much is kept of each run of the book's: "record", "pictures" or "frames".
 
-    Members keep their pictures until their mean is stored, which is computed from them.
+    In the form that `runs.tidy` takes.  Members keep their pictures until their mean is stored,
+    which is computed from them.
     """
     waiting = (
         member

@@ -68,7 +68,10 @@ def commit() -> dict:
 
 
 def code_digest() -> str:
-    """SHA-256 of `dip_blocks` and its parts: a run begun with one version is not continued with another."""
+    """SHA-256 of `dip_blocks` and its parts.
+
+    A run begun with one version is not continued with another.
+    """
     return _CODE
 
 
@@ -88,7 +91,10 @@ def forget_peak(device: str | torch.device) -> None:
 
 
 def peak_memory(device: str | torch.device) -> int | None:
-    """Largest memory use since `forget_peak`, MiB: of the GPU where one was used, else of this process."""
+    """Largest memory use since `forget_peak`, in MiB.
+
+    Of the GPU where one was used, else of this process.
+    """
     if torch.device(device).type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20)
     try:  # getrusage would count what the parent process had before it started this one

@@ -1,8 +1,9 @@
 """Making stored runs: one, or many on every machine at hand; interrupted, killed, resumed.
 
 A run in progress holds a lock and leaves a checkpoint every minute, both in the store's working
-folder.  Whoever asks for the same run meanwhile passes it by; whoever asks for it after a crash goes
-on from the checkpoint.  So several sweeps may share a store, and a sweep may be killed at any time.
+folder.  Whoever asks for the same run meanwhile passes it by; whoever asks for it after a crash
+goes on from the checkpoint.  So several sweeps may share a store, and a sweep may be killed at any
+time.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
 SSIM_SIDE = 7  # pixels: scikit-image's window
 ABOUT = (
-    "One restoration by Deep Image Prior of a picture of which only a share p of the pixels was given. "
-    "PSNR in dB (peak 1) and SSIM are over the whole picture. raw: the network's output after the last iteration; "
-    "averaged: exponential moving average of the outputs of all iterations; pasted: known pixels put back. "
-    "blended: and the missing ones moved along with them. backtracked: how often the loss had jumped and the loop "
-    "went back to its last good state. history: loss, learning rate, whether the loop went back, PSNR of that "
-    "iteration's output and of the average so far."
+    "One restoration by Deep Image Prior of a picture of which only a share p of the pixels was "
+    "given. PSNR in dB (peak 1) and SSIM are over the whole picture. "
+    "raw: the network's output after the last iteration; "
+    "averaged: exponential moving average of the outputs of all iterations; "
+    "pasted: known pixels put back. "
+    "blended: and the missing ones moved along with them. "
+    "backtracked: how often the loss had jumped and the loop went back to its last good state. "
+    "history: loss, learning rate, whether the loop went back, PSNR of that iteration's output and "
+    "of the average so far."
 )
 
 
@@ -57,16 +61,16 @@ def perform(
     of device is not used.
 
     Args:
-        every: write every so many iterations to the history; those in which the loop went back, and the
-            last, are always written.
+        every: write every so many iterations to the history; those in which the loop went back, and
+            the last, are always written.
         again: make it anew even if it is stored.
         frames: so many outputs on the way are kept.
         checkpoint_s: seconds between checkpoints.
 
     Raises:
         Busy: another process is making the same run.
-        RunError: a run of this path is stored, but damaged, or of something else: the message says what
-            differs.  Or what is requested is impossible.
+        RunError: a run of this path is stored, but damaged, or of something else: the message says
+            what differs.  Or what is requested is impossible.
         ImageError: see `images.load`.
         KeyboardInterrupt: after an interrupt; at most ``checkpoint_s`` of work is lost.
     """
@@ -94,9 +98,11 @@ def _perform(
     patience=0.0,
     pictures=False,
 ) -> tuple[Run, bool]:
-    """As `perform`; also says whether the run was made now.  Waits ``patience`` seconds for the lock.
+    """As `perform`; also says whether the run was made now.
 
-    With ``pictures`` a run that is stored without them is made again."""
+    Waits ``patience`` seconds for the lock.  With ``pictures`` a run that is stored without them is
+    made again.
+    """
     if every < 1:
         raise RunError(f"Write the history every 1 or more iterations, not every {every}.")
     if spec.recipe in dip_blocks.MEANS:
@@ -121,14 +127,16 @@ def _perform(
             device = str(dip_blocks.as_device(device))
         precision = spec.precision or dip_blocks.best_precision(device)
         same = {
-            "recipe": recipe.as_dict(), "image": images.digest(x), "p": spec.p, "seeds": [spec.seed, spec.seeds["mask"]],
+            "recipe": recipe.as_dict(), "image": images.digest(x), "p": spec.p,
+            "seeds": [spec.seed, spec.seeds["mask"]],
             "device": torch.device(device).type, "precision": precision,
         }  # fmt: skip
         saved = Checkpoint(work / f"{runs.work_name(spec.path)}.safetensors", same, checkpoint_s)
         with recording(spec, x, device, spent=saved.before, worked=saved.worked_before) as record:
             result = dip_blocks.restore(
                 x_hat, mask, recipe, seed=spec.seed, device=device, precision=precision, truth=x,
-                frames=frame_iterations(recipe.iterations, frames), progress=progress, resume=saved.state, watch=saved,
+                frames=frame_iterations(recipe.iterations, frames), progress=progress,
+                resume=saved.state, watch=saved,
             )  # fmt: skip
             if result.interrupted:
                 raise KeyboardInterrupt
@@ -158,7 +166,10 @@ def _holding(spec: Spec, store: Path, patience: float):
 
 
 def _perform_mean(spec: Spec, store: Path, options: dict) -> tuple[Run, bool]:
-    """The members first, each a run of its own; members whose pictures are stored are not made again for want of their mean."""
+    """The members first, each a run of its own.
+
+    Members whose pictures are stored are not made again for want of their mean.
+    """
     with _holding(spec, store, options["patience"]):
         if not options["again"] and (stored := _stored(spec, store)):
             return stored, False
@@ -178,7 +189,7 @@ def _stored(spec: Spec, store: Path) -> Run | None:
 def recording(
     spec: Spec, x: np.ndarray, device: str | None = None, spent: float = 0.0, worked: float = 0.0
 ):
-    """Time what happens inside; gives a function that turns a `dip_blocks.Restoration` into a `Run`.
+    """Time what happens inside; gives a function that makes a `Run` of a `dip_blocks.Restoration`.
 
     Versions and commit are read at the beginning: they are those of the code that runs.
 
@@ -188,7 +199,8 @@ def recording(
     """
     if min(x.shape) < SSIM_SIDE:  # now, not after all iterations
         raise images.ImageError(
-            f"A picture of {x.shape[1]}×{x.shape[0]} pixels is too small for SSIM, which looks at {SSIM_SIDE}×{SSIM_SIDE}."
+            f"A picture of {x.shape[1]}×{x.shape[0]} pixels is too small for SSIM, which looks at "
+            f"{SSIM_SIDE}×{SSIM_SIDE}."
         )
     device = device or dip_blocks.best_device()
     forget_peak(device)
@@ -238,7 +250,7 @@ def recording(
 
 
 def frame_iterations(iterations: int, count: int = 12) -> set[int]:
-    """A dozen iterations, evenly spaced on a logarithmic scale, the first and the last among them."""
+    """A dozen iterations, evenly spaced on a log scale, the first and the last among them."""
     return (
         set()
         if iterations < 1 or count < 1
@@ -254,7 +266,7 @@ def sweep(
     threads: int | None = None,
     **options,
 ) -> Iterator[tuple[Spec, Run | None, str]]:
-    """Make many runs; yields each spec with its run, and "stored already", "done", or what went wrong.
+    """Make many runs; yields each spec, its run, and "stored already", "done" or what went wrong.
 
     Args:
         executor: any `concurrent.futures.Executor`; a run is then one task, and the store must be a
@@ -287,7 +299,8 @@ def sweep(
                 ),
             )
         return
-    # A run may come back to a cluster before the worker that was killed over it has let go of its lock.
+    # A run may come back to a cluster before the worker that was killed over it has let go of its
+    # lock.
     quiet = {"progress": False, "patience": 30.0}
     futures = {
         executor.submit(_perform_task, spec, str(store), threads, {**options, **quiet}): spec
@@ -304,9 +317,10 @@ def sweep(
 
 @contextmanager
 def dask_executor(address: str):
-    """A Dask cluster as an executor.  A run whose worker dies is given to another, which resumes it.
+    """A Dask cluster as an executor.
 
-    Its progress is also on the cluster's dashboard.  Needs ``dask[distributed]``, an optional requirement.
+    A run whose worker dies is given to another, which resumes it.  Its progress is also on the
+    cluster's dashboard.  Needs ``dask[distributed]``, an optional requirement.
     """
     try:
         from distributed import Client

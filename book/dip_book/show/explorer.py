@@ -1,7 +1,8 @@
-"""The explorer: runs to choose from by picture and recipe, what was given beside what came out, iteration by iteration.
+"""The explorer: what was given beside what came out, iteration by iteration.
 
-In the rendered book it is HTML with its data (`dip_book.show.views`).  Where a kernel runs (JupyterLab, VS Code,
-Colab) the same object is an anywidget, from the same script, that can also start, pause and stop a run.
+It shows runs, to choose from by picture and recipe.  In the rendered book it is HTML with its data
+(`dip_book.show.views`).  Where a kernel runs (JupyterLab, VS Code, Colab) the same object is an
+anywidget, from the same script, that can also start, pause and stop a run.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from dip_book.build.first_cell import has_reader
 from dip_book.runs import Run, Spec, sweeps
 from dip_book.show import figures, views
 
-#: While a run is watched, showing it takes at most this share of its time, and no more than so many pictures a second.
+#: While a run is watched, showing it takes at most this share of its time, and no more than so many
+#: pictures a second.
 SHARE, RATE = 0.02, 4.0
 SIZES = (96, 128, 256)
 
@@ -27,9 +29,9 @@ SIZES = (96, 128, 256)
 class Explorer(views.View):
     """Stored runs to look at; where a kernel runs, also a run to start.
 
-    A scrubber goes through the frames that a run stored, with a cursor in the curves of loss, PSNR and
-    learning rate; the last stop is the run's final output.  A run without frames shows that alone.
-    Of a reader's own picture that is not at hand, only what the network drew is shown.
+    A scrubber goes through the frames that a run stored, with a cursor in the curves of loss, PSNR
+    and learning rate; the last stop is the run's final output.  A run without frames shows that
+    alone.  Of a reader's own picture that is not at hand, only what the network drew is shown.
 
     Args:
         runs: what to choose from; the first is shown first.
@@ -64,7 +66,8 @@ class Explorer(views.View):
 class Live(anywidget.AnyWidget):
     """The explorer with a kernel behind it: one run at a time, in a thread of its own.
 
-    ``run`` is the last run that ended (or was stopped) here, as `dip_book.runs.sweeps.recording` has it.
+    ``run`` is the last run that ended (or was stopped) here, as
+    `dip_book.runs.sweeps.recording` has it.
     """
 
     _esm = views.script("explorer")
@@ -95,7 +98,11 @@ class Live(anywidget.AnyWidget):
         return self._thread is not None and self._thread.is_alive()
 
     def asked(self, content: dict) -> None:
-        """Do what a button says: {"do": "start" (with picture, recipe, size, iterations), "pause", "resume", "stop"}."""
+        """Do what a button says: start, pause, resume or stop.
+
+        ``content`` is {"do": "start" (with picture, recipe, size, iterations), "pause", "resume",
+        "stop"}.
+        """
         what = content.get("do")
         if what == "start":
             self.start(*(content[key] for key in ("picture", "recipe", "size", "iterations")))
@@ -106,7 +113,7 @@ class Live(anywidget.AnyWidget):
             self._going.set()
 
     def start(self, picture: str, recipe: str, size: int, iterations: int) -> None:
-        """Start a run; what is wrong with the wish is said in the figure, and a run under way goes on."""
+        """Start a run; the figure says what is wrong with the wish, and a run under way goes on."""
         try:
             if self.running:
                 raise ValueError("A run is under way; stop it first.")
@@ -135,7 +142,8 @@ class Live(anywidget.AnyWidget):
         try:
             with sweeps.recording(spec, truth) as record:
                 result = dip_blocks.restore(
-                    x_hat, mask, spec.resolved(), seed=spec.seed, truth=truth, progress=False, watch=watch
+                    x_hat, mask, spec.resolved(), seed=spec.seed, truth=truth, progress=False,
+                    watch=watch,
                 )  # fmt: skip
                 run = record(result)
             run.facts["wall_time_s"] = round(run.facts["wall_time_s"] - watch.paused, 2)
@@ -166,8 +174,8 @@ class Live(anywidget.AnyWidget):
 class Watch:
     """What `dip_blocks.restore` calls while it runs for a `Live` explorer: shows, waits, stops.
 
-    It keeps its own time: after an update that took t seconds the next comes t / `SHARE` seconds later
-    at the earliest, so that showing a run does not slow it.
+    It keeps its own time: after an update that took t seconds the next comes t / `SHARE` seconds
+    later at the earliest, so that showing a run does not slow it.
     """
 
     def __init__(self, live: Live, spec: Spec):
@@ -198,7 +206,8 @@ class Watch:
         now = {
             "restored": url,
             "history": columns(fit.history),
-            "facts": f"{picture.shape[1]}×{picture.shape[0]} pixels, {fit.iteration:,} iterations in {seconds:.0f} s, seed {self.spec.seed}",
+            "facts": f"{picture.shape[1]}×{picture.shape[0]} pixels, "
+            f"{fit.iteration:,} iterations in {seconds:.0f} s, seed {self.spec.seed}",
         }
         if not self.begun:
             self.begun = True
@@ -258,7 +267,10 @@ def entry(run: Run) -> dict:
 
 
 def shared(entries: list[dict]) -> dict:
-    """The script's data: what several runs have in common, the truth and what was given, is written once and numbered."""
+    """The script's data.
+
+    What several runs have in common, the truth and what was given, is written once and numbered.
+    """
     pictures: list[str] = []
     for shown in entries:
         for key in ("truth", "degraded"):
@@ -277,7 +289,8 @@ def describe(run: Run) -> str:
     count = facts["backtracked"]
     return (
         f"{side} pixels, {facts['iterations']:,} iterations, {run.psnr:.2f} dB, "
-        f"went back {count} time{'' if count == 1 else 's'}; {facts['wall_time_s']:.0f} s on {facts['device']}, seed {facts['seeds']['mask']}"
+        f"went back {count} time{'' if count == 1 else 's'}; "
+        f"{facts['wall_time_s']:.0f} s on {facts['device']}, seed {facts['seeds']['mask']}"
     )
 
 

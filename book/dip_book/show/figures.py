@@ -182,7 +182,8 @@ def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
     """One line an image, one mark a method; the best filled in darkest, runs cut short hollow.
 
     Args:
-        columns: method → image → number or `Figure`; None is left out, what was cut short is hollow.
+        columns: method → image → number or `Figure`; None is left out, what was cut short is
+            hollow.
     """
     names = list(next(iter(columns.values())))
     with plt.rc_context(STYLE):
@@ -211,11 +212,14 @@ def waterfall(
     last: str,
     label: str = "PSNR, dB",
 ):
-    """From one level to another, step by step; each bar is one step, its whisker the standard deviation.
+    """From one level to another, step by step.
+
+    Each bar is one step, its whisker the standard deviation.
 
     Args:
         start: the first level.
-        steps: words → differences to the step before, of which the mean is drawn; empty: the step is left out.
+        steps: words → differences to the step before, of which the mean is drawn; empty: the step
+            is left out.
         first, last: the two levels' names.
     """
     with plt.rc_context(STYLE):
@@ -286,7 +290,9 @@ def cost(
 
 
 def orthogonal(spectra: dict[str, np.ndarray]):
-    """What making a matrix orthogonal means: a 2×2 matrix's ellipse becoming a circle, and singular values of real updates.
+    """What making a matrix orthogonal means.
+
+    A 2×2 matrix's ellipse becoming a circle, and singular values of real updates.
 
     Args:
         spectra: optimiser → singular values of one update, largest first, as shares of the largest.
@@ -338,7 +344,10 @@ def orthogonal(spectra: dict[str, np.ndarray]):
 
 
 def growth(series: dict[str, dict[int, float]], floor: dict[int, float] | None = None):
-    """Seconds an iteration against pixels a side, both on logarithmic scales; the floor as a broken line."""
+    """Seconds an iteration against pixels a side, both on logarithmic scales.
+
+    The floor is a broken line.
+    """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
         for (name, points), marker, colour in zip(series.items(), "osD^vPX", (*SERIES, INK)):
@@ -364,7 +373,7 @@ def growth(series: dict[str, dict[int, float]], floor: dict[int, float] | None =
 
 
 def network(config: dict, height: int, width: int, z_channels: int = 32, out_channels: int = 1):
-    """The blog's network drawn from its config: blocks, skips, and the shape that leaves each block."""
+    """The blog's network drawn from its config: blocks, skips, the shape that leaves each block."""
     down, up, skip = config["channels_down"], config["channels_up"], config["channels_skip"]
     depth = len(down)
 

@@ -48,11 +48,15 @@ class View:
         data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")
         key = hashlib.sha256((code + data).encode()).hexdigest()[:12]
         return (
-            f'<style>{style()}</style>\n<div class="dip-view" data-dip="{key}" role="group" aria-label="{html.escape(self._words)}">'
-            f'<div class="dip-fallback"><img src="{self._fallback}" alt="{html.escape(self._words)}"></div></div>\n'
+            f'<style>{style()}</style>\n<div class="dip-view" data-dip="{key}" role="group" '
+            f'aria-label="{html.escape(self._words)}">'
+            f'<div class="dip-fallback"><img src="{self._fallback}" '
+            f'alt="{html.escape(self._words)}"></div></div>\n'
             f"<script>(() => {{\n{code}\nconst data = {data};\n"
-            f"for (const el of document.querySelectorAll('[data-dip=\"{key}\"]:not([data-ready])')) {{\n"
-            f"  el.dataset.ready = ''; view.render({{ model: {{ get: (name) => data[name] }}, el }});\n}}\n}})();</script>"
+            "for (const el of "
+            f"document.querySelectorAll('[data-dip=\"{key}\"]:not([data-ready])')) {{\n"
+            "  el.dataset.ready = ''; "
+            "view.render({ model: { get: (name) => data[name] }, el });\n}\n})();</script>"
         )
 
 
@@ -87,7 +91,8 @@ def steps_view(states: dict[str, dict], label: str, words: str, slider: bool = F
     """One thing in several states, to go through with a slider or to choose from.
 
     Args:
-        states: name of the state → {caption: picture in [0, 1], "words": a line of text}; the same captions in each.
+        states: name of the state → {caption: picture in [0, 1], "words": a line of text}; the same
+            captions in each.
         label: what is chosen.
         words: what the figure shows.
         slider: the states have an order.
@@ -120,7 +125,10 @@ def steps_view(states: dict[str, dict], label: str, words: str, slider: bool = F
 def network_view(
     config: dict, height: int, width: int, z_channels: int = 32, out_channels: int = 1
 ) -> View:
-    """The blog's network as a drawing; a block that is pointed at shows its code, its shapes and its share of the work."""
+    """The blog's network as a drawing.
+
+    A block that is pointed at shows its code, its shapes and its share of the work.
+    """
     blocks = _blocks(config, height, width, z_channels, out_channels)
     fallback = figures.network(config, height, width, z_channels, out_channels)
     return View(
@@ -190,7 +198,8 @@ def _blocks(config, height, width, z_channels, out_channels) -> list[dict]:
             "column": 0,
             "kind": "z",
             "out": [z_channels, height, width],
-            "role": "The input: drawn once, uniformly, and then left alone but for the perturbation.",
+            "role": "The input: drawn once, uniformly, "
+            "and then left alone but for the perturbation.",
         }
     ]
     for name, block in named.items():
@@ -215,7 +224,7 @@ def _blocks(config, height, width, z_channels, out_channels) -> list[dict]:
 
 
 def _code(block: torch.nn.Module) -> str:
-    """The class of a block of ours as it stands in its module; what PyTorch says of one of its own."""
+    """The class of a block of ours as its module has it; what PyTorch says of one of its own."""
     if type(block).__module__ == dip_blocks.__name__:
         return textwrap.dedent(inspect.getsource(type(block))).rstrip()
     return str(block)
@@ -227,7 +236,10 @@ def short(value) -> str:
 
 
 def image_url(image, lossless: bool = False, quick: bool = False) -> str:
-    """A data URL small enough for a page: WebP, exact where single pixels matter; ``quick``: made in a millisecond."""
+    """A data URL small enough for a page: WebP, exact where single pixels matter.
+
+    ``quick``: made in a millisecond.
+    """
     buffer = io.BytesIO()
     Image.fromarray(images.to_bytes(image)).save(
         buffer, "WEBP", quality=72, lossless=lossless, method=0 if quick else 6
