@@ -15,6 +15,8 @@ import pytest
 from dip_book import images
 from dip_book.build import first_cell, pairs
 from dip_book.show import views
+from executed import executed
+from executed import printed as printed_texts
 from PIL import Image
 
 CHAPTERS = pairs.texts()
@@ -40,6 +42,15 @@ def test_the_two_sides_agree(path):
         jupytext.writes(stored, fmt=pairs.TEXT).split("# ", 1)[1]
         == path.read_text(encoding="utf-8").split("# ", 1)[1]
     )
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_book_printed_what_the_ipynb_holds(path):
+    """Where the book has just been built; else `--nbval` executes the chapter, and compares."""
+    notebook = executed(path.stem)
+    if notebook is None:
+        pytest.skip("not executed by `make book`, or changed since")
+    assert printed_texts(notebook) == printed_texts(pair(path)[1])
 
 
 def test_a_pair_that_disagrees_is_noticed():
