@@ -183,9 +183,9 @@ class Engine:
 
     @torch.no_grad()
     def step_or_go_back(self, jumped: torch.Tensor) -> None:
-        """A step of the optimiser; where the loss has jumped, the last good state and a lower rate.
+        """A step; but where the loss has jumped, the last good state and a lower rate.
 
-        Both are computed and one is chosen, so that nobody has to ask the device which it was.
+        Both are computed and one is chosen: nobody has to ask the device which it was.
         """
         for live, good in zip(self.live, self.good):  # keep this state, unless it is bad
             torch.where(jumped.to(good.device), good, live, out=good)

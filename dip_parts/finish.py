@@ -22,11 +22,12 @@ def paste(image: torch.Tensor, x_hat, mask) -> torch.Tensor:
 def blend(image: torch.Tensor, x_hat, mask, damping: float = 0.5) -> torch.Tensor:
     """The image (C, H, W) with the known pixels put back, and its missing ones moved along.
 
-    What the image was off by at the known pixels is handed on to the missing ones between them:
-    each gets the sum of its four neighbours' corrections, divided by 4 + ``damping``, and so on
-    until nothing changes.  Without damping this is the membrane with which Pérez et al. ("Poisson
-    image editing", 2003) paste without a seam; with it, a correction dies out within a few pixels
-    (book, "A better optimiser").  Arguments and errors as in `paste`.
+    What the image was off by at the known pixels is handed on to the missing ones
+    between them: each gets the sum of its four neighbours' corrections, divided by
+    4 + ``damping``, and so on until nothing changes.  Without damping this is the membrane
+    with which Pérez et al. ("Poisson image editing", 2003) paste without a seam; with it,
+    a correction dies out within a few pixels (book, "A better optimiser").  Arguments and
+    errors as in `paste`.
     """
     if not damping >= 0:
         raise ValueError(f"damping must be 0 or above, not {damping!r}.")

@@ -101,28 +101,26 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
     """One quantity of several histories over the iterations.
 
     Args:
-        histories: legend → list of `dip_blocks.Step`.
+        histories: legend → list of `dip_blocks.Step`; or several such lists, drawn alike.
         what: "loss", "psnr" or "lr".
         label: of the vertical axis.
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
         for (name, history), colour in zip(histories.items(), SERIES * 3):
-            axis.plot(
-                [s.iteration for s in history],
-                [getattr(s, what) for s in history],
-                label=name,
-                lw=1,
-                color=colour,
-            )
-            struck = [s for s in history if s.backtracked]
-            axis.plot(
-                [s.iteration for s in struck],
-                [getattr(s, what) for s in struck],
-                "v",
-                ms=4,
-                color=colour,
-            )
+            several = history if history and isinstance(history[0], list) else [history]
+            for i, steps in enumerate(several):
+                struck = [s for s in steps if s.backtracked]
+                for some, form in ((steps, "-"), (struck, "v")):
+                    axis.plot(
+                        [s.iteration for s in some],
+                        [getattr(s, what) for s in some],
+                        form,
+                        label=name if form == "-" and i == 0 else None,
+                        lw=1,
+                        ms=4,
+                        color=colour,
+                    )
         axis.set_yscale("log" if what == "loss" else "linear")
         axis.set_xlabel("iteration")
         axis.set_ylabel(label or {"loss": "loss", "psnr": "PSNR, dB", "lr": "learning rate"}[what])
