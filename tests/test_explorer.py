@@ -34,16 +34,16 @@ def live(monkeypatch):
 
     made.heard = heard
     yield made
-    made.asked({"do": "stop"})
+    made.answer({"do": "stop"})
     made.join(60)
 
 
 def test_a_run_is_shown_from_start_to_end_and_kept(live):
-    live.asked({"do": "start", **TINY})
+    live.answer({"do": "start", **TINY})
     begun, ended = live.heard("started"), live.heard("ended")
     live.join(10)
     assert begun["now"]["title"] == "Brick" and begun["now"]["truth"].startswith("data:image/webp")
-    assert ended["words"] == "Done." and ended["now"]["history"]["iteration"][-1] == 12
+    assert ended["text"] == "Done." and ended["now"]["history"]["iteration"][-1] == 12
     assert not live.running and live.run.facts["iterations"] == 12
     assert live.runs[-1]["facts"] == ended["now"]["facts"] == explorer.describe(live.run)
     # what was shown is what a run without a figure gives
@@ -61,15 +61,15 @@ def test_pause_halts_the_run_and_resume_goes_on(live, monkeypatch):
     def noticed(self, fit, words):
         show(self, fit, words)
         if fit.iteration == 1:
-            live.asked({"do": "pause"})
+            live.answer({"do": "pause"})
 
     monkeypatch.setattr(explorer.Watch, "_show", noticed)
-    live.asked({"do": "start", **TINY})
-    assert "Paused in iteration 2" in live.heard("running")["words"]
+    live.answer({"do": "start", **TINY})
+    assert "Paused in iteration 2" in live.heard("running")["text"]
     count = len(live.said)
     time.sleep(0.3)
     assert len(live.said) == count and live.running, "nothing happens while it is paused"
-    live.asked({"do": "resume"})
+    live.answer({"do": "resume"})
     live.heard("ended")
     live.join(10)
     assert live.run.facts["iterations"] == 12
@@ -77,22 +77,22 @@ def test_pause_halts_the_run_and_resume_goes_on(live, monkeypatch):
 
 
 def test_stop_keeps_what_was_reached(live):
-    live.asked({"do": "start", **TINY, "iterations": 100_000})
+    live.answer({"do": "start", **TINY, "iterations": 100_000})
     live.heard("started")
-    live.asked({"do": "stop"})
+    live.answer({"do": "stop"})
     ended = live.heard("ended")
     live.join(10)
-    assert "Stopped after" in ended["words"] and 1 <= live.run.facts["iterations"] < 100_000
+    assert "Stopped after" in ended["text"] and 1 <= live.run.facts["iterations"] < 100_000
 
 
 def test_a_paused_run_can_be_stopped(live):
-    live.asked({"do": "start", **TINY, "iterations": 100_000})
+    live.answer({"do": "start", **TINY, "iterations": 100_000})
     live.heard("started")
-    live.asked({"do": "pause"})
+    live.answer({"do": "pause"})
     live.heard("running")
-    live.asked({"do": "stop"})
-    live.asked({"do": "pause"})  # too late
-    live.asked({"do": "resume"})
+    live.answer({"do": "stop"})
+    live.answer({"do": "pause"})  # too late
+    live.answer({"do": "resume"})
     live.heard("ended")
     live.join(10)
     assert live.run.facts["iterations"] < 100_000
@@ -109,16 +109,16 @@ def test_a_paused_run_can_be_stopped(live):
     ],
 )
 def test_a_wish_that_cannot_be_met_is_answered_in_words(live, change, words):
-    live.asked({"do": "start", **TINY, **change})
-    assert words in live.heard("failed")["words"]
+    live.answer({"do": "start", **TINY, **change})
+    assert words in live.heard("failed")["text"]
     assert live.run is None
 
 
 def test_a_second_start_does_not_disturb_the_first(live):
-    live.asked({"do": "start", **TINY, "iterations": 100_000})
+    live.answer({"do": "start", **TINY, "iterations": 100_000})
     live.heard("started")
-    live.asked({"do": "start", **TINY})
-    assert "under way" in live.heard("running")["words"]
+    live.answer({"do": "start", **TINY})
+    assert "under way" in live.heard("running")["text"]
     assert live.running
 
 

@@ -398,9 +398,9 @@ def _watched(rounds: int, iterations: int) -> dict:
     class Timed(explorer.Watch):
         spent, count = 0.0, 0
 
-        def _show(self, fit, words):
+        def _show(self, fit, text):
             begun = time.perf_counter()
-            super()._show(fit, words)
+            super()._show(fit, text)
             self.spent, self.count = self.spent + time.perf_counter() - begun, self.count + 1
 
     for turn in range(rounds + 1):

@@ -26,7 +26,7 @@ SWITCHES = {
     "padding_mode": "reflection for zeros",
     "connect": "no connecting block",
 }
-#: What is tried on top of the second reading, each alone: words → change.
+#: What is tried on top of the second reading, each alone: name → change.
 IDEAS = {
     "learning rate 0.003": {"lr": 0.003},
     "learning rate 0.01": {"lr": 0.01},
@@ -77,7 +77,7 @@ UNDER_MUON = {
     "width": 64, "sigma_p": 1 / 90, "padding_mode": "zeros", "upsampling_method": "nearest",
     "averaging": 0.97, "optimiser": "muon", "lr": 0.02,
 }  # fmt: skip
-#: What is tried on top of it, each alone: words → change.  The protocol, written down before the
+#: What is tried on top of it, each alone: name → change.  The protocol, written down before the
 #: runs:
 #:
 #: 1. At 128×128, 400 iterations, seed 0, on `TUNING`: each idea against the beginning, in PSNR of
@@ -139,7 +139,7 @@ LARGER_IDEAS = ("both, dropout 0.05", "both, dropout 0.1", "both, dropout 0.1, b
 TUNING = (*DEVELOPMENT, "brick", "grass")
 
 
-#: What is tried on top of `best-hidden`, each alone: words → change.  The protocol: 256×256, 400
+#: What is tried on top of `best-hidden`, each alone: name → change.  The protocol: 256×256, 400
 #: iterations, seed 0, on `TUNING`, PSNR of the averaged output with known pixels pasted, after the
 #: last iteration.  The recipe itself was found by about 35 short trials at 256×256 and 512×512,
 #: most on the camera, which were not stored; these runs are to confirm it, or not, and to choose
@@ -161,7 +161,7 @@ HIDDEN_IDEAS = {
 FREE_LARGE = ("camera", "brick", "grass")
 
 
-#: Changes of the recipe quick-adam, tried at 256×256: words → change.
+#: Changes of the recipe quick-adam, tried at 256×256: name → change.
 LARGER = {
     "quick-adam": (),
     "reflection for zeros": (("padding_mode", "reflect"),),
@@ -197,15 +197,15 @@ def ablation(image: str, seed: int) -> dict[str, Spec]:
     }
 
 
-def idea(words: str, image: str, seed: int = 0) -> Spec:
+def idea(name: str, image: str, seed: int = 0) -> Spec:
     """The run that tries one of `IDEAS`."""
-    changes = dict(NARROW) | IDEAS[words]
+    changes = dict(NARROW) | IDEAS[name]
     return Spec(image, 128, "paper", tuple(changes.items()), 500, seed)
 
 
-def under_muon(words: str, image: str, size: int = 128, seed: int = 0, times: int = 1) -> Spec:
+def under_muon(name: str, image: str, size: int = 128, seed: int = 0, times: int = 1) -> Spec:
     """The run that tries one of `MUON_IDEAS`; ``times`` as long as the others."""
-    changes = UNDER_MUON | MUON_IDEAS[words]
+    changes = UNDER_MUON | MUON_IDEAS[name]
     return Spec(
         image, size, "paper", tuple(changes.items()), times * (400 if size == 128 else 300), seed
     )
@@ -216,9 +216,9 @@ def repeated(image: str, count: int = 4) -> list[Spec]:
     return [Spec(image, 128, "paper", NARROW, 500, seed, mask_seed=0) for seed in range(count)]
 
 
-def with_hidden(words: str, image: str, size: int = 256, seed: int = 0) -> Spec:
+def with_hidden(name: str, image: str, size: int = 256, seed: int = 0) -> Spec:
     """The run that tries one of `HIDDEN_IDEAS`."""
-    return Spec(image, size, "best-hidden", tuple(HIDDEN_IDEAS[words].items()), None, seed)
+    return Spec(image, size, "best-hidden", tuple(HIDDEN_IDEAS[name].items()), None, seed)
 
 
 #: Of the paper's 11: those of 256×256, which two CPU cores run at full length, and those of
@@ -284,15 +284,15 @@ WANTED: dict[str, list[Spec]] = {
             s for image, seed in product(DEVELOPMENT, SEEDS) for s in ablation(image, seed).values()
         )
     ),
-    "ideas": [idea(words, image) for image, words in product(DEVELOPMENT, IDEAS)],
+    "ideas": [idea(name, image) for image, name in product(DEVELOPMENT, IDEAS)],
     # a better optimiser: what turns over under it
-    "muon": [under_muon(words, image) for words, image in product(MUON_IDEAS, TUNING)],
-    "muon-256": [under_muon(words, image, 256) for words, image in product(LARGER_IDEAS, TUNING)]
+    "muon": [under_muon(name, image) for name, image in product(MUON_IDEAS, TUNING)],
+    "muon-256": [under_muon(name, image, 256) for name, image in product(LARGER_IDEAS, TUNING)]
     + [under_muon("both, dropout 0.05", image, 256, times=2) for image in TUNING],
     # a network that is shown a part: against the random input, what changes it, and as large as the
     # table's large pictures
     "hidden": [Spec(image, 256, "best-nearest") for image in TUNING]
-    + [with_hidden(words, image) for words, image in product(HIDDEN_IDEAS, TUNING)],
+    + [with_hidden(name, image) for name, image in product(HIDDEN_IDEAS, TUNING)],
     "hidden-512": [
         Spec(image, 512, recipe)
         for image, recipe in product(FREE_LARGE, ("best-nearest", "best-hidden"))

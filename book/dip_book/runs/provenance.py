@@ -47,9 +47,9 @@ def commit() -> dict:
     """
     here = Path(__file__).resolve().parent
 
-    def git(*words):
+    def git(*arguments):
         done = subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
         )
         return done.stdout.strip()
 

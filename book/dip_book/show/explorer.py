@@ -39,11 +39,11 @@ class Explorer(views.View):
     """
 
     def __init__(self, runs: list[Run], size: int = 128, iterations: int = 300):
-        words = (
+        text = (
             "A restored picture beside what was given, and the run's loss, PSNR and learning rate"
         )
         super().__init__(
-            "explorer", shared([entry(run) for run in runs]), figures.run_summary(runs[0]), words
+            "explorer", shared([entry(run) for run in runs]), figures.run_summary(runs[0]), text
         )
         self._offers = {"size": size, "iterations": iterations}
         self._widget: Live | None = None
@@ -90,14 +90,14 @@ class Live(anywidget.AnyWidget):
         self.run: Run | None = None
         self._thread: threading.Thread | None = None
         self._going, self._stopping, self._count = threading.Event(), False, 0
-        self.on_msg(lambda _, content, buffers: self.asked(content))
+        self.on_msg(lambda _, content, buffers: self.answer(content))
 
     @property
     def running(self) -> bool:
         """Is a run under way (or paused)?"""
         return self._thread is not None and self._thread.is_alive()
 
-    def asked(self, content: dict) -> None:
+    def answer(self, content: dict) -> None:
         """Do what a button says: start, pause, resume or stop.
 
         ``content`` is {"do": "start" (with picture, recipe, size, iterations), "pause", "resume",
@@ -123,7 +123,7 @@ class Live(anywidget.AnyWidget):
             spec.resolved()
             truth = images.load(picture, size=size)
         except (ValueError, TypeError) as error:
-            self.send({"kind": "running" if self.running else "failed", "words": str(error)})
+            self.send({"kind": "running" if self.running else "failed", "text": str(error)})
             return
         self._stopping = False
         self._going.set()
@@ -155,7 +155,7 @@ class Live(anywidget.AnyWidget):
             self.run = run
             shown = entry(run)
             self.runs = [*self.runs, shown]  # a second view of this widget shows it too
-            words = (
+            text = (
                 f"Stopped after {len(result.history):,} iterations."
                 if result.interrupted
                 else "Done."
@@ -163,12 +163,12 @@ class Live(anywidget.AnyWidget):
             self.send(
                 {
                     "kind": "ended",
-                    "words": words,
+                    "text": text,
                     "now": {key: shown[key] for key in ("restored", "facts", "psnr", "history")},
                 }
             )
         except Exception as error:  # of whatever kind: in a thread nobody else would hear of it
-            self.send({"kind": "failed", "words": f"{type(error).__name__}: {error}"})
+            self.send({"kind": "failed", "text": f"{type(error).__name__}: {error}"})
 
 
 class Watch:
@@ -188,7 +188,7 @@ class Watch:
         if not self.live._going.is_set():
             halted = time.perf_counter()
             self.live.send(
-                {"kind": "running", "words": f"Paused in iteration {fit.iteration:,}.", "now": {}}
+                {"kind": "running", "text": f"Paused in iteration {fit.iteration:,}.", "now": {}}
             )
             self.live._going.wait()
             self.paused += time.perf_counter() - halted
@@ -199,7 +199,7 @@ class Watch:
             self._show(fit, f"Iteration {fit.iteration:,} of {self.spec.resolved().iterations:,}")
             self.next = now + max(1 / RATE, (time.perf_counter() - now) / SHARE)
 
-    def _show(self, fit: dip_blocks.Fit, words: str) -> None:
+    def _show(self, fit: dip_blocks.Fit, text: str) -> None:
         picture = fit.output[0].detach().cpu().numpy()
         url = views.image_url(picture, quick=True)
         seconds = time.perf_counter() - self.begun_at - self.paused
@@ -218,7 +218,7 @@ class Watch:
                 "degraded": views.image_url(fit.x_hat[0].cpu(), lossless=True),
                 "frames": [],
             }
-            self.live.send({"kind": "started", "words": words, "now": now})
+            self.live.send({"kind": "started", "text": text, "now": now})
             return
         self.kept[fit.iteration] = picture
         self.kept = (
@@ -227,7 +227,7 @@ class Watch:
         self.live.send(
             {
                 "kind": "grown",
-                "words": words,
+                "text": text,
                 "now": now,
                 "frame": {"iteration": fit.iteration, "url": url},
             }

@@ -216,7 +216,7 @@ def waterfall(
 
     Args:
         start: the first level.
-        steps: words → differences to the step before, of which the mean is drawn; empty: the step
+        steps: change → differences to the step before, of which the mean is drawn; empty: the step
             is left out.
         first, last: the two levels' names.
     """
@@ -226,8 +226,8 @@ def waterfall(
         )
         names, level, span = [first], start, []
         axis.plot(start, 0, "o", color=INK)
-        for y, (words, differences) in enumerate(steps, 1):
-            names.append(f"+ {words}")
+        for y, (change, differences) in enumerate(steps, 1):
+            names.append(f"+ {change}")
             if not differences:
                 continue
             mean = float(np.mean(differences))
@@ -307,13 +307,13 @@ def orthogonal(spectra: dict[str, np.ndarray]):
             dip_blocks.orthogonalised(x, 2)[0].numpy(),
             dip_blocks.orthogonalised(x)[0].numpy(),
         ]
-        for step, colour, line, words in zip(
+        for step, colour, line, label in zip(
             drawn,
             (WARM, MUTED, ACCENT),
             (":", "--", "-"),
             ("a gradient", "after two steps", "after five"),
         ):
-            left.plot(*(step @ circle), line, color=colour, lw=1.6, label=words)
+            left.plot(*(step @ circle), line, color=colour, lw=1.6, label=label)
         left.set_aspect("equal")
         left.set_xticks([-1, 0, 1])
         left.set_yticks([-1, 0, 1])
@@ -384,7 +384,7 @@ def network(config: dict, height: int, width: int, z_channels: int = 32, out_cha
         axis.set_xlim(-0.1, 10.1)
         axis.set_ylim(-(depth + 1.55), 0.5)
 
-        def box(x, y, words, colour, wide=2.3):
+        def box(x, y, label, colour, wide=2.3):
             axis.add_patch(
                 FancyBboxPatch(
                     (x, y - 0.24),
@@ -395,7 +395,7 @@ def network(config: dict, height: int, width: int, z_channels: int = 32, out_cha
                     ec="none",
                 )
             )
-            axis.text(x + wide / 2, y, words, ha="center", va="center", color="white", fontsize=9.5)
+            axis.text(x + wide / 2, y, label, ha="center", va="center", color="white", fontsize=9.5)
 
         def arrow(start, end, colour=MUTED):
             axis.annotate(

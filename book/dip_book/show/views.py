@@ -34,12 +34,12 @@ class View:
         module: name of a script in ``js/``.
         data: what the script's ``model.get(name)`` returns, JSON by nature.
         fallback: a matplotlib figure, shown where scripts do not run.
-        words: what the figure shows, for readers who cannot see it.
+        description: what the figure shows, for readers who cannot see it.
     """
 
-    def __init__(self, module: str, data: dict, fallback, words: str):
+    def __init__(self, module: str, data: dict, fallback, description: str):
         self.data = data
-        self._module, self._words = module, words
+        self._module, self._description = module, description
         self._fallback = _figure_url(fallback)
 
     def _repr_html_(self) -> str:
@@ -49,9 +49,9 @@ class View:
         key = hashlib.sha256((code + data).encode()).hexdigest()[:12]
         return (
             f'<style>{style()}</style>\n<div class="dip-view" data-dip="{key}" role="group" '
-            f'aria-label="{html.escape(self._words)}">'
+            f'aria-label="{html.escape(self._description)}">'
             f'<div class="dip-fallback"><img src="{self._fallback}" '
-            f'alt="{html.escape(self._words)}"></div></div>\n'
+            f'alt="{html.escape(self._description)}"></div></div>\n'
             f"<script>(() => {{\n{code}\nconst data = {data};\n"
             "for (const el of "
             f"document.querySelectorAll('[data-dip=\"{key}\"]:not([data-ready])')) {{\n"
@@ -87,18 +87,18 @@ def mask_view(image: np.ndarray, measured: dict[str, dict[float, float]] | None 
     return View("mask", data, fallback, "A picture, a random mask with p = 0.5, and their product")
 
 
-def steps_view(states: dict[str, dict], label: str, words: str, slider: bool = False) -> View:
+def steps_view(states: dict[str, dict], label: str, description: str, slider: bool = False) -> View:
     """One thing in several states, to go through with a slider or to choose from.
 
     Args:
-        states: name of the state → {caption: picture in [0, 1], "words": a line of text}; the same
+        states: name of the state → {caption: picture in [0, 1], "text": a line}; the same
             captions in each.
         label: what is chosen.
-        words: what the figure shows.
+        description: what the figure shows.
         slider: the states have an order.
     """
     shown = {
-        name: {caption: entry for caption, entry in state.items() if caption != "words"}
+        name: {caption: entry for caption, entry in state.items() if caption != "text"}
         for name, state in states.items()
     }
     captions = list(next(iter(shown.values())))
@@ -109,7 +109,7 @@ def steps_view(states: dict[str, dict], label: str, words: str, slider: bool = F
     entries = [
         {
             "name": name,
-            "words": states[name].get("words", ""),
+            "text": states[name].get("text", ""),
             "pictures": [image_url(picture) for picture in pictures.values()],
         }
         for name, pictures in shown.items()
@@ -118,7 +118,7 @@ def steps_view(states: dict[str, dict], label: str, words: str, slider: bool = F
         "steps",
         {"states": entries, "captions": captions, "label": label, "slider": slider},
         fallback,
-        words,
+        description,
     )
 
 

@@ -1,7 +1,7 @@
 // Runs side by side: which picture and recipe, what went in against what came out, iteration by iteration.
 // With a kernel behind it (dip_book.explorer) it also starts, pauses and stops a run, and shows it grow.
-function options(select, words) {
-  select.replaceChildren(...words.map((word, i) => new Option(word, i)));
+function options(select, names) {
+  select.replaceChildren(...names.map((name, i) => new Option(name, i)));
 }
 
 export default {
@@ -49,20 +49,20 @@ export default {
       after.src = final ? run.restored : run.frames[at].url;
       after.alt = `${run.title}, ${final ? "restored" : `output in iteration ${when}`}`;
       el.querySelector(".dip-right").textContent = final ? "restored" : `iteration ${when.toLocaleString("en")}`;
-      const words = `${when.toLocaleString("en")}${final ? (run.growing ? ", so far" : ", the end") : ""}: loss ${loss[i].toPrecision(2)}, ${(final && run.psnr ? run.psnr : psnr[i]).toFixed(2)} dB, learning rate ${lr[i]}`;
-      readout.textContent = words;
-      scrubber.setAttribute("aria-valuetext", `iteration ${words}`);
+      const told = `${when.toLocaleString("en")}${final ? (run.growing ? ", so far" : ", the end") : ""}: loss ${loss[i].toPrecision(2)}, ${(final && run.psnr ? run.psnr : psnr[i]).toFixed(2)} dB, learning rate ${lr[i]}`;
+      readout.textContent = told;
+      scrubber.setAttribute("aria-valuetext", `iteration ${told}`);
       for (const move of cursors) move(when);
     };
     const showAgainst = () => {
-      const words = against.selectedOptions[0].textContent;
+      const told = against.selectedOptions[0].textContent;
       const shown = run[against.value]; // a number: one that several runs share; none: a reader's own, not at hand
       const missing = shown === null;
       compare.classList.toggle("dip-alone", missing);
       against.disabled = missing;
       if (missing) return;
       before.src = typeof shown === "number" ? model.get("pictures")[shown] : shown;
-      before.alt = `${run.title}, ${words}`;
+      before.alt = `${run.title}, ${told}`;
       el.querySelector(".dip-left").textContent = against.value === "truth" ? "truth" : "given";
     };
     const showRun = () => {
@@ -195,7 +195,7 @@ function controls(model, el, { runs, show, grown, refresh }) {
   end.addEventListener("click", () => model.send({ do: "stop" }));
 
   const heard = (news) => {
-    status.textContent = news.words ?? "";
+    status.textContent = news.text ?? "";
     if (news.kind === "started") {
       entry = { ...news.now, frames: [], growing: true }; // our own: another view of this widget hears the same message
       runs.push(entry);

@@ -12,7 +12,7 @@ export default {
       </div>
       <div class="dip-pictures">
         ${["x, the picture", "m, the mask (white: known)", "x̂ = m ⊙ x, what we are given"]
-          .map((words) => `<figure><canvas width="${side}" height="${side}" role="img"></canvas><figcaption>${words}</figcaption></figure>`)
+          .map((told) => `<figure><canvas width="${side}" height="${side}" role="img"></canvas><figcaption>${told}</figcaption></figure>`)
           .join("")}
       </div>
       <p class="dip-muted" role="status"></p>
@@ -53,8 +53,8 @@ export default {
         canvases[1].putImageData(mask, 0, 0);
         canvases[2].putImageData(known, 0, 0);
         shown.textContent = `p = ${p.toFixed(2)}`;
-        const words = `${count} of ${side * side} pixels are known (${((100 * count) / (side * side)).toFixed(1)} %).`;
-        status.textContent = series.length ? `${words} Measured nearby: ${said(p)}.` : words;
+        const told = `${count} of ${side * side} pixels are known (${((100 * count) / (side * side)).toFixed(1)} %).`;
+        status.textContent = series.length ? `${told} Measured nearby: ${said(p)}.` : told;
         cursor(p);
       };
       slider.addEventListener("input", show);

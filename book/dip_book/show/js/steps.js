@@ -12,7 +12,7 @@ export default {
           .join("")}</fieldset>`;
     el.innerHTML = `
       <div class="dip-row">${choices}</div>
-      <div class="dip-pictures">${captions.map((words) => `<figure><img alt=""><figcaption>${words}</figcaption></figure>`).join("")}</div>
+      <div class="dip-pictures">${captions.map((caption) => `<figure><img alt=""><figcaption>${caption}</figcaption></figure>`).join("")}</div>
       <p class="dip-muted" role="status"></p>`;
     const show = (at) => {
       const state = states[at];
@@ -20,7 +20,7 @@ export default {
         img.src = state.pictures[i];
         img.alt = `${captions[i]}: ${state.name}`;
       });
-      el.querySelector("[role=status]").textContent = state.words;
+      el.querySelector("[role=status]").textContent = state.text;
       if (ordered) {
         el.querySelector("output").textContent = state.name;
         el.querySelector("input").setAttribute("aria-valuetext", state.name);
