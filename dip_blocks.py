@@ -17,7 +17,7 @@ Sources, named in the docstrings below:
 Conventions.  Images are float32 tensors of shape (C, H, W) with values in [0, 1]; C is 1 (grey)
 or 3 (colour).  Masks have shape (1, H, W): 1 where the pixel is known, 0 where it is missing.
 Inside the network everything has a batch dimension of one.
-What makes it fast, and what checks the input, lies in the folder `dip_parts`.
+What `Fit` does with a loss (step or go back, average, note) is in `dip_parts.engine`.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ class Down(nn.Sequential):
 
     def __init__(self, channels_in, channels_out, kernel_size, choices=BLOGS_CHOICES):
         pools = {"max": nn.MaxPool2d(2), "average": nn.AvgPool2d(2), "lanczos": Lanczos()}
-        method = choices["downsampling_method"]  # "stride": the convolution itself
+        method = choices["downsampling_method"]
         super().__init__(
             conv(channels_in, channels_out, kernel_size, choices, 2 if method == "stride" else 1),
-            pools.get(method, nn.Identity()),
+            nn.Identity() if method == "stride" else pools[method],
             *norm_act(channels_out, choices),
             conv(channels_out, channels_out, kernel_size, choices),
             *norm_act(channels_out, choices),
@@ -388,7 +388,7 @@ def psnr(image: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 class Fit(Engine):
-    """A network being fitted to one picture: one iteration, in `Engine`'s verbs.  As `restore`."""
+    """A network being fitted to one picture, by the verbs of `dip_parts.engine`; see `restore`."""
 
     def __init__(
         self, x_hat, mask, recipe=BLOG, *, seed=0, device=None, precision=None, truth=None
@@ -477,7 +477,7 @@ def restore(
         frames: iterations whose output is kept in the result.
         progress: show a bar.
         resume: a `Fit.state` of an earlier call with the same arguments; goes on from there.
-        watch: called with the `Fit` after each iteration on a CPU, after every 50 on a GPU.
+        watch: called with the `Fit` after each iteration on a CPU, at least every 50 on a GPU.
 
     An interrupt (Ctrl-C, a notebook's stop button) returns the last good state.
 

@@ -379,6 +379,12 @@ class Engine:
             raise ValueError(
                 f"This state is of another fit, and nothing was loaded: {'; '.join(different)}."
             )
+        parts = [{*names} for names in (state, self.state())]
+        if different := {k for k in parts[0] ^ parts[1] if not k.startswith("frame.")}:
+            raise ValueError(
+                f"This state lacks, or has too much: {', '.join(sorted(different))}. An earlier "
+                "version made it. Begin anew."
+            )
 
     def _step_of(self, row: list[float]) -> Step:
         iteration, loss, lr, backtracked, *quality = row

@@ -53,6 +53,11 @@ def test_kernels_padding_and_slope(kernel):
                 assert layer.negative_slope == 0.01
 
 
+def test_a_block_refuses_a_kind_that_there_is_not():
+    with pytest.raises(KeyError):
+        Down(3, 4, 3, dip_blocks.BLOGS_CHOICES | {"downsampling_method": "maxx"})
+
+
 def test_shapes():
     x = torch.rand(1, 3, 16, 24)
     assert Down(3, 5, 3)(x).shape == (1, 5, 8, 12)

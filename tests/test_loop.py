@@ -211,6 +211,12 @@ def test_a_state_of_another_fit_is_refused(picture, recipe):
         fit.load(other.state())
     with pytest.raises(ValueError, match="an earlier version made it"):
         fit.load({name: tensor for name, tensor in before.items() if name != "recipe"})
+    for odd in (
+        {k: v for k, v in before.items() if k != "live.1"},
+        before | {"nonsense": before["lr"]},
+    ):
+        with pytest.raises(ValueError, match="lacks, or has too much: (live.1|nonsense)"):
+            fit.load(odd)
     small = Fit(x_hat[:, :20], mask[:, :20], recipe, device="cpu")
     with pytest.raises(ValueError, match=r"shape is \[1, 20, 32\] here, \[1, 32, 32\] there"):
         restore(x_hat[:, :20], mask[:, :20], recipe, device="cpu", progress=False, resume=before)

@@ -433,7 +433,7 @@ def test_the_network_without_skips_is_drawn_too():
 def test_a_figure_of_several_states():
     light, dark = np.full((8, 8), 0.9), np.full((8, 8), 0.1)
     view = views.steps_view(
-        {"a": {"p": light, "words": "one"}, "b": {"p": dark, "words": "two"}}, "which", "two greys"
+        {"a": {"p": light, "text": "one"}, "b": {"p": dark, "text": "two"}}, "which", "two greys"
     )
     assert [state["name"] for state in view.data["states"]] == ["a", "b"] and view.data[
         "captions"

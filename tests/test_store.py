@@ -374,6 +374,9 @@ WAYS = {
     "a list": (".json", b"[]"), "null": (".json", b"null"),
     "of another format": (".json", b'{"format": 2}'), "no record": (".json", b"{}"),
     "other pictures": (".webp", b"RIFF"), "other frames": (".frames.webp", b""),
+    "no name": (".json", {"image": {}}), "no mask": (".json", {"seeds": {}}),
+    "no members": (".json", {"recipe": {"members": None}}),
+    "no config": (".json", {"recipe": {"members": [{"config": None}]}}),
 }  # fmt: skip
 
 
@@ -381,6 +384,8 @@ WAYS = {
 def test_a_damaged_run_ends_no_command(damaged, tmp_path, capsys, way):
     store, (good, bad) = damaged
     suffix, content = WAYS[way]
+    if isinstance(content, dict):  # a part of a record that is whole otherwise
+        content = json.dumps(json.loads(own(store, bad).read_text()) | content).encode()
     own(store, bad, suffix).write_bytes(content)
     for command in (
         ["status"],
@@ -569,7 +574,9 @@ def test_a_fault_of_ours_shows_its_traceback(monkeypatch, tmp_path, error):
         main(["table", "standard", "--store", str(tmp_path)])
 
 
-@pytest.mark.parametrize("error", [runs.RunError, images.ImageError, dip_blocks.DivergenceError])
+@pytest.mark.parametrize(
+    "error", [runs.RunError, images.ImageError, dip_blocks.DivergenceError, PermissionError]
+)
 def test_what_is_raised_on_purpose_is_said(monkeypatch, tmp_path, capsys, error):
     def strict(store):
         """A table."""
@@ -586,6 +593,13 @@ def test_what_is_raised_on_purpose_is_said(monkeypatch, tmp_path, capsys, error)
         (["run", "camera", "--set", "lr=-1"], "lr must be above 0"),
         (["run", "camera", "--set", "depth=deep"], "depth is a whole number"),
         (["run", "camera", "--set", "width=inf"], "width takes one number"),
+        (["run", "camera", "--set", "width=64.5"], "width takes one number"),
+        (["run", "camera", "--set", "depth=3.7"], "depth is a whole number"),
+        (
+            ["run", "--missing", "table", "--precision", "bf16", "--seed", "7"],
+            "leave --seed, --pre",
+        ),
+        (["show", "/abc"], "No run is stored at /abc"),
         (["run", "camera", "--set", "skip_from=middle"], "skip_from must be one of"),
         (["restore", "nowhere.png"], "There is no picture"),
         (["bench", "--device", "abacus"], "There is no device 'abacus'"),

@@ -28,8 +28,19 @@ TABLES = {
     **optimiser.TABLES,
 }
 
-#: What is raised on purpose, with a message for whom it concerns; anything else is a fault of ours.
-EXPECTED = (runs.RunError, images.ImageError, dip_blocks.DivergenceError)
+#: What is raised on purpose, with a message for whom it concerns, and what a system says of files
+#: that cannot be read or written; anything else is a fault of ours.
+EXPECTED = (runs.RunError, images.ImageError, dip_blocks.DivergenceError, OSError)
+#: Options of `run` that `--missing` has its own values for, and what they are if not given.
+DECIDED = {
+    "recipe": "blog",
+    "set": [],
+    "size": None,
+    "iterations": None,
+    "seed": [0],
+    "mask_seed": None,
+    "precision": None,
+}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,10 +61,11 @@ def run(args: argparse.Namespace) -> int:
         print(stopped)
         return 130
     except KeyboardInterrupt:
-        print(
-            "Interrupted. What was complete is stored; the same command goes on from the last "
-            "checkpoint, at most a minute back."
+        further = (
+            " What was complete is stored; the same command goes on from the last checkpoint, at "
+            "most a minute back."
         )
+        print(f"Interrupted.{further if args.command == 'run' else ''}")
         return 130
 
 
@@ -103,6 +115,12 @@ def _specs(args: argparse.Namespace) -> list[runs.Spec]:
     if args.missing is not None:
         if args.image:
             raise runs.RunError("Name pictures, or ask for what is --missing; not both.")
+        if given := [name for name, plain in DECIDED.items() if getattr(args, name) != plain]:
+            raise runs.RunError(
+                f"What is --missing has its own {', '.join(given)}: leave "
+                f"{', '.join('--' + name.replace('_', '-') for name in given)} away, or name "
+                "pictures instead."
+            )
         return plan.missing(args.missing or None, args.store)
     if not args.image:
         raise runs.RunError(

@@ -123,6 +123,7 @@ def _place(archive: Path, name: str) -> Path:
             "make them again, or pack them anew with the version that made them."
         )
     known = any(place.name.endswith(suffix) for suffix in SUFFIXES.values())
+    known &= place.name not in SUFFIXES.values()  # a suffix is no name
     outside = place.is_absolute() or ".." in place.parts or "\\" in name
     outside |= any(":" in part for part in place.parts[:1])  # a drive
     if outside or not known or len(place.parts) != 3 or place.parts[0] in runs.OTHER_FOLDERS:

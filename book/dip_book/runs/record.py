@@ -158,6 +158,7 @@ def from_record(record: dict, place: Path) -> Run:
         for key, kind in FACTS.items():
             if not isinstance(facts[key], kind):
                 raise TypeError(f"its {key} is {facts[key]!r}")
+        _check_nested(facts)
         for part in ("psnr_db", "ssim"):
             for kind in KINDS:
                 value = facts[part][kind]
@@ -177,6 +178,19 @@ def from_record(record: dict, place: Path) -> Run:
         what = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise RunError(f"The run {place} is damaged: {what}.") from error
     return Run(facts, history, place=place, sheets=sheets)
+
+
+def _check_nested(facts: dict) -> None:
+    """What is looked up inside the facts: KeyError or TypeError where it is not there."""
+    for key in ("name", "size", "shape", "sha256"):
+        facts["image"][key]
+    facts["seeds"]["mask"]
+    members = facts["recipe"].get("members", [facts["recipe"]])
+    if not isinstance(members, list):
+        raise TypeError(f"its members are {members!r}")
+    for member in members:
+        if not isinstance(member, dict) or not isinstance(member.get("config", {}), dict):
+            raise TypeError("a recipe of it has no config")
 
 
 def other_format(place: Path, number) -> str:

@@ -211,6 +211,8 @@ def _like(default, value):
 
 def _whole(key: str, value) -> int:
     try:
+        if isinstance(value, float) and not value.is_integer():
+            raise ValueError
         return int(value)
     except (ValueError, OverflowError):
         raise RunError(f"{key} is a whole number, not '{value}'.") from None
@@ -220,6 +222,8 @@ def _by_level(key: str, value: float | str, depth: int) -> list[int]:
     """One number for all levels, or "32-64-128", of which the last holds for all below."""
     try:
         parts = str(value).split("-") if isinstance(value, str) else [value]
+        if any(isinstance(level, float) and not level.is_integer() for level in parts):
+            raise ValueError
         levels = [int(level) for level in parts]
     except (ValueError, OverflowError):
         raise RunError(

@@ -90,10 +90,16 @@ def write(store: Path, path: Path, run: Run) -> Run:
 
 def move(draft: Path, place: Path) -> None:
     """Bring a run's files to its place: pictures first, the record last."""
-    place.parent.mkdir(parents=True, exist_ok=True)
     there = [what for what in SUFFIXES if beside(draft, what).exists()]
     for what in there:
-        os.replace(beside(draft, what), beside(place, what))
+        for patience in range(100):  # `tidy` may remove a folder that is empty still
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.replace(beside(draft, what), beside(place, what))
+                break
+            except FileNotFoundError:
+                if patience == 99 or not beside(draft, what).exists():
+                    raise
     for what in set(SUFFIXES) - set(there):  # of the run that was replaced
         beside(place, what).unlink(missing_ok=True)
 
@@ -118,6 +124,8 @@ def read(place: Path) -> Run:
     Raises RunError where there is none, or it is damaged or of another format.
     """
     store = Path(*place.parts[:-3])
+    if len(place.parts) < 4:
+        raise NotStored(f"No run is stored at {place}.")
     return from_record(record_at(store, place.relative_to(store)), place)
 
 
@@ -202,7 +210,11 @@ def paths(store: Path = ROOT) -> list[Path]:
 
     A damaged collection is named in a warning (`DamagedRun`).
     """
-    own = [file.with_name(file.name.removesuffix(".json")) for file in store.glob("*/*/*.json")]
+    own = [
+        file.with_name(file.name.removesuffix(".json"))
+        for file in store.glob("*/*/*.json")
+        if file.name != ".json"
+    ]
     own += [file.parent for file in store.glob("*/*/*/run.json")]  # of format 2: named as such
     found = {path.relative_to(store) for path in own}
     for file in store.glob("*.json"):
