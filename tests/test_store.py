@@ -351,6 +351,9 @@ def test_members_keep_their_pictures_until_their_mean_is_stored(tmp_path, monkey
     assert plan.kept(tmp_path)[SPEC.path] == "pictures"
     perform(mean, tmp_path)
     assert plan.kept(tmp_path)[SPEC.path] == "record"
+    edit(tmp_path, mean, p=0.4)  # a mean of something else is not the mean that is wanted
+    assert plan.kept(tmp_path)[SPEC.path] == "pictures"
+    edit(tmp_path, mean, p=0.5)
     assert main(["tidy", "--store", str(tmp_path)]) == 0
     assert names(tmp_path) == ["both.json", "other.json", "tiny.json"]
     assert perform(mean, tmp_path).complete is False
@@ -471,6 +474,19 @@ def test_a_run_half_replaced_is_noticed(tmp_path, monkeypatch):
     with pytest.raises(runs.RunError, match="not the file that its record names.*again=True"):
         perform(SPEC, tmp_path)
     assert perform(SPEC, tmp_path, again=True).raw.shape == (32, 32)
+
+
+def test_a_folder_tidied_away_before_it_is_filled_is_made_again(tmp_path, monkeypatch):
+    original, removed = os.replace, []
+
+    def tidied(source, target):
+        if Path(target).name.startswith("seed0") and not removed:
+            removed.append(target)
+            Path(target).parent.rmdir()
+        original(source, target)
+
+    monkeypatch.setattr(os, "replace", tidied)
+    assert perform(SPEC, tmp_path).psnr == runs.read(tmp_path / SPEC.path).psnr and removed
 
 
 WRITER = f"""

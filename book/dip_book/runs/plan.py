@@ -382,7 +382,7 @@ def kept(store: Path = ROOT) -> dict[Path, str]:
         member
         for specs in WANTED.values()
         for spec in specs
-        if spec.members != [spec] and runs.state(spec, store)[0] is None
+        if spec.members != [spec] and not _stored(spec, store)
         for member in spec.members
     )
     result = dict.fromkeys(of_the_book(), "record")

@@ -85,7 +85,15 @@ def perform(
     return _perform(spec, store, **options)[0]
 
 
-def _perform(
+def _perform(spec: Spec, store: Path, *, every: int = 10, **options) -> tuple[Run, bool]:
+    """As `perform`; also says whether the run was made now."""
+    if every < 1:
+        raise RunError(f"Write the history every 1 or more iterations, not every {every}.")
+    kind = _perform_mean if spec.recipe in dip_blocks.MEANS else _perform_one
+    return kind(spec, store, every=every, **options)
+
+
+def _perform_one(
     spec,
     store,
     *,
@@ -98,24 +106,11 @@ def _perform(
     patience=0.0,
     pictures=False,
 ) -> tuple[Run, bool]:
-    """As `perform`; also says whether the run was made now.
+    """One network's run.
 
     Waits ``patience`` seconds for the lock.  With ``pictures`` a run that is stored without them is
     made again.
     """
-    if every < 1:
-        raise RunError(f"Write the history every 1 or more iterations, not every {every}.")
-    if spec.recipe in dip_blocks.MEANS:
-        options = {
-            "device": device,
-            "every": every,
-            "progress": progress,
-            "again": again,
-            "frames": frames,
-            "checkpoint_s": checkpoint_s,
-            "patience": patience,
-        }
-        return _perform_mean(spec, store, options)
     recipe, work = spec.resolved(), store / WORK
     with _holding(spec, store, patience):
         if not again and (stored := _stored(spec, store)) and (stored.kinds or not pictures):
@@ -165,15 +160,16 @@ def _holding(spec: Spec, store: Path, patience: float):
         lock.release()
 
 
-def _perform_mean(spec: Spec, store: Path, options: dict) -> tuple[Run, bool]:
+def _perform_mean(spec, store, *, again=False, patience=0.0, **options) -> tuple[Run, bool]:
     """The members first, each a run of its own.
 
     Members whose pictures are stored are not made again for want of their mean.
     """
-    with _holding(spec, store, options["patience"]):
-        if not options["again"] and (stored := _stored(spec, store)):
+    with _holding(spec, store, patience):
+        if not again and (stored := _stored(spec, store)):
             return stored, False
-        members = [_perform(member, store, **options, pictures=True)[0] for member in spec.members]
+        options |= {"again": again, "patience": patience, "pictures": True}
+        members = [_perform(member, store, **options)[0] for member in spec.members]
         return runs.write(store, spec.path, means.combine(spec, members)), True
 
 
