@@ -31,7 +31,7 @@ COLAB = "https://colab.research.google.com/github"
 
 #: The cell tagged "setup" in every chapter.  It cannot be imported: it is what makes imports work.
 SETUP = """\
-# Finds the book's code: installed, in a folder above this one, or in the public repository (Colab).
+# Finds the book's code: installed, in a folder above, or in the repository (Colab).
 import importlib.util
 import os
 import subprocess
@@ -41,22 +41,25 @@ from pathlib import Path
 REPOSITORY = {url!r}  # written by `make notebooks`, from _config.yml
 if importlib.util.find_spec("dip_book") is None:
     here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / "dip_blocks.py").exists()), None)
+    around = (here, *here.parents)
+    root = next((f for f in around if (f / "dip_blocks.py").exists()), None)
     if root is None:
         source = os.environ.get("DIP_REPOSITORY") or REPOSITORY
         if not source:
             raise ModuleNotFoundError(
-                "The book's code is not here. Open this notebook inside a clone of the book's repository, "
-                "or set the environment variable DIP_REPOSITORY to the repository's address."
+                "The book's code is not here. Open this notebook inside a clone of the "
+                "book's repository, or set the environment variable DIP_REPOSITORY to "
+                "the repository's address."
             )
         root = here / "deep-image-prior-rebuilt"
         if not root.exists():
-            subprocess.run(["git", "clone", "--quiet", "--depth", "1", source, str(root)], check=True)
+            clone = ["git", "clone", "--quiet", "--depth", "1", source, str(root)]
+            subprocess.run(clone, check=True)
     sys.path[:0] = [str(root), str(root / "book")]
 
 from dip_book.build import first_cell
 
-first_cell.notebook()"""  # noqa: E501
+first_cell.notebook()"""
 
 
 class PairError(RuntimeError):

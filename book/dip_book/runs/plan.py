@@ -340,15 +340,15 @@ def with_frames() -> list[Spec]:
     It does so in the explorer, the race, on the front page.
     """
     return [
-        # chapters 1, 8, 9 and 13: the explorers of the embedded pictures
+        # chapters 1, 8, 9 and 11: the explorers of the embedded pictures
         *(Spec(name, iterations=1500) for name in images.EMBEDDED),
         *(
             Spec(name, 128, recipe)
             for name, recipe in product(images.EMBEDDED, ("quick", "quick-adam"))
         ),
-        # chapter 12: both readings, each switch alone, all but each
+        # chapter 10: both readings, each switch alone, all but each
         *(spec for name, spec in ablation("camera", 0).items() if not name.startswith("to ")),
-        # chapter 14: the race
+        # chapter 12: the race
         *(under_muon(idea, "camera") for idea in ("Adam in its place", "Muon")),
         *WANTED["front"],
     ]
@@ -363,11 +363,11 @@ def with_pictures() -> list[Spec]:
         if spec.image in ("house", "montage")
     ]
     return [
-        # chapter 12: what is drawn on the way from one reading to the other
+        # chapter 10: what is drawn on the way from one reading to the other
         *ablation("camera", 0).values(),
-        # chapter 13: means of runs with several seeds; before and after; two of the 11
+        # chapter 11: means of runs with several seeds; before and after; two of the 11
         *WANTED["repeated"], Spec("camera", 256, "quick-adam"), *ended,
-        # chapter 14: means of all pairs of ideas, correlations, blending
+        # chapter 12: means of all pairs of ideas, correlations, blending
         *WANTED["muon"], *WANTED["muon-256"], *WANTED["hidden"], *WANTED["hidden-512"],
     ]  # fmt: skip
 

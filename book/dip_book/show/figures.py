@@ -21,28 +21,8 @@ from PIL import Image
 import dip_blocks
 from dip_book import images, runs
 from dip_book.results.selection import best_run
+from dip_book.show.style import ACCENT, INK, MUTED, SERIES, STYLE, WARM
 from dip_book.table import Figure
-
-INK, MUTED, ACCENT, WARM, LIGHT = "#1f2937", "#6b7280", "#0a7d91", "#c2410c", "#e5e7eb"
-SERIES = (ACCENT, WARM, "#6d28d9", "#4d7c0f", "#9ca3af")
-
-STYLE = {
-    "figure.dpi": 100,
-    "figure.facecolor": "white",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": MUTED,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": LIGHT,
-    "axes.prop_cycle": plt.cycler(color=SERIES),
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "legend.frameon": False,
-}
 
 
 class Photo:

@@ -1,0 +1,65 @@
+"""How plots look, and which colour, mark and line is whose: one for each method, in every figure.
+
+The colours are told apart with any kind of colour vision as far as colours can be; marks and lines
+do it without them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+
+INK, MUTED, ACCENT, WARM, LIGHT = "#1f2937", "#6b7280", "#0a7d91", "#c2410c", "#e5e7eb"
+VIOLET, GREEN, PINK, BLUE, GREY = "#6d28d9", "#4d7c0f", "#be185d", "#1d4ed8", "#9ca3af"
+SERIES = (ACCENT, WARM, VIOLET, GREEN, GREY)
+
+
+class Method(NamedTuple):
+    """A method's colour, mark and kind of line."""
+
+    colour: str
+    mark: str
+    line: str
+
+
+#: Part of a name → how it is drawn; the first that occurs in a name counts.
+METHODS = {
+    "truth": Method(INK, "_", ":"),
+    "ceiling": Method(INK, "|", (0, (1, 1))),
+    "linear": Method(GREY, "v", (0, (1, 2))),
+    "biharmonic": Method(GREEN, "^", ":"),
+    "sparse coding": Method(PINK, "P", (0, (5, 1, 1, 1))),
+    "self2self": Method(BLUE, "*", (0, (3, 1, 1, 1, 1, 1))),
+    "best": Method(ACCENT, "D", "-"),
+    "quick": Method(ACCENT, "d", (0, (4, 1))),
+    "muon": Method(ACCENT, "D", "-"),
+    "paper": Method(VIOLET, "s", "--"),
+    "second reading": Method(VIOLET, "s", "--"),
+    "adam": Method(VIOLET, "s", "--"),
+    "blog": Method(WARM, "o", "-."),
+}
+
+
+def method(name: str) -> Method | None:
+    """How a method is drawn, by its name as a legend has it; None: it is not one of `METHODS`."""
+    return next((style for part, style in METHODS.items() if part in name.lower()), None)
+
+
+STYLE = {
+    "figure.dpi": 100,
+    "figure.facecolor": "white",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": LIGHT,
+    "axes.prop_cycle": plt.cycler(color=SERIES),
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "legend.frameon": False,
+}
