@@ -137,3 +137,10 @@ def test_the_ceiling_of_a_stored_picture_is_of_values_inside_the_range():
     x = images.load("camera", size=64)
     cut = decibels(np.clip(ceiling.closest(x), 0, 1), x)
     assert ceiling.ceilings_of(x)["bilinear"] == pytest.approx(cut, abs=1e-3)
+
+
+def test_the_search_ends_at_one_ceiling_from_two_starts():
+    x = images.load("camera", size=64)
+    grey = ceiling.closest(x, sigmoid=True, start=np.full((32, 32), 0.5))
+    projected = ceiling.closest(x, sigmoid=True)
+    assert decibels(grey, x) == pytest.approx(decibels(projected, x), abs=0.02)

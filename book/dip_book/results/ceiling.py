@@ -73,7 +73,12 @@ def adjoint(image: np.ndarray, method: str) -> np.ndarray:
     return upsampling(height, method).T @ image @ upsampling(width, method)
 
 
-def closest(image: np.ndarray, method: str = "bilinear", sigmoid: bool = False) -> np.ndarray:
+def closest(
+    image: np.ndarray,
+    method: str = "bilinear",
+    sigmoid: bool = False,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
     """The closest picture, in squares, that a last ×2 upsampling can draw.
 
     Args:
@@ -82,6 +87,8 @@ def closest(image: np.ndarray, method: str = "bilinear", sigmoid: bool = False) 
         sigmoid: with a sigmoid behind the upsampling.  The problem is then no longer convex, and
             this is a local search: the closest picture may be closer than what is found, never
             farther.  (Neither set of pictures contains the other.)
+        start: with a sigmoid, the half-size picture (H/2, W/2) that the search begins with; the
+            projection's if None.
 
     Returns (H, W), float64; without the sigmoid it is the least-squares projection P_h x P_wᵀ,
     whose values may lie slightly outside [0, 1].  Raises ValueError for another method or an odd
@@ -99,8 +106,10 @@ def closest(image: np.ndarray, method: str = "bilinear", sigmoid: bool = False) 
     if not sigmoid:
         return projection(height, method) @ image @ projection(width, method).T
 
-    rows, columns = (np.linalg.pinv(upsampling(side, method)) for side in (height, width))
-    return _through_sigmoid(image, rows @ image @ columns.T, method)
+    if start is None:
+        rows, columns = (np.linalg.pinv(upsampling(side, method)) for side in (height, width))
+        start = rows @ image @ columns.T
+    return _through_sigmoid(image, start, method)
 
 
 def _through_sigmoid(

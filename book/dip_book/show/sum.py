@@ -39,24 +39,32 @@ def bar(rows: dict[str, tuple[float, float, float, float]]):
             plt.Rectangle((0, 0), 1, 1, fc=colour, ec="white", hatch=hatch, label=name)
             for name, (colour, hatch) in PARTS.items()
         ]
-        axis.legend(handles=shown, loc="upper center", bbox_to_anchor=(0.45, -0.3), ncols=3)
+        figure.legend(handles=shown, loc="outside lower center", ncols=3)
     plt.close(figure)
     return figure
 
 
+#: Below this many dB a part is too narrow for its number, which then stands under it.
+NARROW = 0.35
+
+
 def _one_bar(axis, y: float, levels: tuple[float, float, float, float]) -> None:
     for (colour, hatch), start, end in zip(PARTS.values(), levels, levels[1:]):
-        backwards = end < start
+        backwards, inside = end < start, end - start > NARROW
         at, high = (y + 0.34, 0.16) if backwards else (y, 0.4)
         axis.barh(at, end - start, left=start, height=high, color=colour, hatch=hatch, ec="white")
-        where, colour = ((end, y + 0.34), INK) if backwards else (((start + end) / 2, y), "white")
+        where = (start + end) / 2 if inside else min(start, end)
         axis.annotate(
-            f"{end - start:+.1f}".replace("-", "−"),
-            where, (-4, 0) if backwards else (0, 0), textcoords="offset points",
-            ha="right" if backwards else "center", va="center", fontsize=10, weight="bold",
-            color=colour,
-            bbox=None if backwards or not hatch else {"fc": GREY, "ec": "none", "pad": 1.5},
-        )  # fmt: skip
+            signed(end - start),
+            (where, y if inside else y + 0.34),
+            (0 if inside else -5, 0),
+            textcoords="offset points",
+            ha="center" if inside else "right",
+            va="center",
+            weight="bold",
+            color="white" if inside else INK,
+            bbox={"fc": GREY, "ec": "none", "pad": 1.5} if hatch and inside else None,
+        )
     blog, _, bound, paper = levels
     ends = {"blog": (blog, "right"), "ceiling": (bound, "center"), "paper": (paper, "left")}
     for name, (level, side) in ends.items():
@@ -64,6 +72,11 @@ def _one_bar(axis, y: float, levels: tuple[float, float, float, float]) -> None:
         axis.annotate(
             f"{name} {level:.2f}", (level, y - 0.29), ha=side, va="bottom", fontsize=9, color=INK
         )
+
+
+def signed(value: float) -> str:
+    """A difference in dB, such as "+1.1"; what rounds to nothing has a plus."""
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def rest(found: dict[str, runs.Run], bounds: dict[str, float]):
@@ -77,7 +90,7 @@ def rest(found: dict[str, runs.Run], bounds: dict[str, float]):
     """
     columns = min(4, max(1, len(found)))
     rows = -(-len(found) // columns)
-    ours, other = method("blog"), method("ceiling")
+    ours, other = method("muon"), method("ceiling")
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             rows, columns, figsize=(8, 2.3 * rows + 0.5), layout="constrained", squeeze=False,
