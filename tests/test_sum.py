@@ -60,3 +60,15 @@ def test_the_error_on_known_pixels_is_what_pasting_takes_away(tmp_path):
     share = float(dip_blocks.bernoulli_mask(128, 128).mean())
     left = (10**-2 - 10**-2.3) / share
     assert 10 ** (-tables.on_known(run) / 10) == pytest.approx(left)
+
+
+def test_a_store_of_older_ceilings_is_as_good_as_none(tmp_path):
+    (tmp_path / "ceilings.json").write_text('{"images": {"house": {"bilinear": 33.7}}}')
+    assert tables.parts(store=tmp_path).shown() == tables.parts().shown()
+
+
+def test_what_half_of_the_pixels_give_is_shown_beside_the_ceiling():
+    table = tables.from_half("camera", size=64)
+    assert [row[0] for row in table.rows] == list(tables.DRAWN.values())
+    assert [row[0] for row in tables.from_half().rows] == list(tables.DRAWN.values())
+    assert "64×64" in table.caption and len(tables.free_ceilings(64).rows) == len(images.EMBEDDED)

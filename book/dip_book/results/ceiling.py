@@ -272,5 +272,7 @@ def store_ceilings(store: Path = runs.ROOT) -> Path:
 
 
 def stored_ceilings(store: Path = runs.ROOT) -> dict:
-    """What `store_ceilings` stored; the book's own where a store has none."""
-    return per_image.read(FILE, store)
+    """What `store_ceilings` stored; the book's own where a store has none, or none of `half_of`."""
+    stored = per_image.read(FILE, store)
+    whole = all("half" in facts for facts in stored["images"].values())
+    return stored if whole else per_image.read(FILE, runs.ROOT)

@@ -9,7 +9,7 @@ from pathlib import Path
 import dip_blocks
 from dip_book import images, runs
 from dip_book.results.baselines import BASELINES, baseline, stored_baselines
-from dip_book.results.ceiling import BLOGS, CEILINGS, stored_ceilings
+from dip_book.results.ceiling import BLOGS, CEILINGS, HALF, ceilings_of, half_of, stored_ceilings
 from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
 from dip_book.results.selection import USED, best_run, of_common_seeds, seeds_of
 from dip_book.runs import plan
@@ -83,6 +83,12 @@ def _of_images(columns: Columns, whole: bool = True, form: str | None = None) ->
         means = [mean_of_cells(column[name] for name in names) for column in columns.values()]
         rows.append([f"**{title}**", *means])
     return Table(["image", *columns], rows, dict.fromkeys(columns, form) if form else None)
+
+
+def _captioned(table: Table, caption: str) -> Table:
+    """The table with what its numbers are, and their unit."""
+    table.caption = caption
+    return table
 
 
 def _apart(a: Cell, b: Cell) -> Figure | None:
@@ -266,7 +272,11 @@ def parts(names: Iterable[str] = images.STANDARD, store: Path = runs.ROOT) -> Ta
         "image", "blog, reported", "half of the pixels, no training", "ceiling", "paper, reported",
         "training", "missing pixels", "architecture",
     ]  # fmt: skip
-    return Table(header, rows)
+    caption = (
+        "From what the blog reports to what the paper reports in three parts: PSNR in dB, and "
+        "differences of it. The paper's test images, half of the pixels known."
+    )
+    return _captioned(Table(header, rows), caption)
 
 
 def rested(store: Path = runs.ROOT) -> dict[str, runs.Run]:
@@ -306,7 +316,55 @@ def at_rest(store: Path = runs.ROOT) -> Table:
         "half of the pixels, no training", "ceiling",
         "known pixels: Muon, raw", "known pixels: ceiling",
     ]  # fmt: skip
-    return Table(header, rows)
+    caption = (
+        "The blog's network, trained by Muon until its loss hardly falls: PSNR in dB over the "
+        f"whole picture, and in the two last columns over the known pixels only. {len(rows[:-1])} "
+        f"of the paper's {len(images.STANDARD)} test images."
+    )
+    return _captioned(Table(header, rows), caption)
+
+
+#: Key of `half_of` → how readers know it.
+DRAWN = dict(zip((*HALF, BLOGS), ("smooth fit", "biharmonic, then closest", "ceiling")))
+
+
+def from_half(image: str | None = None, size: int | None = None, store: Path = runs.ROOT) -> Table:
+    """What the blog's network could draw from half of the pixels, without training: PSNR in dB.
+
+    Beside its ceiling, which knows all pixels.  Of one picture, computed now; or the mean of the
+    11, as stored.
+    """
+    if image is not None:
+        found, of = (
+            [half_of(images.load(image, size=size))],
+            f"{images.title(image)}, {size}×{size}",
+        )
+    else:
+        found = [facts["half"] for facts in stored_ceilings(store)["images"].values()]
+        of = f"Mean of the paper's {len(found)} test images"
+    rows = [
+        [title, *(mean(half[key][i] for half in found) for i in (0, 1))]
+        for key, title in DRAWN.items()
+    ]
+    caption = (
+        "PSNR in dB of pictures that the blog's network can draw, found without training; all but "
+        f"the ceiling from half of the pixels. {of}."
+    )
+    return _captioned(Table(["picture", "over the whole", "known pixels only"], rows), caption)
+
+
+def free_ceilings(size: int = 128) -> Table:
+    """The best that a last ×2 upsampling can draw of the free pictures: PSNR in dB, now."""
+    rows = [
+        [images.title(name), *ceilings_of(images.load(name, size=size)).values()]
+        for name in images.EMBEDDED
+    ]
+    caption = (
+        "PSNR in dB of the best that was found for a picture that ends in a ×2 upsampling, with "
+        f"the whole truth in view. The free pictures at {size}×{size}."
+    )
+    header = ["picture", *(f"ceiling: {title}" for title in CEILINGS)]
+    return _captioned(Table(header, rows), caption)
 
 
 def ceilings(store: Path = runs.ROOT) -> Table:
