@@ -7,13 +7,13 @@ import numpy as np
 
 import dip_blocks
 from dip_book import runs
-from dip_book.show.style import GREY, INK, MUTED, STYLE, method
+from dip_book.show.style import INK, MUTED, STYLE, method
 
-#: The parts, from the blog's figure to the paper's: name → colour, hatching.
+#: The parts, from the blog's figure to the paper's: name → colour.
 PARTS = {
-    "training": (method("blog").colour, ""),
-    "missing pixels": (GREY, "///"),
-    "architecture": (method("paper").colour, ""),
+    "training": method("blog").colour,
+    "missing pixels": MUTED,
+    "architecture": method("paper").colour,
 }
 
 
@@ -26,7 +26,7 @@ def bar(rows: dict[str, tuple[float, float, float, float]]):
             others, back from the blog's figure.
     """
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7.5, 0.95 * len(rows) + 1.2), layout="constrained")
+        figure, axis = plt.subplots(figsize=(7, 0.95 * len(rows) + 1.2), layout="constrained")
         axis.grid(visible=False)
         for y, levels in enumerate(rows.values()):
             _one_bar(axis, y, levels)
@@ -36,8 +36,7 @@ def bar(rows: dict[str, tuple[float, float, float, float]]):
         axis.set_xlim(low - 0.8, high + 0.8)
         axis.set_xlabel("PSNR, dB")
         shown = [
-            plt.Rectangle((0, 0), 1, 1, fc=colour, ec="white", hatch=hatch, label=name)
-            for name, (colour, hatch) in PARTS.items()
+            plt.Rectangle((0, 0), 1, 1, fc=colour, label=name) for name, colour in PARTS.items()
         ]
         figure.legend(handles=shown, loc="outside lower center", ncols=3)
     plt.close(figure)
@@ -49,10 +48,10 @@ NARROW = 0.35
 
 
 def _one_bar(axis, y: float, levels: tuple[float, float, float, float]) -> None:
-    for (colour, hatch), start, end in zip(PARTS.values(), levels, levels[1:]):
+    for colour, start, end in zip(PARTS.values(), levels, levels[1:]):
         backwards, inside = end < start, end - start > NARROW
         at, high = (y + 0.34, 0.16) if backwards else (y, 0.4)
-        axis.barh(at, end - start, left=start, height=high, color=colour, hatch=hatch, ec="white")
+        axis.barh(at, end - start, left=start, height=high, color=colour, ec="white")
         where = (start + end) / 2 if inside else min(start, end)
         axis.annotate(
             signed(end - start),
@@ -63,7 +62,6 @@ def _one_bar(axis, y: float, levels: tuple[float, float, float, float]) -> None:
             va="center",
             weight="bold",
             color="white" if inside else INK,
-            bbox={"fc": GREY, "ec": "none", "pad": 1.5} if hatch and inside else None,
         )
     blog, _, bound, paper = levels
     ends = {"blog": (blog, "right"), "ceiling": (bound, "center"), "paper": (paper, "left")}
