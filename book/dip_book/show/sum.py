@@ -33,7 +33,7 @@ def bar(rows: dict[str, tuple[float, float, float, float]]):
         axis.set_yticks(range(len(rows)), list(rows))
         axis.set_ylim(len(rows) - 0.45, -0.65)
         low, high = (of(level for row in rows.values() for level in row) for of in (min, max))
-        axis.set_xlim(low - 0.8, high + 0.8)
+        axis.set_xlim(low - 1, high + 0.9)
         axis.set_xlabel("PSNR, dB")
         shown = [
             plt.Rectangle((0, 0), 1, 1, fc=colour, label=name) for name, colour in PARTS.items()
@@ -63,8 +63,10 @@ def _one_bar(axis, y: float, levels: tuple[float, float, float, float]) -> None:
             weight="bold",
             color="white" if inside else INK,
         )
-    blog, _, bound, paper = levels
+    blog, half, bound, paper = levels
     ends = {"blog": (blog, "right"), "ceiling": (bound, "center"), "paper": (paper, "left")}
+    if min(half - blog, bound - half) > NARROW:
+        ends["half"] = half, "center"
     for name, (level, side) in ends.items():
         axis.plot([level, level], [y - 0.27, y + 0.2], color=INK, lw=1.2)
         axis.annotate(
