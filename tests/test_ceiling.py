@@ -90,3 +90,57 @@ def test_stored_ceilings_are_what_is_computed(name):
 def test_what_has_no_ceiling_is_refused(image, method, words):
     with pytest.raises(ValueError, match=words):
         ceiling.closest(np.zeros(image), method)
+
+
+# From the known pixels -----------------------------------------------------------------------
+
+
+def test_second_differences_and_their_adjoint():
+    draw = np.random.default_rng(0).standard_normal
+    half, down, across = draw((7, 9)), draw((5, 9)), draw((7, 7))
+    bent = ceiling._bent(half)
+    left = dots(bent[0], down) + dots(bent[1], across)
+    assert left == pytest.approx(dots(half, ceiling._bent_back((down, across), half.shape)))
+
+
+def test_conjugate_gradients_solve():
+    a = np.random.default_rng(0).standard_normal((12, 12))
+    a = a @ a.T + np.eye(12)
+    b = np.arange(12.0)
+    assert np.allclose(a @ ceiling.conjugate_gradients(lambda y: a @ y, b, 1e-10), b)
+
+
+def test_with_all_pixels_known_and_no_smoothness_the_fit_is_the_ceiling():
+    x = images.load("camera", size=64)
+    fit = ceiling.fitted(x, np.ones_like(x, bool), smoothness=1e-9)
+    assert decibels(fit, x) == pytest.approx(decibels(ceiling.closest(x, sigmoid=True), x), abs=0.1)
+
+
+@pytest.mark.parametrize("way", ceiling.HALF)
+def test_what_is_drawn_from_known_pixels_is_behind_the_upsampling_and_never_saw_the_others(way):
+    x = images.load("camera", size=64)
+    mask = np.random.default_rng(0).random(x.shape) < 0.5
+    drawn = ceiling.HALF[way](x * mask, mask)
+    assert np.array_equal(drawn, ceiling.HALF[way](np.where(mask, x, 1 - x), mask))
+    before = np.log(drawn / (1 - drawn))
+    assert np.allclose(ceiling.closest(before), before, atol=1e-6)
+
+
+def test_no_way_from_half_of_the_pixels_reaches_the_ceiling_but_on_known_pixels_it_may():
+    found = ceiling.half_of(images.load("camera", size=128))
+    whole, known = found.pop(ceiling.BLOGS)
+    for over_all, over_known in found.values():
+        assert over_all < whole and over_known > known
+
+
+def test_the_ceiling_of_a_stored_picture_is_of_values_inside_the_range():
+    x = images.load("camera", size=64)
+    cut = decibels(np.clip(ceiling.closest(x), 0, 1), x)
+    assert ceiling.ceilings_of(x)["bilinear"] == pytest.approx(cut, abs=1e-3)
+
+
+def test_the_search_ends_at_one_ceiling_from_two_starts():
+    x = images.load("camera", size=64)
+    grey = ceiling.closest(x, sigmoid=True, start=np.full((32, 32), 0.5))
+    projected = ceiling.closest(x, sigmoid=True)
+    assert decibels(grey, x) == pytest.approx(decibels(projected, x), abs=0.02)
