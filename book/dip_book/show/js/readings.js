@@ -1,0 +1,31 @@
+// Hourglasses of the network: one level at a time, by pointing at it or with the choice below (arrow keys).
+export default {
+  render({ model, el }) {
+    const levels = model.get("levels");
+    const groups = [...el.querySelectorAll("g[data-level]")];
+    const choices = document.createElement("fieldset");
+    choices.className = "dip-choices";
+    choices.setAttribute("aria-label", "Levels of the network to show");
+    const name = `level-${el.dataset.dip ?? ""}`;
+    choices.innerHTML = `<span class="dip-muted">Show</span>${["all levels", ...levels.keys()].map((level, i) =>
+      `<label><input type="radio" name="${name}" value="${i}"${i ? "" : " checked"}> ${i ? i : level}</label>`).join(" ")}`;
+    const told = document.createElement("output");
+    let chosen = 0;
+    const show = (level) => {
+      for (const group of groups) group.style.opacity = level && Number(group.dataset.level) !== level ? 0.13 : 1;
+      told.replaceChildren();
+      for (const line of level ? levels[level - 1] : ["Point at a level, or choose one, to see it alone."]) {
+        const row = document.createElement("div");
+        row.textContent = line;
+        told.append(row);
+      }
+    };
+    choices.addEventListener("change", (event) => { chosen = Number(event.target.value); show(chosen); });
+    for (const group of groups) {
+      group.addEventListener("pointerenter", () => show(Number(group.dataset.level)));
+      group.addEventListener("pointerleave", () => show(chosen));
+    }
+    el.querySelector(".dip-readings").append(choices, told);
+    show(0);
+  },
+};
