@@ -1,0 +1,138 @@
+"""The drawings of the chapter "How fast": stored benchmarks, one panel for each machine."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from dip_book.show.style import ACCENT, BLUE, GREEN, GREY, INK, MUTED, PINK, STYLE, VIOLET, WARM
+
+#: Loop → colour and mark; a loop that is not named here is drawn like the first.
+LOOPS = {
+    "straightforward": (INK, "o"),
+    "one vector, fp32": (WARM, "s"),
+    "on the device, fp32": (WARM, "s"),
+    "+ channels_last": (VIOLET, "^"),
+    "+ channels_last, TF32": (VIOLET, "^"),
+    "+ CUDA graph": (PINK, "P"),
+    "+ bf16": (BLUE, "D"),
+    "+ less work": (GREEN, "v"),
+    "+ kept memory": (PINK, "X"),
+    "+ Muon": (ACCENT, "*"),
+    "deepinv": (GREY, "h"),
+}
+#: Size in pixels a side → colour and mark.
+SIZES = {"128": (ACCENT, "o"), "256": (WARM, "s"), "512": (VIOLET, "^")}
+#: Precision → the line of its floor.
+FLOORS = {"fp32": ":", "tf32": "-.", "bf16": "--"}
+
+
+def machine(result: dict) -> str:
+    """What a benchmark ran on, in a line for a panel's title."""
+    able = "bf16" if "bf16_gflop_s" in result["peak"] else "no bf16"
+    cores = f"{result['threads']} core{'s' if result['threads'] > 1 else ''}"
+    device = result["device"].replace("cpu", "CPU", 1)
+    return f"{device}, {able}" if device.startswith("cuda") else f"{device}, {cores}, {able}"
+
+
+def floor_of(result: dict, precision: str) -> dict[int, float]:
+    """Pixels a side → seconds that the counted work of an iteration takes at the measured best.
+
+    Whichever takes longer, arithmetic in this precision or memory; half as many bytes in bf16.
+    """
+    peak, width = result["peak"], 0.5 if precision == "bf16" else 1.0
+    return {
+        int(size): max(
+            entry["floor"]["gflop"] / peak[f"{precision}_gflop_s"],
+            width * entry["floor"]["gbyte"] / peak["copy_gbyte_s"],
+        )
+        for size, entry in result["sizes"].items()
+    }
+
+
+def growth(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
+    """Seconds an iteration against pixels a side, both on logarithmic scales, and the floors."""
+    with plt.rc_context(STYLE):
+        figure, axes = _panels(results, (3.8, 4.2), sharey=True)
+        for axis, result in zip(axes, results):
+            for who in _loops(result, leave_out):
+                points = {
+                    int(size): entry["contestants"][who]["median_s"]
+                    for size, entry in result["sizes"].items()
+                    if who in entry["contestants"]
+                }
+                colour, mark = LOOPS.get(who, LOOPS["straightforward"])
+                axis.plot(*_line(points), color=colour, marker=mark, ms=5, lw=1.2, label=who)
+            for precision, line in FLOORS.items():
+                if f"{precision}_gflop_s" in result["peak"]:
+                    points = floor_of(result, precision)
+                    axis.plot(*_line(points), line, color=MUTED, label=f"floor in {precision}")
+            sizes = [int(size) for size in result["sizes"]]
+            axis.set_xscale("log", base=2)
+            axis.set_yscale("log")
+            axis.set_xticks(sizes, [f"{size}²" for size in sizes])
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.minorticks_off()
+            axis.set_xlabel("size of the picture")
+        axes[0].set_ylabel("seconds an iteration")
+        found = {}
+        for axis in axes:
+            found |= dict(zip(*reversed(axis.get_legend_handles_labels())))
+        figure.legend(found.values(), found, loc="outside lower center", ncols=3, fontsize=9)
+    plt.close(figure)
+    return figure
+
+
+def gains(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
+    """How many times as fast as the straightforward loop: a small mark a round, a line the median.
+
+    Within each round the loops took turns, so a mark is a ratio of neighbours in time.
+    """
+    with plt.rc_context(STYLE):
+        most = max(len(_loops(result, leave_out)) for result in results)
+        figure, axes = _panels(results, (3.8, 1.2 + 0.42 * most))
+        for axis, result in zip(axes, results):
+            names = _loops(result, ("straightforward", *leave_out))
+            shift = 0.5 / len(result["sizes"])
+            for i, (size, entry) in enumerate(result["sizes"].items()):
+                colour, mark = SIZES.get(size, (INK, "D"))
+                base = entry["contestants"]["straightforward"]["seconds_per_iteration"]
+                for row, who in enumerate(names):
+                    if who not in entry["contestants"]:
+                        continue
+                    timed = entry["contestants"][who]
+                    ratios = [b / t for b, t in zip(base, timed["seconds_per_iteration"])]
+                    at = row + shift * (i - (len(result["sizes"]) - 1) / 2)
+                    label = f"{size}²" if not row else None
+                    axis.plot(ratios, [at] * len(ratios), mark, color=colour, ms=4, label=label)
+                    axis.plot([timed["speedup"]] * 2, [at - 0.1, at + 0.1], color=colour, lw=2.5)
+            axis.axvline(1, color=INK, lw=1)
+            axis.set_yticks(range(len(names)), names)
+            axis.set_ylim(len(names) - 0.5, -0.5)
+            axis.set_xlim(left=0)
+            axis.set_xlabel("times as fast as the straightforward loop")
+            axis.legend(fontsize=9)
+    plt.close(figure)
+    return figure
+
+
+def _panels(results: list[dict], size: tuple[float, float], sharey: bool = False):
+    """One panel a machine, each with its name; side by side."""
+    shape = (max(size[0] * len(results), 6), size[1])
+    figure, axes = plt.subplots(
+        1, len(results), figsize=shape, sharey=sharey, squeeze=False, layout="constrained"
+    )
+    for axis, result in zip(axes[0], results):
+        axis.set_title(machine(result))
+    return figure, axes[0]
+
+
+def _loops(result: dict, leave_out: tuple[str, ...]) -> list[str]:
+    names = dict.fromkeys(w for entry in result["sizes"].values() for w in entry["contestants"])
+    return [who for who in names if who not in leave_out]
+
+
+def _line(points: dict[int, float]) -> tuple[list[int], list[float]]:
+    return list(points), list(points.values())
