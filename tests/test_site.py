@@ -50,6 +50,8 @@ ALIVE = [
     page for page in PAGES if 'class="dip-view"' in (SITE / page).read_text(encoding="utf-8")
 ]  # live figures
 HEAVY = 3_000_000  # bytes
+#: (Page, scheme, theme) → what was noted there.
+NOTES = {}
 
 #: Before any script of the page: the reader's choice of theme, and a watch on the pictures of the
 #: text.
@@ -120,11 +122,63 @@ WIDE = """() => {
     `${element.tagName.toLowerCase()}.${[...element.classList].join(".")}\
  "${element.textContent.trim().slice(0, 40)}"`)];
 }"""
+#: Where the Tab key stops in the text: all; and those that are neither links nor controls, but
+#: boxes that scroll.
+STOPS = """() => {
+  const stops = [...document.querySelectorAll("article *")].filter((element) =>
+    element.tabIndex >= 0 && element.checkVisibility({ visibilityProperty: true }));
+  const boxes = stops.filter((element) =>
+    !element.matches("a, button, input, select, textarea, summary, area"));
+  return [stops.length, boxes.map((box) =>
+    `${box.tagName.toLowerCase()} "${box.textContent.trim().slice(0, 40)}"`)];
+}"""
+#: Photographs, and what stands around them, that the page filters: given in words.
+FILTERED = """() => {
+  const around = (element) => element ? [element, ...around(element.parentElement)] : [];
+  return [...document.querySelectorAll("article :is(img, canvas):not(.dip-plot)")].filter((img) =>
+    around(img).some((element) => getComputedStyle(element).filter !== "none"
+      || getComputedStyle(element).mixBlendMode !== "normal")
+      || parseFloat(getComputedStyle(img).paddingLeft) > 0)
+    .map((img) => img.alt || img.tagName);
+}"""
+#: Tables that a cell shows and that have no caption.
+UNCAPTIONED = """() => [...document.querySelectorAll(".cell_output table")]
+  .filter((table) => !table.caption?.textContent.trim())
+  .map((table) => table.textContent.trim().replace(/\\s+/g, " ").slice(0, 60))"""
+#: On a phone: displayed equations whose end can be reached by no scrolling.
+CUT = """() => [...document.querySelectorAll("article mjx-container[display=true]")]
+  .filter((formula) => {
+    const room = formula.getBoundingClientRect();
+    const slides = ["auto", "scroll"].includes(getComputedStyle(formula).overflowX);
+    return room.right > innerWidth + 1 || room.left < -1
+      || (formula.scrollWidth > formula.clientWidth + 1 && !(slides && formula.tabIndex === 0));
+  }).map((formula) => formula.textContent.slice(0, 40))"""
+#: On a phone: of each grid of pictures, how many stand beside one another, the narrowest picture
+#: and the smallest type of a title, in pixels.
+GRIDS = """() => [...document.querySelectorAll("article .dip-photos")].map((grid) => {
+    const pictures = [...grid.querySelectorAll("img")].map((img) => img.getBoundingClientRect());
+    const titles = [...grid.querySelectorAll("figcaption")];
+    return [pictures.filter((box) => Math.abs(box.top - pictures[0].top) < 2).length,
+      Math.min(...pictures.map((box) => box.width)), titles.length,
+      Math.min(...titles.map((title) => parseFloat(getComputedStyle(title).fontSize)))];
+  })"""
+#: The header's downloads: what they say, and where they lead.
+DOWNLOADS = """() => [...document.querySelectorAll(
+    ".dropdown-download-buttons a, a.btn-download-notebook-button, a.btn-download-source-button")]
+  .map((link) => [link.textContent.trim(), link.getAttribute("href")])"""
 
 
 @dataclass(repr=False)
 class Visit:
     """What one load of a page told."""
+
+    home: str = ""
+    stops: tuple[int, list[str]] = (0, [])
+    filtered: list[str] = field(default_factory=list)
+    uncaptioned: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
+    grids: list[list[float]] = field(default_factory=list)
+    downloads: list[list[str]] = field(default_factory=list)
 
     errors: list[str] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
@@ -226,16 +280,24 @@ def opened(server, browser):
 
 
 @pytest.fixture(scope="module")
-def visit(opened):
-    """A function from (page, scheme, theme) to what was noted there; no page is loaded twice."""
+def visit(server, opened):
+    """A function from (page, scheme, theme) to what was noted there.
 
-    @functools.cache
+    No page is loaded twice, whichever modules ask (`test_looks` does, too).
+    """
+
     def look(page, scheme, theme):
-        notes = Visit()
+        if (page, scheme, theme) not in NOTES:
+            NOTES[page, scheme, theme] = load(page, scheme, theme)
+        return NOTES[page, scheme, theme]
+
+    def load(page, scheme, theme):
+        notes = Visit(home=f"{server}/" if scheme == "http" else f"{SITE.as_uri()}/")
         # Over http what a page still asks for after loading comes to light while axe is busy.
         tab = opened(page, scheme, theme, notes, wait="networkidle" if scheme == "file" else "load")
         if scheme == "http":
             notes.cost = tab.evaluate(COST)
+            notes.stops = tab.evaluate(STOPS)
             notes.background = statistics.median(pixels(tab).ravel())
         tab.evaluate(
             "document.querySelectorAll('details').forEach((element) => { element.open = true; })"
@@ -243,6 +305,10 @@ def visit(opened):
         tab.evaluate(SETTLED)
         if scheme == "http":
             notes.violations = Axe().run(tab, options=AXE).response["violations"]
+        if scheme == "http":
+            notes.filtered = tab.evaluate(FILTERED)
+            notes.uncaptioned = tab.evaluate(UNCAPTIONED)
+        notes.downloads = tab.evaluate(DOWNLOADS)
         if (scheme, theme) == ("http", "light"):
             notes.links, notes.ids = (
                 [tuple(link) for link in tab.evaluate(LINKS)],
@@ -251,6 +317,7 @@ def visit(opened):
             tab.set_viewport_size({"width": 390, "height": 844})
             tab.evaluate(SETTLED)
             notes.narrow = tab.evaluate(WIDE)
+            notes.cut, notes.grids = tab.evaluate(CUT), tab.evaluate(GRIDS)
         notes.blank = tab.evaluate(BLANK)
         notes.alts = tab.evaluate(
             "[...document.querySelectorAll('article img:not([role=presentation])')]"
@@ -293,13 +360,9 @@ def test_a_page_runs_without_an_error(visit, page, scheme, theme):
 
 @every_visit
 @every_page
-def test_a_page_asks_nothing_of_other_hosts(visit, server, page, scheme, theme):
-    home = f"{server}/" if scheme == "http" else f"{SITE.as_uri()}/"
-    assert not [
-        url
-        for url in visit(page, scheme, theme).requests
-        if not url.startswith((home, "data:", "blob:"))
-    ]
+def test_a_page_asks_nothing_of_other_hosts(visit, page, scheme, theme):
+    notes = visit(page, scheme, theme)
+    assert not [url for url in notes.requests if not url.startswith((notes.home, "data:", "blob:"))]
 
 
 @every_visit
@@ -359,14 +422,13 @@ def test_the_theme_is_the_system_s_until_one_is_chosen(opened, system):
 
 def test_drawings_on_a_phone_slide_and_pictures_fit(opened):
     tab = opened("notebooks/09-results.html", size=(390, 844))
-    drawing, pictures = (
-        tab.locator(f"figure.{kind}:has(> img)").first for kind in ("dip-drawing", "dip-pictures")
-    )
+    drawing = tab.locator("figure.dip-drawing:has(> img)").first
     assert (
         drawing.locator("img").bounding_box()["width"] > 500
         and drawing.get_attribute("tabindex") == "0"
     )
-    assert pictures.locator("img").bounding_box()["width"] <= 390
+    for picture in tab.locator("figure.dip-pictures .dip-photos img").all():
+        assert picture.bounding_box()["width"] <= 390
     before = drawing.evaluate("box => box.scrollLeft")
     drawing.focus()
     tab.keyboard.press("ArrowRight")

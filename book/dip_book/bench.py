@@ -615,7 +615,32 @@ def compared(result: dict) -> Table:
     rows = [
         [who, *(cell for entry in sizes.values() for cell in _cells(entry, who))] for who in names
     ]
-    return Table(["loop", *titles], rows, titles)
+    network = result.get("network", "blog")
+    caption = (
+        f"{NETWORKS_SHOWN.get(network, network)}: milliseconds an iteration, how many times as "
+        f"fast as the straightforward loop, peak memory. On {machine(result)}."
+    )
+    return Table(["loop", *titles], rows, titles, caption)
+
+
+#: A benchmark's network → how captions call it.
+NETWORKS_SHOWN = {
+    "blog": "The blog's recipe",
+    "paper": "The paper's recipe",
+    "second": "The second reading at full width",
+}
+
+
+def machine(facts: dict) -> str:
+    """What a result was measured on, such as "AMD EPYC, 2 threads, fp32, PyTorch 2.13.0"."""
+    device = re.sub(r"^cpu \((.*)\)$", r"\1", str(facts["device"]))
+    device = "a CPU" if device == "cpu" else device
+    threads, precision = facts.get("threads"), facts.get("default precision")
+    parts = [device, f"{threads} thread{'s' if threads != 1 else ''}" if threads else None]
+    parts.append(f"{precision} by default" if precision else None)
+    torch_version = (facts.get("versions") or {}).get("torch")
+    parts.append(f"PyTorch {torch_version.split('+')[0]}" if torch_version else None)
+    return ", ".join(part for part in parts if part)
 
 
 def title(result: dict) -> str:
@@ -653,7 +678,11 @@ def floors(result: dict) -> Table:
         rows.append([f"{size}²", *counted, compute, memory, ours, share])
     times = ["arithmetic, ms", "memory, ms", "our loop, ms"]
     forms = dict.fromkeys(times, "{:,.1f}") | {"floor / ours": "{:.0f} %"}
-    return Table(["size", "GFLOP", "GB", *times, "floor / ours"], rows, forms)
+    caption = (
+        "What an iteration computes and moves, the milliseconds that takes at best, and our "
+        f"fastest loop. On {machine(result)}."
+    )
+    return Table(["size", "GFLOP", "GB", *times, "floor / ours"], rows, forms, caption)
 
 
 def estimates(result: dict, iterations: int = 11_000) -> Table:
@@ -672,7 +701,11 @@ def estimates(result: dict, iterations: int = 11_000) -> Table:
             compute, memory = _floor_seconds(entry["floor"], gflop_s, gbyte_s / share)
             row.append(iterations * max(compute, memory))
     titles = [f"{size}²" for size in result["sizes"]]
-    return Table(["device", *titles], rows, dict.fromkeys(titles, _duration))
+    caption = (
+        f"Time for one picture at {iterations:,} iterations, by its size: measured on "
+        f"{machine(result)}; floors from data sheets."
+    )
+    return Table(["device", *titles], rows, dict.fromkeys(titles, _duration), caption)
 
 
 def reached(result: dict) -> Table:
@@ -681,7 +714,12 @@ def reached(result: dict) -> Table:
     levels = list(dict.fromkeys(level for times in trace.values() for level in times))
     rows = [[who, *map(times.get, levels)] for who, times in trace.items()]
     titles = [f"{level} dB" for level in levels]
-    return Table(["loop", *titles], rows, dict.fromkeys(titles, "{:.1f}"))
+    size = result.get("time_to_psnr", {}).get("size", 128)
+    caption = (
+        f"Seconds until an iteration's output first had a PSNR, the camera at {size}×{size}. "
+        f"On {machine(result)}."
+    )
+    return Table(["loop", *titles], rows, dict.fromkeys(titles, "{:.1f}"), caption)
 
 
 OTHERS = ("straightforward", "deepinv")

@@ -14,6 +14,8 @@ from numbers import Integral
 import pandas as pd
 
 NOT_RUN = "—"
+#: What a caption begins with where a table is Markdown.
+CAPTION = "**Table.**"
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,21 @@ class Table:
         rows: one list a row, of numbers, figures and text; None is what was not run.
         forms: column title, or position → how its numbers are written.  Others have two decimals
             if they are floats, and none if they are integers.
+        caption: what the numbers are and their unit; of timings, the machine.  Markdown.
 
     ``frame`` is the same as a `pandas.DataFrame` of objects.
     """
 
     def __init__(
-        self, header: list[str], rows: list[list[Cell]], forms: dict[str | int, Form] | None = None
+        self,
+        header: list[str],
+        rows: list[list[Cell]],
+        forms: dict[str | int, Form] | None = None,
+        caption: str = "",
     ):
         self.frame = pd.DataFrame(rows, columns=header, dtype=object)
         self.forms = forms or {}
+        self.caption = caption
 
     @property
     def header(self) -> list[str]:
@@ -88,7 +96,10 @@ class Table:
         return [[shown(cell, form) for cell, form in zip(row, forms)] for row in self.rows]
 
     def to(self, form: str) -> str:
-        """The table as "markdown" or "latex", as it is shown; as "csv", bare numbers."""
+        """The table as "markdown" or "latex", as it is shown; as "csv", bare numbers.
+
+        Without its caption.
+        """
         return {"markdown": self._markdown, "latex": self._latex, "csv": self._csv}[form]()
 
     def _markdown(self) -> str:
@@ -120,7 +131,9 @@ class Table:
         return pd.concat(columns, axis=1).to_csv(index=False, lineterminator="\n").rstrip("\n")
 
     def _repr_markdown_(self) -> str:
-        return self.to("markdown")
+        """In the built book `dip_book.build.site` makes the paragraph the table's caption."""
+        above = f"{CAPTION} {self.caption}\n\n" if self.caption else ""
+        return above + self.to("markdown")
 
     def __repr__(self) -> str:
         return self.to("markdown")

@@ -1,7 +1,16 @@
-// What scrolls sideways must be reachable by keyboard: wide tables, formulae and drawings become stops of the Tab key while they are too wide.
+// What scrolls sideways must be reachable by keyboard: wide tables, formulae, code and drawings become stops of the Tab key while they are too wide, and only then.
 (() => {
+  const WIDE = [".pst-scrollable-table-container", ".bd-article mjx-container[display='true']", ".bd-article pre", ".bd-article figure.dip-drawing"].join();
+  const SMALLEST = 0.74; // of a formula's size: what is still too wide then slides
+  const fit = (formula) => {
+    const own = parseFloat((formula.dataset.size ||= formula.style.fontSize || "100%")); // MathJax fits it to the text's letters
+    formula.style.fontSize = `${own}%`;
+    const share = formula.clientWidth / formula.scrollWidth;
+    if (share < 1 && share > 0) formula.style.fontSize = `${own * Math.max(SMALLEST, share * 0.98)}%`;
+  };
   const mark = () => {
-    for (const box of document.querySelectorAll(".pst-scrollable-table-container, .bd-article mjx-container[display='true'], .bd-article figure.dip-drawing")) {
+    document.querySelectorAll(".bd-article mjx-container[display='true']").forEach(fit);
+    for (const box of document.querySelectorAll(WIDE)) {
       if (box.scrollWidth > box.clientWidth + 1) {
         box.tabIndex = 0;
         if (!box.hasAttribute("role") && box.tagName === "DIV") {
@@ -17,4 +26,17 @@
   });
   document.addEventListener("toggle", mark, true); // what was folded is measured when it opens
   addEventListener("resize", mark);
+
+  // Paper is white, and on it the solutions are open; afterwards all is as it was.
+  const root = document.documentElement;
+  let opened = [], theme;
+  addEventListener("beforeprint", () => {
+    [theme, root.dataset.theme] = [root.dataset.theme, "light"];
+    opened = [...document.querySelectorAll("details.solution:not([open]), .tag_solution details:not([open])")];
+    for (const details of opened) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    root.dataset.theme = theme;
+    for (const details of opened) details.open = false;
+  });
 })();

@@ -214,7 +214,7 @@ def _light(notebook):
 def _palette(png: str) -> str:
     """A drawing (PNG in base64) with a palette, at a quarter of the bytes.
 
-    Lines and text do with one.  Photographs are JPEG already (`figures.Photo`).
+    Lines and text do with one.  Photographs are WebP in HTML (`dip_book.show.photographs`).
     """
     picture = Image.open(io.BytesIO(base64.b64decode(png)))
     if picture.mode == "P":

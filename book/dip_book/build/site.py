@@ -13,6 +13,10 @@ from docutils import nodes
 from dip_book.build.first_cell import ROOT, STILL
 
 WORDS_A_MINUTE = 200  # of prose that explains something
+#: What the paragraph above a table that is its caption begins with, as `dip_book.table` writes it.
+CAPTION = "Table."
+#: Cells whose drawings hold photographs.
+PHOTOGRAPHS = re.compile(r"\bimshow\(|\brun_summary\(")
 #: In the built site: the digest of what it was built from.
 DIGEST = "_digest.txt"
 
@@ -25,7 +29,10 @@ def setup(app):
     os.environ[STILL] = "1"  # nor does a page have a kernel behind its figures
     app.connect("config-inited", configure)
     app.connect("doctree-read", dress)
+    app.connect("doctree-read", caption_tables)
+    app.connect("doctree-read", tell_pictures_apart)
     app.connect("html-page-context", leave_out_thebe, priority=900)
+    app.connect("html-page-context", offer_notebook, priority=900)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -39,6 +46,10 @@ def configure(app, config) -> None:
         if old != cache:
             shutil.rmtree(old) if old.is_dir() else old.unlink()
     config["nb_execution_cache_path"] = str(cache)
+
+    # MathJax in the parts that _config.yml names: without its menu, which makes every formula a
+    # stop of the Tab key and is a third of the whole.
+    config["mathjax_path"] = "mathjax/startup.js"
 
     options = config["html_theme_options"]
     published = bool(options.get("repository_url"))
@@ -81,9 +92,7 @@ def dress(app, doctree) -> None:
     )
     opening.replace_self(box)
     for figure in doctree.findall(nodes.figure):
-        cell, caption = figure.parent, next(iter(figure.findall(nodes.caption)), None)
-        while cell is not None and cell.get("nb_element") != "cell_code":
-            cell = cell.parent
+        cell, caption = _cell_of(figure), next(iter(figure.findall(nodes.caption)), None)
         if cell is None or caption is None:
             continue
         number = f"cell-{cell['cell_index']}"
@@ -103,6 +112,64 @@ def dress(app, doctree) -> None:
         caption += [nodes.Text(" "), origin]
     for image in doctree.findall(nodes.image):  # a drawing without a caption: at least no file name
         image.setdefault("alt", "A drawing of the cell above")
+
+
+def caption_tables(app, doctree) -> None:
+    """A paragraph that `dip_book.table` put above a table becomes the table's title.
+
+    It is numbered like a figure, and it is what HTML calls a caption.
+    """
+    tables = [table for table in doctree.findall(nodes.table) if _cell_of(table) is not None]
+    for count, table in enumerate(tables, 1):
+        at = table.parent.index(table)
+        above = table.parent[at - 1] if at else None
+        if not isinstance(above, nodes.paragraph) or not above.astext().startswith(CAPTION):
+            continue
+        mark = next(child for child in above if child.astext() == CAPTION)
+        title = nodes.title("", "", *above.children[above.index(mark) + 1 :])
+        if title.children and isinstance(title[0], nodes.Text):
+            title[0] = nodes.Text(title[0].astext().lstrip())
+        above.parent.remove(above)
+        table.insert(0, title)
+        table["ids"].append(f"table-{count}")
+        table["classes"].append("dip-table")
+
+
+def tell_pictures_apart(app, doctree) -> None:
+    """Plots of cells get a class of their own: in the dark they are drawn the other way round.
+
+    What holds photographs does not: their pixels are the point.
+    """
+    for image in doctree.findall(nodes.image):
+        cell = _cell_of(image)
+        if cell is not None and not PHOTOGRAPHS.search(cell.astext()):
+            image["classes"].append("dip-plot")
+
+
+def _cell_of(node):
+    """The code cell whose output a node is; None of one in the text."""
+    while node is not None and node.get("nb_element") != "cell_code":
+        node = node.parent
+    return node
+
+
+def offer_notebook(app, pagename, templatename, context, doctree) -> None:
+    """A chapter's download is its .ipynb, which `finish` puts beside the page; no other source."""
+    for group in context.get("header_buttons", []):
+        if group.get("label") != "download-buttons":
+            continue
+        kept = [button for button in group["buttons"] if button["label"] == "download-pdf-button"]
+        if pagename.startswith("notebooks/"):
+            notebook = {
+                "type": "link",
+                "url": f"{pagename.rsplit('/', 1)[-1]}.ipynb",
+                "text": ".ipynb",
+                "icon": "fas fa-code",
+                "tooltip": "Download the notebook",
+                "label": "download-notebook-button",
+            }
+            kept.insert(0, notebook)
+        group["buttons"] = kept
 
 
 def time_needed(doctree, execution: dict | None) -> str:

@@ -81,7 +81,12 @@ def switches(store: Path = runs.ROOT) -> Table:
         f"pairs of {len(plan.DEVELOPMENT) * len(plan.SEEDS)}",
         "times it went back, a run",
     ]
-    return Table(["configuration", *titles], rows, {"times it went back, a run": "{:.1f}"})
+    caption = (
+        "What each switch between the two readings is worth: PSNR in dB of the raw output at "
+        "128×128 (mean ± standard deviation over seeds), and paired differences in dB."
+    )
+    forms = {"times it went back, a run": "{:.1f}"}
+    return Table(["configuration", *titles], rows, forms, caption)
 
 
 def one_precision(store: Path = runs.ROOT) -> Table:
@@ -98,7 +103,11 @@ def one_precision(store: Path = runs.ROOT) -> Table:
             row += [difference(a.psnr - b.psnr for a, b in chosen), len(chosen)]
         rows.append(row)
     titles = ["all pairs", "their count", "pairs of one precision", "their count"]
-    return Table(["switch", *titles], rows)
+    caption = (
+        "The same differences in dB, on all pairs and on those whose two runs were computed in one "
+        "precision."
+    )
+    return Table(["switch", *titles], rows, caption=caption)
 
 
 def precisions(specs: list[runs.Spec], store: Path = runs.ROOT) -> str:
@@ -137,7 +146,11 @@ def ideas(store: Path = runs.ROOT) -> Table:
             row.append(None if None in (psnr, level) else difference([psnr - level]))
         rows.append(row)
     titles = (f"{images.title(image)}: {kinds[kind]}" for image, kind in base)
-    return Table(["idea", *titles], rows)
+    caption = (
+        "Each idea alone against the second reading: PSNR in dB in the first row, differences in "
+        "dB below it. 128×128, seed 0."
+    )
+    return Table(["idea", *titles], rows, caption=caption)
 
 
 def repeated(store: Path = runs.ROOT) -> Table:
@@ -160,7 +173,11 @@ def repeated(store: Path = runs.ROOT) -> Table:
                 row[-1] = dip_blocks.psnr(dip_blocks.paste(average, x_hat, mask), truth)
         rows.append(row)
     titles = ("one run" if count == 1 else f"mean of {count} runs" for count in range(1, most + 1))
-    return Table(["picture", *titles], rows)
+    caption = (
+        "What more runs buy: PSNR in dB of the mean of several runs' averaged outputs, known "
+        "pixels pasted back, 128×128."
+    )
+    return Table(["picture", *titles], rows, caption=caption)
 
 
 def run_of(name: str, image: str, seed: int = 0, store: Path = runs.ROOT) -> runs.Run | None:
@@ -186,7 +203,11 @@ def reached(store: Path = runs.ROOT) -> Table:
         rows.append([images.title(image), *row])
     ours, theirs = "best-adam: iterations to that", "paper: iterations"
     titles = ["picture", theirs, "its average then, dB", ours, "share"]
-    return Table(titles, rows, {ours: "{:,}", theirs: "{:,}"})
+    caption = (
+        "Iterations until the average of `best-adam`'s outputs is where that of `paper` ends, "
+        "PSNR in dB. The development pictures at 128×128."
+    )
+    return Table(titles, rows, {ours: "{:,}", theirs: "{:,}"}, caption)
 
 
 def labelled(pictures: tuple[str, ...], seed: int = 0, store: Path = runs.ROOT) -> list[runs.Run]:

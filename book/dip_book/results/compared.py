@@ -52,12 +52,11 @@ def level_with(level: float = 33.0, store: Path = runs.ROOT) -> Table:
             rows.append([images.title(image), *then, *(way[1][-1] for way in ways.values())])
     there, end = (["Adam", "Muon", "Muon, dropout"] for _ in range(2))
     header = ["picture", *(f"{name}, at {level:g} dB" for name in there)]
-    table = Table([*header, *(f"{name}, at the end" for name in end)], rows)
-    table.caption = (
+    caption = (
         f"PSNR in dB at the missing pixels: when the known ones are met at {level:g} dB, and after "
         "400 iterations. Compare the first two columns, then the third."
     )
-    return table
+    return Table([*header, *(f"{name}, at the end" for name in end)], rows, caption=caption)
 
 
 #: What readers call a recipe's entries; entries that no recipe changes have no row.
@@ -98,9 +97,8 @@ def recipes(*names: str) -> Table:
         for key, title in ENTRIES.items()
         if len({column[key] for column in columns.values()}) > 1
     ]
-    table = Table(["", *columns], rows)
-    table.caption = "What the recipes change of the recipe `paper`; all else is as there."
-    return table
+    caption = "What the recipes change of the recipe `paper`; all else is as there."
+    return Table(["", *columns], rows, caption=caption)
 
 
 def _over(recipe: str, kind: str, store: Path) -> dict[str, Cell]:
@@ -120,9 +118,7 @@ def _with_mean(header: list[str], rows: list[list[Cell]], caption: str) -> Table
         apart = any(isinstance(cell, Figure) and cell.difference for cell in column)
         found = mean(values)
         means.append("" if found is None else Figure(found, difference=apart))
-    table = Table(header, [*rows, means])
-    table.caption = caption
-    return table
+    return Table(header, [*rows, means], caption=caption)
 
 
 def final(recipe: str = "best", store: Path = runs.ROOT) -> Table:
@@ -210,9 +206,8 @@ def masks(*recipes: str, store: Path = runs.ROOT) -> Table:
         "recipe", "mask", "mean, blended", "mean, pasted", "below the paper's raw",
         "below biharmonic", "hours of one core",
     ]  # fmt: skip
-    table = Table(header, rows, {"hours of one core": "{:.1f}"})
-    table.caption = (
+    caption = (
         "The 11 images, mask by mask: mean PSNR in dB, the images on which the blended picture is "
         "below, and what all 11 cost on the CPU that made the runs."
     )
-    return table
+    return Table(header, rows, {"hours of one core": "{:.1f}"}, caption)

@@ -14,7 +14,7 @@ import torch
 
 import dip_blocks
 from dip_book import bench, images, runs
-from dip_book.results.selection import all_stored, first_reaching
+from dip_book.results.selection import all_stored, first_reaching, machines
 from dip_book.runs import means, plan
 from dip_book.table import Cell, Figure, Table, difference, mean
 
@@ -53,8 +53,13 @@ def _on_all(found: Tried) -> Tried:
     return {idea: drawn for idea, drawn in found.items() if set(drawn) == set(plan.TUNING)}
 
 
-def ideas(found: Tried) -> Table:
+def ideas(found: Tried, caption: str = "") -> Table:
     """Each idea against the first one, as a difference in dB."""
+    everything = [run for drawn in found.values() for run in drawn.values()]
+    caption = (
+        f"{caption} PSNR in dB of the first row, differences in dB below it (averaged, pasted). "
+        f"Core-seconds a picture, on {machines(everything)}."
+    ).lstrip()
     if not found:
         return Table(["idea"], [])
     (first, base), *others = found.items()
@@ -65,7 +70,7 @@ def ideas(found: Tried) -> Table:
         cells = (difference([value]) for value in (*apart, mean(apart)))
         rows.append([idea, *cells, seconds(drawn)])
     header = ["idea", *map(images.title, level), "mean", "core-seconds"]
-    return Table(header, rows, {"core-seconds": SECONDS})
+    return Table(header, rows, {"core-seconds": SECONDS}, caption)
 
 
 def seconds(drawn: dict[str, runs.Run]) -> Cell:
@@ -75,7 +80,7 @@ def seconds(drawn: dict[str, runs.Run]) -> Cell:
     return "" if found is None else found
 
 
-def pairs(found: Tried, best: int = 8) -> Table:
+def pairs(found: Tried, best: int = 8, caption: str = "") -> Table:
     """Means of two networks: of all pairs of ideas, those with the highest mean PSNR in dB.
 
     Computed from stored pictures of 8 bits.
@@ -96,7 +101,8 @@ def pairs(found: Tried, best: int = 8) -> Table:
     alone = highest([row(idea) for idea in found], 3)
     together = highest([row(*two) for two in itertools.combinations(found, 2)], best)
     header = ["one network, or the mean of two", *map(images.title, known), "mean"]
-    return Table(header, alone + together)
+    caption = f"{caption} PSNR in dB of their averaged outputs' mean, pasted.".lstrip()
+    return Table(header, alone + together, caption=caption)
 
 
 def _psnr_pasted(picture: np.ndarray, mask: np.ndarray, truth: np.ndarray) -> float:
@@ -128,7 +134,11 @@ def longer(size: int = 256, store: Path = runs.ROOT) -> Table:
             together = pasted(agreement([one, two]), one)
             rows.append([images.title(image), alone, other, together, twice])
     titles = ["nearest", "bilinear", "their mean", "nearest, twice as long"]
-    return Table([f"picture, {size}²", *titles], rows)
+    caption = (
+        "What the same seconds buy, PSNR in dB (averaged, pasted): two networks' mean, or one "
+        "network fitted twice as long."
+    )
+    return Table([f"picture, {size}²", *titles], rows, caption=caption)
 
 
 def correlation(first: runs.Run, second: runs.Run) -> float:
@@ -182,7 +192,11 @@ def sooner(size: int = 128, store: Path = runs.ROOT) -> Table:
             rows.append([images.title(image), total, goal, *share])
     adam = "Adam: iterations"
     titles = ["picture", adam, "its PSNR then, dB", "Muon: iterations to that", "share"]
-    return Table(titles, rows, {adam: COUNT})
+    caption = (
+        "Iterations that Muon takes to the PSNR (dB, averaged output) that Adam has at its end, "
+        f"all else equal, {size}×{size}."
+    )
+    return Table(titles, rows, {adam: COUNT}, caption)
 
 
 #: Pixels a side → the recipe that is timed against the straightforward loop.
@@ -196,7 +210,7 @@ def against_straightforward(store: Path = runs.ROOT) -> Table:
     are iterations of stored runs times measured seconds: the straightforward loop's from the
     benchmark, ours from the run itself.  Pictures and sizes of which a run is missing have no row.
     """
-    rows, timed = [], bench.results(store, network="paper")
+    rows, timed, used = [], bench.results(store, network="paper"), []
     for (size, recipe), image in itertools.product(TIMED.items(), plan.DEVELOPMENT):
         loop = next((result for result in timed if str(size) in result["sizes"]), None)
         specs = {
@@ -214,6 +228,7 @@ def against_straightforward(store: Path = runs.ROOT) -> Table:
         one = loop["sizes"][str(size)]["contestants"]["straightforward"]["median_s"]
         theirs = one * loop["threads"] * paper.facts["iterations"]
         cost = ours.facts["core_seconds"] * there / ours.facts["iterations"]
+        used.append(ours)
         row = [goal, theirs, f"`{recipe}`", there, cost, cost / theirs]
         rows.append([f"{images.title(image)}, {size}²", *row])
     slow = "straightforward loop, core-seconds"
@@ -221,7 +236,12 @@ def against_straightforward(store: Path = runs.ROOT) -> Table:
         "picture", "paper's recipe after 1,000 iterations, dB", slow, "against it",
         "iterations to that", "core-seconds", "share",
     ]  # fmt: skip
-    return Table(header, rows, {slow: SECONDS, "core-seconds": SECONDS, "share": "{:.3f}"})
+    forms = {slow: SECONDS, "core-seconds": SECONDS, "share": "{:.3f}"}
+    caption = (
+        "Core-seconds to the PSNR (dB, averaged output) of the paper's recipe after 1,000 "
+        f"iterations: a straightforward loop, and one network with Muon. On {machines(used)}."
+    )
+    return Table(header, rows, forms, caption)
 
 
 def agreement(members: list[runs.Run]) -> np.ndarray:
@@ -231,12 +251,13 @@ def agreement(members: list[runs.Run]) -> np.ndarray:
 
 def muon(store: Path = runs.ROOT) -> Table:
     """What was tried under Muon, in dB: 128×128."""
-    return ideas(under_muon(store=store))
+    return ideas(under_muon(store=store), "What was tried under Muon, 128×128.")
 
 
 def muon_pairs(store: Path = runs.ROOT) -> Table:
     """Means of two of these networks, the best ones, in dB."""
-    return pairs(under_muon(store=store))
+    caption = "The best single networks under Muon, and the best means of two, 128×128."
+    return pairs(under_muon(store=store), caption=caption)
 
 
 def hidden(store: Path = runs.ROOT) -> Table:
@@ -244,12 +265,13 @@ def hidden(store: Path = runs.ROOT) -> Table:
 
     256×256.
     """
-    return ideas(with_hidden(store))
+    return ideas(with_hidden(store), "Networks that are shown a part of the pixels, 256×256.")
 
 
 def hidden_pairs(store: Path = runs.ROOT) -> Table:
     """Means of two networks that are shown a part, the best ones, in dB."""
-    return pairs(with_hidden(store))
+    caption = "The best single networks that are shown a part, and the best means of two, 256×256."
+    return pairs(with_hidden(store), caption=caption)
 
 
 DAMPINGS = (0, 0.25, 0.5, 1, 2)
@@ -283,7 +305,12 @@ def blends(store: Path = runs.ROOT) -> Table:
             gains.append([dip_blocks.psnr(image, truth) - level for image in blended])
         cells = (Figure(mean(of), least=min(of), difference=True) for of in zip(*gains))
         rows.append([name, *cells])
-    return Table(["averaged output of", *(f"damping {damping:g}" for damping in DAMPINGS)], rows)
+    caption = (
+        "What blending gains over pasting, in dB: the mean over pictures and, in brackets, the "
+        "least. Free pictures at 256×256."
+    )
+    titles = (f"damping {damping:g}" for damping in DAMPINGS)
+    return Table(["averaged output of", *titles], rows, caption=caption)
 
 
 def large(store: Path = runs.ROOT) -> Table:
@@ -291,17 +318,22 @@ def large(store: Path = runs.ROOT) -> Table:
 
     On free pictures as large as the table's large ones.
     """
-    rows, recipes = [], ("best-nearest", "best-hidden")
+    rows, used, recipes = [], [], ("best-nearest", "best-hidden")
     for image in plan.FREE_LARGE:
         specs = {recipe: runs.Spec(image, 512, recipe) for recipe in recipes}
         both = list(all_stored(specs, store).values())
         if len(both) == 2:
+            used += both
             values = [run.facts["psnr_db"][KIND] for run in both]
             cost = [seconds({image: run}) for run in both]
             together = pasted(agreement(both), both[0])
             rows.append([images.title(image), *values, together, *cost])
     titles = ["random z", "some hidden", "their mean", "core-seconds: random z", "some hidden"]
-    return Table(["picture, 512²", *titles], rows, {4: SECONDS, 5: SECONDS})
+    caption = (
+        "Random z against known pixels of which some are hidden, 512×512: PSNR in dB (averaged, "
+        f"pasted). Core-seconds on {machines(used)}."
+    )
+    return Table(["picture, 512²", *titles], rows, {4: SECONDS, 5: SECONDS}, caption)
 
 
 #: What the command line prints.

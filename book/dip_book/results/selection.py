@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from dip_book import images, runs
+from dip_book import bench, images, runs
 
 Key = TypeVar("Key")
 
@@ -72,3 +72,9 @@ def of_common_seeds(recipe: str, store: Path = runs.ROOT) -> dict[str, list[runs
 def first_reaching(run: runs.Run, psnr: float) -> int | None:
     """The iteration whose averaged output first had a PSNR in dB, as the history tells; or None."""
     return next((step.iteration for step in run.history if step.psnr_averaged >= psnr), None)
+
+
+def machines(found: Iterable[runs.Run | None]) -> str:
+    """What stored runs were computed on, such as "AMD EPYC, 1 thread, PyTorch 2.13.0"."""
+    named = dict.fromkeys(bench.machine(run.facts) for run in found if run is not None)
+    return "; ".join(named) or "no machine yet"

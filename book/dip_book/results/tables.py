@@ -11,7 +11,7 @@ from dip_book import images, runs
 from dip_book.results.baselines import BASELINES, baseline, stored_baselines
 from dip_book.results.ceiling import BLOGS, CEILINGS, HALF, ceilings_of, half_of, stored_ceilings
 from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
-from dip_book.results.selection import USED, best_run, of_common_seeds, seeds_of
+from dip_book.results.selection import USED, best_run, machines, of_common_seeds, seeds_of
 from dip_book.runs import plan
 from dip_book.table import (
     Cell,
@@ -35,6 +35,8 @@ SHOWN_RECIPES = {
     "best-nearest": "best-nearest",
 }
 SSIM, COUNT, SECONDS = "{:.3f}", "{:,}", "{:,.0f}"
+#: What the captions of the 11 images end with.
+TEST = "The paper's test images, half of the pixels known."
 
 
 def columns(store: Path = runs.ROOT, metric: str = "psnr_db", kind: str = "raw") -> Columns:
@@ -70,7 +72,9 @@ def _rerun(recipe: str, name: str, metric: str, kind: str, store: Path) -> Cell:
     return Figure(values[0], iterations=found[0].facts["iterations"])
 
 
-def _of_images(columns: Columns, whole: bool = True, form: str | None = None) -> Table:
+def _of_images(
+    columns: Columns, caption: str, whole: bool = True, form: str | None = None
+) -> Table:
     """Either the columns that are complete, or the rows that are: no gap is shown.
 
     A mean of fewer than the 11 says of how many.
@@ -82,13 +86,8 @@ def _of_images(columns: Columns, whole: bool = True, form: str | None = None) ->
         title = "mean" if len(names) == len(images.STANDARD) else f"mean of {len(names)}"
         means = [mean_of_cells(column[name] for name in names) for column in columns.values()]
         rows.append([f"**{title}**", *means])
-    return Table(["image", *columns], rows, dict.fromkeys(columns, form) if form else None)
-
-
-def _captioned(table: Table, caption: str) -> Table:
-    """The table with what its numbers are, and their unit."""
-    table.caption = caption
-    return table
+    forms = dict.fromkeys(columns, form) if form else None
+    return Table(["image", *columns], rows, forms, f"{caption} {TEST}")
 
 
 def _apart(a: Cell, b: Cell) -> Figure | None:
@@ -101,7 +100,8 @@ def standard(store: Path = runs.ROOT) -> Table:
 
     Of what there is for all 11.
     """
-    return _of_images(columns(store))
+    caption = "PSNR in dB: as reported, as rerun (the raw output), and of classical methods."
+    return _of_images(columns(store), caption)
 
 
 def rerun(store: Path = runs.ROOT) -> Table:
@@ -111,7 +111,8 @@ def rerun(store: Path = runs.ROOT) -> Table:
     """
     values = columns(store)
     chosen = ("blog, reported", SHOWN_RECIPES["blog"], "paper, reported", *BASELINES)
-    return _of_images({title: values[title] for title in chosen}, whole=False)
+    caption = "PSNR in dB of the blog's recipe, rerun (the raw output), beside what was reported."
+    return _of_images({title: values[title] for title in chosen}, caption, whole=False)
 
 
 def averaged(store: Path = runs.ROOT) -> Table:
@@ -136,7 +137,7 @@ def averaged(store: Path = runs.ROOT) -> Table:
         f"{len(images.STANDARD)} test images, half of the pixels known."
     )
     header = ["image", "iterations", *titles, "biharmonic"]
-    return _captioned(Table(header, rows, {"iterations": COUNT}), caption)
+    return Table(header, rows, {"iterations": COUNT}, caption)
 
 
 def ssim(store: Path = runs.ROOT) -> Table:
@@ -148,7 +149,8 @@ def ssim(store: Path = runs.ROOT) -> Table:
     blog = SHOWN_RECIPES["blog"]
     chosen = {f"{blog}: raw output": raw[blog], f"{blog}: averaged, pasted": pasted[blog]}
     chosen |= {method: raw[method] for method in BASELINES}
-    return _of_images(chosen, whole=False, form=SSIM)
+    caption = "SSIM (1 is the truth itself) of the blog's recipe, rerun, and of classical methods."
+    return _of_images(chosen, caption, whole=False, form=SSIM)
 
 
 def differences(store: Path = runs.ROOT) -> Table:
@@ -168,7 +170,8 @@ def differences(store: Path = runs.ROOT) -> Table:
     def apart(a: str, b: str) -> dict[str, Figure | None]:
         return {n: _apart(values[short[a]][n], values[short[b]][n]) for n in images.STANDARD}
 
-    return _of_images({f"{a} − {b}": apart(a, b) for a, b in pairs})
+    caption = "Differences of PSNR in dB, the first minus the second."
+    return _of_images({f"{a} − {b}": apart(a, b) for a, b in pairs}, caption)
 
 
 def final(
@@ -197,7 +200,11 @@ def final(
         chosen[f"ours − {short}"] = {
             name: _apart(chosen[title][name], values[known][name]) for name in images.STANDARD
         }
-    table = _of_images(chosen, whole=False)
+    caption = (
+        f"PSNR in dB: as reported, and of `{recipe}` (averaged and blended; mean ± standard "
+        "deviation over mask seeds). Reported figures are of one mask."
+    )
+    table = _of_images(chosen, caption, whole=False)
     if len(table.frame) > len(images.STANDARD):  # their mean is of all, which is what was reported
         table.frame.loc[len(images.STANDARD), self2self] = SELF2SELF_MEAN
     return table
@@ -224,7 +231,11 @@ def distances(recipe: str = "best-nearest", store: Path = runs.ROOT) -> Table:
         rows.append(["**mean**", "", *means])
     used = "averaged, blended"
     titles = ["raw − blog", "raw − paper", f"{used} − paper", f"{used} − biharmonic"]
-    return Table(["image", "iterations", *titles], rows, {"iterations": COUNT})
+    caption = (
+        f"How far `{recipe}` ends from what others reach: differences of PSNR in dB, mask seed 0. "
+        f"{TEST}"
+    )
+    return Table(["image", "iterations", *titles], rows, {"iterations": COUNT}, caption)
 
 
 def seconds(recipe: str = "best", store: Path = runs.ROOT) -> Table:
@@ -239,7 +250,8 @@ def seconds(recipe: str = "best", store: Path = runs.ROOT) -> Table:
         total = sum(seconds for _, seconds in rows)
         rows.append([f"**all {len(rows)}**", Figure(total, note=f", or {total / 3600:.1f} h")])
     title = f"`{recipe}`, core-seconds"
-    return Table(["image", title], rows, {title: SECONDS})
+    caption = f"What `{recipe}` costs an image, in core-seconds, on {machines(found.values())}."
+    return Table(["image", title], rows, {title: SECONDS}, caption)
 
 
 def members(store: Path = runs.ROOT, recipe: str = "best") -> Table:
@@ -260,7 +272,12 @@ def members(store: Path = runs.ROOT, recipe: str = "best") -> Table:
         cost = [row[-1] for row in rows]
         rows.append(["**mean, sum**", *means, "", "" if None in cost else sum(cost)])
     titles = [*(f"`{title}`" for title in recipes), "mean − better member", "core-seconds"]
-    return Table(["image", *titles], rows, {"core-seconds": SECONDS})
+    runs_of = (best_run(recipe, name, None, store) for name in images.STANDARD)
+    caption = (
+        f"PSNR in dB of `{recipe}` and of the networks that it is the mean of (averaged, blended; "
+        f"mask seed 0). Core-seconds of all members on {machines(runs_of)}."
+    )
+    return Table(["image", *titles], rows, {"core-seconds": SECONDS}, caption)
 
 
 #: The run that shows what training alone can do: the blog's network, Muon for Adam.
@@ -291,7 +308,7 @@ def parts(names: Iterable[str] = images.STANDARD, store: Path = runs.ROOT) -> Ta
         "From what the blog reports to what the paper reports in three parts: PSNR in dB, and "
         "differences of it. The paper's test images, half of the pixels known."
     )
-    return _captioned(Table(header, rows), caption)
+    return Table(header, rows, caption=caption)
 
 
 def rested(store: Path = runs.ROOT) -> dict[str, runs.Run]:
@@ -336,7 +353,7 @@ def at_rest(store: Path = runs.ROOT) -> Table:
         f"whole picture, and in the two last columns over the known pixels only. {len(rows[:-1])} "
         f"of the paper's {len(images.STANDARD)} test images."
     )
-    return _captioned(Table(header, rows), caption)
+    return Table(header, rows, caption=caption)
 
 
 #: Key of `half_of` → how readers know it.
@@ -365,7 +382,7 @@ def from_half(image: str | None = None, size: int | None = None, store: Path = r
         "PSNR in dB of pictures that the blog's network can draw, found without training; all but "
         f"the ceiling from half of the pixels. {of}."
     )
-    return _captioned(Table(["picture", "over the whole", "known pixels only"], rows), caption)
+    return Table(["picture", "over the whole", "known pixels only"], rows, caption=caption)
 
 
 def free_ceilings(size: int = 128) -> Table:
@@ -379,7 +396,7 @@ def free_ceilings(size: int = 128) -> Table:
         f"the whole truth in view. The free pictures at {size}×{size}."
     )
     header = ["picture", *(f"ceiling: {title}" for title in CEILINGS)]
-    return _captioned(Table(header, rows), caption)
+    return Table(header, rows, caption=caption)
 
 
 def ceilings(store: Path = runs.ROOT) -> Table:
@@ -391,7 +408,11 @@ def ceilings(store: Path = runs.ROOT) -> Table:
     chosen = {"blog, reported": reported["blog"]}
     for title in CEILINGS:
         chosen[f"ceiling: {title}"] = {name: bounds[name][title] for name in images.STANDARD}
-    return _of_images(chosen | {"paper, reported": reported["paper"]})
+    caption = (
+        "PSNR in dB: as reported, and the best that was found for a picture that ends in a ×2 "
+        "upsampling, with the whole truth in view."
+    )
+    return _of_images(chosen | {"paper, reported": reported["paper"]}, caption)
 
 
 def kinds(run: runs.Run) -> Table:
@@ -400,7 +421,10 @@ def kinds(run: runs.Run) -> Table:
     for kind, name in runs.KINDS.items():
         measured = [run.facts[metric][kind] for metric in ("psnr_db", "ssim")]
         rows.append([name, *("not recorded" if value is None else value for value in measured)])
-    return Table(["image", "PSNR, dB", "SSIM"], rows, {"SSIM": SSIM})
+    caption = (
+        f"PSNR and SSIM of the pictures that one run of `{run.facts['recipe']['name']}` ends with."
+    )
+    return Table(["image", "PSNR, dB", "SSIM"], rows, {"SSIM": SSIM}, caption)
 
 
 def embedded(size: int = 128, recipe: str = "blog", store: Path = runs.ROOT) -> Table:
@@ -419,7 +443,11 @@ def embedded(size: int = 128, recipe: str = "blog", store: Path = runs.ROOT) -> 
     apart = _apart(means[0], means[1 + list(BASELINES).index("biharmonic")])
     rows.append(["**mean**", "", *means, apart])
     titles = ["iterations", "blog's recipe, raw output", *BASELINES, "recipe − biharmonic"]
-    return Table(["picture", *titles], rows, {"iterations": COUNT})
+    caption = (
+        f"PSNR in dB on the free pictures at {size}×{size}, half of the pixels known: the raw "
+        f"output of stored runs of `{recipe}`, beside classical methods."
+    )
+    return Table(["picture", *titles], rows, {"iterations": COUNT}, caption)
 
 
 def quick(store: Path = runs.ROOT, recipe: str = "quick") -> Table:
@@ -440,7 +468,13 @@ def quick(store: Path = runs.ROOT, recipe: str = "quick") -> Table:
             ours = [psnr["raw"], psnr["averaged_pasted"], facts["wall_time_s"], where]
         rows.append([images.title(spec.image), *ours[:2], *classical, *ours[2:]])
     drawn = [f"{recipe}, raw output", f"{recipe}, averaged, pasted"]
-    return Table(["picture", *drawn, *BASELINES, "seconds", "on"], rows, {"seconds": "{:.0f}"})
+    found = (runs.stored(spec, store) for spec in plan.WANTED[recipe])
+    caption = (
+        f"PSNR in dB of `{recipe}` on the free pictures at 128×128, half of the pixels known, "
+        f"beside classical methods. Seconds on {machines(found)}."
+    )
+    form = {"seconds": "{:.0f}"}
+    return Table(["picture", *drawn, *BASELINES, "seconds", "on"], rows, form, caption)
 
 
 def precision(store: Path = runs.ROOT) -> Table:
@@ -454,7 +488,11 @@ def precision(store: Path = runs.ROOT) -> Table:
         values = [run and run.psnr for run in found]
         rows.append([name, *values, None if None in values else mean_and_deviation(values)])
     seeds = [f"seed {seed}" for seed in sorted({spec.seed for spec in wanted})]
-    return Table(["precision", *seeds, "mean ± standard deviation"], rows)
+    caption = (
+        "PSNR in dB of the raw output after 100 iterations of the blog's recipe, by precision and "
+        "seed. The camera at 128×128."
+    )
+    return Table(["precision", *seeds, "mean ± standard deviation"], rows, caption=caption)
 
 
 #: What the command line prints.

@@ -56,12 +56,11 @@ def listing(store: Path = runs.ROOT) -> Table:
         rows.append([title, chapters, len(wanted), len(wanted) - missing, missing])
     rows.sort(key=lambda row: -row[-1])
     total = [sum(row[i] for row in rows) for i in (2, 3, 4)]
-    table = Table(
+    return Table(
         ["group", "chapters", "wanted", "stored", "missing"],
         [*rows, ["**all**", "", *total]],
+        caption="The runs that the book wants, by group, and how many of them are stored.",
     )
-    table.caption = "The runs that the book wants, by group, and how many of them are stored."
-    return table
 
 
 def timed(store: Path = runs.ROOT) -> Table:
@@ -77,6 +76,5 @@ def timed(store: Path = runs.ROOT) -> Table:
         for network in bench.NETWORKS
         for result in bench.results(store, network=network)
     ]
-    table = Table(["machine", "threads", "network", "sizes", "PyTorch"], rows)
-    table.caption = "The benchmarks that are stored: machine, network and sizes."
-    return table
+    caption = "The benchmarks that are stored: machine, network and sizes."
+    return Table(["machine", "threads", "network", "sizes", "PyTorch"], rows, caption=caption)

@@ -1,14 +1,13 @@
 """Pictures and plots of the book, one style for all.
 
 Every function returns something that, as the last value of a cell, is shown once: plots are closed
-matplotlib figures, pictures are `Photo`s.
+matplotlib figures; pictures are `row`s of `dip_book.show.photographs`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import io
 import textwrap
 from pathlib import Path
 
@@ -21,60 +20,9 @@ from PIL import Image
 import dip_blocks
 from dip_book import images, runs
 from dip_book.results.selection import best_run
-from dip_book.show.style import ACCENT, INK, MUTED, SERIES, STYLE, WARM
+from dip_book.show.photographs import row
+from dip_book.show.style import ACCENT, INK, MUTED, STYLE, WARM, looks
 from dip_book.table import Figure
-
-
-class Photo:
-    """A figure that holds photographs: shown as JPEG, which keeps the notebooks light."""
-
-    def __init__(self, figure):
-        self.figure = figure
-
-    def _repr_jpeg_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.figure.savefig(
-            buffer, format="jpeg", dpi=96, pil_kwargs={"quality": 75, "optimize": True}
-        )
-        return buffer.getvalue()
-
-    def __repr__(self) -> str:
-        return "<pictures>"
-
-
-def row(pictures: dict, width: float = 8.0, columns: int | None = None, crop: tuple | None = None):
-    """Pictures side by side under their titles.
-
-    Args:
-        pictures: title → image in [0, 1]: (H, W), (H, W, 3), or a (C, H, W) tensor of `dip_blocks`.
-        width: of the figure, inches.
-        columns: pictures in one row; all if None.
-        crop: (top, left, height, width) to look at closely, in pixels.
-    """
-    columns = columns or len(pictures)
-    rows = -(-len(pictures) // columns)
-    cut = slice(None), slice(None)
-    if crop is not None:
-        top, left, high, wide = crop
-        cut = slice(top, top + high), slice(left, left + wide)
-    shown = {title: images.to_bytes(picture)[cut] for title, picture in pictures.items()}
-    shape = next(iter(shown.values())).shape
-    lines = max(title.count("\n") + 1 for title in shown)
-    cell = width / columns
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            rows,
-            columns,
-            figsize=(width, rows * (cell * shape[0] / shape[1] + 0.22 * lines)),
-            layout="constrained",
-            squeeze=False,
-        )
-        for axis, (title, picture) in zip(axes.flat, shown.items()):
-            axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axis.set_title(title)
-        for axis in axes.flat:
-            axis.set_axis_off()
-    return Photo(_closed(figure))
 
 
 def curves(histories: dict, what: str = "loss", label: str | None = None):
@@ -87,19 +35,21 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
-        for (name, history), colour in zip(histories.items(), SERIES * 3):
+        for (name, history), look in zip(histories.items(), looks(histories)):
             several = history if history and isinstance(history[0], list) else [history]
             for i, steps in enumerate(several):
                 struck = [s for s in steps if s.backtracked]
-                for some, form in ((steps, "-"), (struck, "v")):
+                for some, form in (
+                    (steps, {"ls": look.line}),
+                    (struck, {"ls": "none", "marker": "v", "ms": 4}),
+                ):
                     axis.plot(
                         [s.iteration for s in some],
                         [getattr(s, what) for s in some],
-                        form,
-                        label=name if form == "-" and i == 0 else None,
-                        lw=1,
-                        ms=4,
-                        color=colour,
+                        **form,
+                        label=name if "marker" not in form and i == 0 else None,
+                        lw=1.2,
+                        color=look.colour,
                     )
         axis.set_yscale("log" if what == "loss" else "linear")
         axis.set_xlabel("iteration")
@@ -166,16 +116,15 @@ def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
     names = list(next(iter(columns.values())))
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.5, 0.36 * len(names) + 1.5), layout="constrained")
-        for (title, column), marker, colour in zip(
-            columns.items(), "osD^vPX*", (*SERIES, INK, WARM, MUTED)
-        ):
+        for (title, column), look in zip(columns.items(), looks(columns)):
+            colour = look.colour
             cells = [(column[name], y) for y, name in enumerate(names) if column[name] is not None]
             for hollow in (False, True):
                 chosen = [(float(cell), y) for cell, y in cells if _cut_short(cell) == hollow]
                 if chosen:
                     legend = f"{title}, cut short" if hollow else title
                     face = "none" if hollow else colour
-                    axis.plot(*zip(*chosen), marker, ms=6, color=colour, mfc=face, label=legend)
+                    axis.plot(*zip(*chosen), look.mark, ms=6, color=colour, mfc=face, label=legend)
         axis.set_yticks(range(len(names)), [images.title(name) for name in names])
         axis.invert_yaxis()
         axis.set_xlabel(label)
@@ -253,14 +202,16 @@ def cost(
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
-        for (name, (seconds, psnr)), colour, line in zip(
-            curves.items(), SERIES, ("-", "--", "-.", ":", "-")
-        ):
-            axis.plot(seconds, psnr, line, lw=1.4, color=colour, label=name)
-            axis.plot(seconds[-1], psnr[-1], "o", ms=5, color=colour)
-        for (name, (seconds, psnr)), marker in zip(points.items(), "sD^v"):
-            axis.plot(seconds, psnr, marker, ms=7, color=INK, label=name, ls="none")
+        look = dict(zip([*curves, *points], looks([*curves, *points])))
+        for name, (seconds, psnr) in curves.items():
+            colour = look[name].colour
+            axis.plot(seconds, psnr, ls=look[name].line, lw=1.4, color=colour, label=name)
+            axis.plot(seconds[-1], psnr[-1], look[name].mark, ms=5, color=colour)
+        for name, (seconds, psnr) in points.items():
+            mark, colour = look[name].mark, look[name].colour
+            axis.plot(seconds, psnr, mark, ms=7, color=colour, label=name, ls="none")
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.set_xlabel("seconds")
         axis.set_ylabel(label)
         axis.legend(fontsize=9)
@@ -328,14 +279,15 @@ def growth(series: dict[str, dict[int, float]], floor: dict[int, float] | None =
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
-        for (name, points), marker, colour in zip(series.items(), "osD^vPX", (*SERIES, INK)):
+        for (name, points), look in zip(series.items(), looks(series)):
             axis.plot(
                 list(points),
                 list(points.values()),
-                marker=marker,
+                marker=look.mark,
+                ls=look.line,
                 ms=5,
                 lw=1.2,
-                color=colour,
+                color=look.colour,
                 label=name,
             )
         if floor:
@@ -343,10 +295,12 @@ def growth(series: dict[str, dict[int, float]], floor: dict[int, float] | None =
         sizes = sorted({size for points in series.values() for size in points})
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.set_xticks(sizes, [f"{size}²" for size in sizes])
+        axis.minorticks_off()
         axis.set_xlabel("size of the picture")
         axis.set_ylabel("seconds an iteration")
-        axis.legend(fontsize=9)
+        axis.legend(fontsize=9, loc="upper left", ncols=2)
     return _closed(figure)
 
 

@@ -1,0 +1,130 @@
+"""Photographs side by side: a grid of HTML that wraps where the page is narrow.
+
+Each picture keeps its own pixels and stands in the cell's output as a data URL; its title is text.
+There is no style sheet and no script, so the grid looks the same in the rendered book, in Jupyter,
+in Colab and in the stored .ipynb.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import html
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
+
+from dip_book import images
+from dip_book.show.style import STYLE
+
+#: A figure's inch is so many pixels of the page.
+PIXELS = 96
+#: No picture is narrower than this on a page that has the room: two beside one another on a phone.
+NARROWEST = "8.5rem"
+#: Pictures of no more pixels, and those with single black pixels, lose nothing when they are
+#: stored, unless that takes more than so many bytes.
+SMALL, BYTES = 100 * 100, 48_000
+QUALITY = 82
+
+
+class Photo:
+    """Pictures over their titles; the value of a cell shows them.
+
+    Args:
+        pictures: title → bytes (H, W) or (H, W, 3).
+        columns: pictures in one row, where there is room.
+        width: of the whole, in inches.
+    """
+
+    def __init__(self, pictures: dict[str, np.ndarray], columns: int, width: float):
+        self._pictures, self._columns, self._width = pictures, columns, width
+
+    def _repr_html_(self) -> str:
+        gap, cell = 0.75, self._width * PIXELS / self._columns
+        share = f"(100% - {self._columns - 1} * {gap}rem) / {self._columns}"
+        figures = "".join(_figure(title, of, cell) for title, of in self._pictures.items())
+        return (
+            f'<div class="dip-photos" style="display:grid;gap:{gap}rem;align-items:start;'
+            f"margin:0 auto;max-width:{self._width * PIXELS:.0f}px;"
+            f'grid-template-columns:repeat(auto-fill,minmax(max({NARROWEST},{share}),1fr))">'
+            f"{figures}</div>"
+        )
+
+    def __repr__(self) -> str:
+        return "<pictures>"
+
+    @functools.cached_property
+    def figure(self) -> plt.Figure:
+        """The same as a closed matplotlib figure, for a file."""
+        rows = -(-len(self._pictures) // self._columns)
+        shape = next(iter(self._pictures.values())).shape
+        lines = max(title.count("\n") + 1 for title in self._pictures)
+        high = self._width / self._columns * shape[0] / shape[1] + 0.22 * lines
+        with plt.rc_context(STYLE):
+            figure, axes = plt.subplots(
+                rows,
+                self._columns,
+                figsize=(self._width, rows * high),
+                layout="constrained",
+                squeeze=False,
+            )
+            for axis, (title, picture) in zip(axes.flat, self._pictures.items()):
+                axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                axis.set_title(title)
+            for axis in axes.flat:
+                axis.set_axis_off()
+        plt.close(figure)
+        return figure
+
+
+def row(pictures: dict, width: float = 8.0, columns: int | None = None, crop: tuple | None = None):
+    """Pictures side by side over their titles.
+
+    Args:
+        pictures: title → image in [0, 1]: (H, W), (H, W, 3), or a (C, H, W) tensor of `dip_blocks`.
+        width: of all together, inches.
+        columns: pictures in one row; all if None.  A narrow page shows fewer.
+        crop: (top, left, height, width) to look at closely, in pixels.
+    """
+    cut = slice(None), slice(None)
+    if crop is not None:
+        top, left, high, wide = crop
+        cut = slice(top, top + high), slice(left, left + wide)
+    shown = {title: images.to_bytes(picture)[cut] for title, picture in pictures.items()}
+    return Photo(shown, columns or len(shown), width)
+
+
+def _figure(title: str, picture: np.ndarray, cell: float) -> str:
+    """One picture over its title; single pixels stay square where it is enlarged."""
+    sharp = "image-rendering:pixelated;" if picture.shape[1] < cell else ""
+    words = html.escape(title)
+    return (
+        '<figure style="margin:0;padding:0;min-width:0">'
+        f'<img src="{picture_url(picture)}" alt="{words.replace(chr(10), ", ")}" '
+        f'width="{picture.shape[1]}" height="{picture.shape[0]}" '
+        f'style="display:block;width:100%;max-width:none;height:auto;margin:0;{sharp}">'
+        '<figcaption style="margin-top:.3rem;text-align:center;line-height:1.3;'
+        f'font-size:max(12.5px,.86em)">{words.replace(chr(10), "<br>")}</figcaption></figure>'
+    )
+
+
+def picture_url(picture: np.ndarray) -> str:
+    """A data URL for a picture's bytes (H, W) or (H, W, 3): WebP, exact where pixels matter."""
+    spotted = float((picture == 0).mean()) > 0.2
+    if picture.shape[0] * picture.shape[1] <= SMALL or spotted:
+        exact = _webp(picture, lossless=True, quality=100)
+        if len(exact) <= BYTES:
+            return _url(exact)
+    return _url(_webp(picture, quality=QUALITY))
+
+
+def _webp(picture: np.ndarray, **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", method=6, **options)
+    return buffer.getvalue()
+
+
+def _url(data: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(data).decode()
