@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from browser import browser, opened, server  # noqa: F401  (fixtures of two modules)
 from dip_book import images, runs
 from executed import chapter_of, executed
 

@@ -4,11 +4,13 @@ import json
 import threading
 import time
 
+import numpy as np
 import pytest
 from dip_book import images, runs
 from dip_book.build import first_cell
+from dip_book.results.selection import best_run
 from dip_book.runs import sweeps
-from dip_book.show import explorer
+from dip_book.show import explorer, views
 
 TINY = {"picture": "brick", "recipe": "quick", "size": 64, "iterations": 12}
 
@@ -173,8 +175,77 @@ def test_what_runs_share_is_written_once(tmp_path):
         for count in (2, 3)
     ]
     data = explorer.Explorer(made).data
-    assert len(data["pictures"]) == 2 and [entry["truth"] for entry in data["runs"]] == [0, 0]
+    assert len(data["pictures"]) == len(explorer.STILLS)
+    assert data["runs"][0]["truth"] == data["runs"][1]["truth"]
     assert data["pictures"][data["runs"][1]["degraded"]] == explorer.entry(made[1])["degraded"]
+
+
+def test_what_a_run_is_compared_with_is_measured():
+    """Half of the pixels: interpolation is far better than black pixels; the truth is exact."""
+    x = images.load("brick", size=64)
+    pair = [part[0].numpy() for part in explorer.dip_blocks.degrade(x)]
+    made = explorer.stills(x, *pair)
+    assert set(made) == {*explorer.STILLS, "quality"}
+    quality = made["quality"]
+    assert "truth" not in quality
+    assert quality["biharmonic"] > quality["degraded"] + 5
+    assert quality["linear"] > quality["degraded"] + 5
+    stored = explorer.baselines.baseline("brick", "biharmonic", 64)["psnr_db"]
+    assert abs(quality["biharmonic"] - stored) < 0.01
+
+
+def test_a_picture_without_a_free_licence_is_never_put_into_a_page(monkeypatch):
+    """Of the paper's images a page has what the networks drew, which the store holds, only."""
+    run = best_run("blog", "house", None)
+    monkeypatch.setattr(images, "load", lambda *_, **__: pytest.fail("the truth was asked for"))
+    data = explorer.Explorer([run]).data
+    (shown,) = data["runs"]
+    assert all(shown[key] is None for key in explorer.STILLS) and not data["pictures"]
+    assert shown["restored"].startswith("data:image/webp") and not shown["frames"]
+
+
+def test_a_run_without_pictures_has_its_curves():
+    found = runs.find(runs.ROOT, image="camera", size=128)
+    run = next(run for run in found if not run.kinds and run.facts["backtracked"])
+    shown = explorer.entry(run)
+    assert shown["restored"] is None and shown["truth"]
+    assert len(shown["history"]["backtracked"]) == run.facts["backtracked"]
+
+
+def test_a_history_is_json_whatever_it_holds():
+    step = explorer.dip_blocks.Step
+    row = [step(iteration=1, loss=0.5, psnr=float("nan"), psnr_averaged=float("nan"), lr=0.01,
+                backtracked=False)]  # fmt: skip
+    made = explorer.columns(row)
+    assert made["psnr"] == [None] and json.dumps(made, allow_nan=False)
+
+
+def test_steps_open_on_a_state_that_shows_something():
+    x = images.load("camera", size=32)
+    grey = np.full_like(x, 0.5)
+    states = {"nothing": {"lost": grey}, "something": {"lost": x}, "more": {"lost": 1 - x}}
+    assert views.steps_view(states, "What", "a figure").data["start"] == 1
+    assert views.steps_view(states, "What", "a figure", start="more").data["start"] == 2
+    faint = {"a": {"lost": grey}, "b": {"lost": grey + 0.001 * x}}
+    assert views.steps_view(faint, "What", "a figure").data["start"] == 1
+
+
+def test_a_difference_is_made_visible():
+    x = images.load("camera", size=32)
+    picture, gain = views.difference(x + 0.01, x)
+    assert gain == 16 and abs(picture - 0.66).max() < 1e-6
+    picture, gain = views.difference(1 - x, x)
+    assert gain == 1 and picture.min() >= 0 and picture.max() <= 1
+
+
+def test_the_masks_figure_has_both_interpolations_for_each_share():
+    data = views.mask_view(images.load("camera", size=32), {"quick": {0.5: 30.0}}).data
+    assert [state["p"] for state in data["states"]] == list(views.SHARES)
+    assert [one["name"] for one in data["measured"]] == ["linear", "biharmonic", "quick"]
+    given, linear, biharmonic = data["states"][5]["psnr"]
+    assert given is None and linear > 10 and biharmonic > 10
+    shares = [state["known"] / state["of"] for state in data["states"]]
+    assert all(abs(a - b) < 0.06 for a, b in zip(shares, views.SHARES, strict=True))
 
 
 def test_nobody_operates_a_widget_while_a_page_is_made(monkeypatch):

@@ -4,12 +4,12 @@ import subprocess
 import sys
 
 import pytest
-from dip_book.build import site
+from dip_book.build import front, site
 from docutils import nodes
 from docutils.core import publish_doctree
 
 
-@pytest.mark.parametrize("module", ["first_cell", "pairs", "site"])
+@pytest.mark.parametrize("module", ["first_cell", "front", "pairs", "site"])
 def test_what_builds_the_book_loads_no_pytorch(module):
     """Sphinx, `make notebooks` and the installation in a notebook start without waiting for it."""
     code = f"import sys, dip_book.build.{module}; assert 'torch' not in sys.modules"
@@ -91,3 +91,16 @@ def test_a_site_knows_what_it_was_built_from(tmp_path, monkeypatch):
     assert before == site.site_digest()
     monkeypatch.setattr(site, "code_digest", lambda: "other code")
     assert site.site_digest() != before
+
+
+def test_the_front_page_brings_no_formulas_script_unless_it_has_a_formula():
+    app = type("App", (), {"config": type("Config", (), {"root_doc": "book/index"})})
+    scripts = [type("File", (), {"filename": name}) for name in ("a/MathJax.js", "book.js")]
+
+    def left(page, text):
+        context = {"script_files": list(scripts)}
+        front.leave_out_formulas(app, page, "page.html", context, publish_doctree(text))
+        return [file.filename for file in context["script_files"]]
+
+    assert left("book/index", "words") == ["book.js"]
+    assert len(left("book/index", ":math:`x`")) == len(left("notebooks/01-a", "words")) == 2

@@ -11,6 +11,7 @@ import jupytext
 import numpy as np
 import pytest
 import test_site
+from browser import FRONT, PAGES, SITE
 from conftest import REPORT
 from dip_book import bench, images
 from dip_book.build import pairs, site
@@ -18,14 +19,9 @@ from dip_book.show import figures, style
 from dip_book.table import Table
 from docutils import nodes
 from PIL import Image
-from test_site import FRONT, PAGES, SITE, every_page, every_visit
+from test_site import every_page, every_visit
 
-browser, server, opened, visit = (
-    test_site.browser,
-    test_site.server,
-    test_site.opened,
-    test_site.visit,
-)
+visit = test_site.visit
 
 #: Stops of the Tab key in a chapter's text, at 1280 pixels, all folds closed; and how many of them
 #: are boxes that scroll.

@@ -1,83 +1,36 @@
 """The built site in a real browser: what a reader meets.
 
-`make book` first; DIP_SITE names another site's folder.  Every page is loaded once for each of
-VISITS, everything is noted on the way, and the tests look at the notes.  Skipped where there is no
-site or no browser; with DIP_BROWSER=required that is a failure.
+See `browser`.  Every page is loaded once for each of VISITS, everything is noted on the way, and
+the tests look at the notes.
 """
 
-import functools
-import http.server
-import io
-import itertools
 import os
 import re
-import shutil
 import statistics
-import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
-import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browser import (
+    EXPLORER,
+    FRONT,
+    PAGES,
+    SETTLED,
+    SITE,
+    pixels,
+)
 from conftest import REPORT
 from dip_book.build import site
-from dip_book.build.first_cell import ROOT
-from PIL import Image
-from playwright.sync_api import Error, sync_playwright
 
-SITE = Path(os.environ.get("DIP_SITE") or ROOT / "_build" / "html").resolve()
-FRONT, EXPLORER, MASK = (
-    "book/index.html",
-    "notebooks/08-learning.html",
-    "notebooks/02-problems.html",
-)
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 VISITS = [("http", "light"), ("http", "dark"), ("file", "light")]
-#: Jupyter Book's root page only sends on to the front page; reports exist when a chapter's
-#: execution failed.
-PAGES = sorted(
-    path.relative_to(SITE).as_posix()
-    for path in SITE.rglob("*.html")
-    if path != SITE / "index.html"
-    and not {"_static", "reports"} & set(path.relative_to(SITE).parts)
-)
-ALIVE = [
-    page for page in PAGES if 'class="dip-view"' in (SITE / page).read_text(encoding="utf-8")
-]  # live figures
 HEAVY = 3_000_000  # bytes
 #: (Page, scheme, theme) → what was noted there.
 NOTES = {}
 
-#: Before any script of the page: the reader's choice of theme, and a watch on the pictures of the
-#: text.
-PREPARE = """
-try { localStorage.setItem("mode", "THEME"); localStorage.setItem("theme", "THEME"); } catch {}
-new MutationObserver(() =>\
- document.querySelectorAll("article img:not([elementtiming])").forEach((img) =>
-  img.setAttribute("elementtiming", "picture")))\
-.observe(document, { childList: true, subtree: true });
-"""
 #: preload would have axe fetch style sheets by itself, some by a wrong address; nothing that is
 #: asked here needs them.
 AXE = {"resultTypes": ["violations"], "preload": False}
-#: Everything has come, and has been drawn: fonts, pictures, formulae; what fades in is there.
-SETTLED = """async () => {
-  await document.fonts.ready;
-  await Promise.all([...document.images].filter((img) => img.loading !== "lazy")\
-.map((img) => img.decode().catch(() => {})));
-  await window.MathJax?.startup?.promise;
-  const frames = () => new Promise((done) =>\
- requestAnimationFrame(() => requestAnimationFrame(done)));
-  await frames();
-  for (const animation of document.getAnimations())\
- if (animation.effect.getComputedTiming().endTime < Infinity) animation.finish();
-  await frames();
-}"""
 #: Bytes (uncompressed), and when something, a picture and everything was there (ms; null: no
 #: picture on the first screen).
 COST = """async () => {
@@ -193,92 +146,6 @@ class Visit:
     narrow: tuple[int, list[str]] = (0, [])
 
 
-def absent(reason):
-    """Skip; or fail, where somebody relies on these tests."""
-    if os.environ.get("DIP_BROWSER") == "required":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-# Of this module, not of the session: while Playwright runs, nothing else in this thread can use
-# asyncio.
-
-
-@pytest.fixture(scope="module")
-def server():
-    """The site over http: its address."""
-    if not PAGES:
-        absent(f"no built site in {SITE}: run `make book`")
-    handler = functools.partial(Quiet, directory=SITE)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium without a window."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    with sync_playwright() as playwright:
-        try:
-            running = playwright.chromium.launch(
-                headless=True, executable_path=found, args=FLAGS.split()
-            )
-        except Error as error:
-            running, why = None, error.message.strip().splitlines()[0]
-        if running is None:
-            absent(
-                f"{found} does not start: {why}"
-                if found
-                else f"no browser: none of {', '.join(names)}, and not Playwright's own"
-            )
-        yield running
-        running.close()
-
-
-@pytest.fixture(scope="module")
-def opened(server, browser):
-    """A function that opens a page in its own context (cache, storage), for the caller to close."""
-
-    def open_(
-        page,
-        scheme="http",
-        theme="light",
-        notes=None,
-        wait="load",
-        size=(1280, 900),
-        settle=True,
-        **options,
-    ):
-        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
-        context.set_default_timeout(30_000)
-        context.add_init_script(PREPARE.replace("THEME", theme))
-        tab = context.new_page()
-        if notes:
-            tab.on("pageerror", lambda error: notes.errors.append(str(error)))
-            tab.on(
-                "console",
-                lambda line: (
-                    line.type == "error"
-                    and notes.console.append(f"{line.text} ({line.location.get('url', '')})")
-                ),
-            )
-            tab.on("request", lambda request: notes.requests.append(request.url))
-        tab.goto(f"{server if scheme == 'http' else SITE.as_uri()}/{page}", wait_until=wait)
-        if settle:
-            tab.evaluate(SETTLED)
-        return tab
-
-    return open_
-
-
 @pytest.fixture(scope="module")
 def visit(server, opened):
     """A function from (page, scheme, theme) to what was noted there.
@@ -327,22 +194,6 @@ def visit(server, opened):
         return notes
 
     return look
-
-
-def pixels(thing):
-    """A screenshot (H, W, 3) of a page's window or of an element."""
-    return np.asarray(
-        Image.open(io.BytesIO(thing.screenshot(animations="disabled"))).convert("RGB")
-    ).astype(int)
-
-
-def changed(before, after):
-    """The share of pixels that differ visibly; 1 where the sizes differ."""
-    return (
-        float((abs(before - after).max(axis=-1) > 12).mean())
-        if before.shape == after.shape
-        else 1.0
-    )
 
 
 every_page = pytest.mark.parametrize("page", PAGES or ["no page"])
@@ -522,171 +373,4 @@ def test_without_scripts_text_and_a_still_picture_remain(opened):
         assert min(shown.shape[:2]) > 100 and shown.std() > 20, "the picture is blank"
     text = tab.locator("article").inner_text()
     assert "Backtracking" in text and len(text) > 5000
-    tab.context.close()
-
-
-@pytest.fixture(scope="module")
-def explorer(opened):
-    """The explorer on its page."""
-    tab = opened(EXPLORER, size=(1280, 1400))
-    yield tab.locator(".dip-view:has(.dip-compare)")
-    tab.context.close()
-
-
-def choices(explorer, name):
-    return [
-        option.get_attribute("value")
-        for option in explorer.locator(f"select[name={name}] option").all()
-    ]
-
-
-def choose(explorer, name, value):
-    explorer.locator(f"select[name={name}]").select_option(value)
-    explorer.page.evaluate(SETTLED)
-
-
-def steerable(explorer):
-    """Choose an entry that has outputs on the way."""
-    for picture in choices(explorer, "picture"):
-        choose(explorer, "picture", picture)
-        for recipe in choices(explorer, "recipe"):
-            choose(explorer, "recipe", recipe)
-            if explorer.locator("input[name=iteration]").is_enabled():
-                return
-    pytest.fail("no run of the explorer has a scrubber")
-
-
-def test_every_choice_of_the_explorer_shows_something_else(explorer):
-    figure = explorer.locator(".dip-compare")
-    assert len(choices(explorer, "picture")) > 1
-    before = None
-    for picture in choices(explorer, "picture"):
-        choose(explorer, "picture", picture)
-        now = pixels(figure)
-        assert before is None or changed(before, now) > 0.2, f"picture {picture}"
-        recipes = []
-        for recipe in choices(explorer, "recipe"):
-            choose(explorer, "recipe", recipe)
-            recipes.append(pixels(figure))
-        assert all(changed(*pair) > 0.02 for pair in itertools.combinations(recipes, 2)), (
-            f"recipes of picture {picture}"
-        )
-        before = pixels(figure)
-    for against in choices(explorer, "against")[1:]:
-        choose(explorer, "against", against)
-        now = pixels(figure)
-        assert changed(before, now) > 0.1, f"compared with {against}"
-        before = now
-    choose(explorer, "against", choices(explorer, "against")[0])
-
-
-def test_the_divider_moves_by_keyboard(explorer):
-    figure = explorer.locator(".dip-compare")
-    before = pixels(figure)
-    explorer.locator("input[name=divider]").focus()
-    for _ in range(15):
-        explorer.page.keyboard.press("ArrowRight")
-    explorer.page.evaluate(SETTLED)
-    assert changed(before, pixels(figure)) > 0.04
-
-
-def test_the_scrubber_moves_by_keyboard(explorer):
-    steerable(explorer)
-    figure, plots, scrubber = (
-        explorer.locator(name) for name in (".dip-compare", ".dip-plots", "input[name=iteration]")
-    )
-    before, curves = pixels(figure), pixels(plots)
-    for key in ("Home", "ArrowRight", "ArrowRight"):
-        scrubber.press(key)
-        explorer.page.evaluate(SETTLED)
-        now = pixels(figure)
-        assert changed(before, now) > 0.02, key
-        before = now
-    assert changed(curves, pixels(plots)) > 0.001, (
-        "the cursor in the curves, from the end to the beginning"
-    )
-
-
-def test_play_plays_and_pause_stops(explorer):
-    steerable(explorer)
-    figure, button, scrubber = (
-        explorer.locator(name)
-        for name in (".dip-compare", ".dip-scrub button", "input[name=iteration]")
-    )
-    scrubber.press("Home")
-    before = pixels(figure)
-    button.click()
-    explorer.page.wait_for_function(
-        "() => Number(document.querySelector('input[name=iteration]').value) >= 2"
-    )
-    button.click()
-    explorer.page.evaluate(SETTLED)
-    paused = pixels(figure)
-    assert changed(before, paused) > 0.02
-    explorer.page.wait_for_timeout(1200)
-    assert changed(paused, pixels(figure)) == 0
-
-
-def test_another_picture_comes_at_once(explorer, request):
-    """Timed from the choice to decoded pictures; the bound is for a busy machine.
-
-    The report has the figure.
-    """
-    times = explorer.evaluate("""async (explorer) => {
-      const select = explorer.querySelector("select[name=picture]");
-      const times = [];
-      for (let round = 0; round < 3; round++)
-        for (const option of select.options) {
-          const start = performance.now();
-          select.value = option.value;
-          select.dispatchEvent(new Event("change", { bubbles: true }));
-          await Promise.all([...explorer.querySelectorAll(".dip-compare img")]\
-.map((img) => img.decode()));
-          times.push(performance.now() - start);
-        }
-      return times;
-    }""")
-    line = (
-        f"another picture in the explorer: median {statistics.median(times):.0f} ms, "
-        f"slowest {max(times):.0f} ms of {len(times)}"
-    )
-    request.config.stash[REPORT].append(line)
-    assert statistics.median(times) < 1000
-
-
-def test_the_masks_slider_and_button_change_it(opened):
-    tab = opened(MASK, size=(1280, 1400))
-    view = tab.locator(".dip-view:has(canvas)")
-    figure, slider = view.locator(".dip-pictures"), view.locator("input[type=range]")
-    before = pixels(figure)
-    slider.focus()
-    for _ in range(4):
-        slider.press("ArrowRight")
-    denser = pixels(figure)
-    assert changed(before, denser) > 0.05
-    view.get_by_role("button").click()
-    assert changed(denser, pixels(figure)) > 0.05
-    tab.context.close()
-
-
-@pytest.mark.parametrize("page", ALIVE or ["no page"])
-def test_every_live_figure_answers(opened, page):
-    """Whatever a figure offers first (a button, a slider, a choice), its pixels change with it."""
-    tab = opened(page, size=(1280, 1400))
-    for view in tab.locator(".dip-view").all():
-        before = pixels(view)
-        slider, radios, buttons = (
-            view.locator(f"{name}:visible:enabled")
-            for name in ("input[type=range]", "input[type=radio]", "button")
-        )
-        if slider.count():
-            slider.first.focus()
-            for _ in range(5):
-                tab.keyboard.press("ArrowRight")
-        elif radios.count():
-            radios.last.check()
-        else:
-            buttons.last.click()
-        tab.evaluate(SETTLED)
-        assert changed(before, pixels(view)) > 0.002, view.get_attribute("aria-label")
     tab.context.close()

@@ -7,6 +7,8 @@ anywidget, from the same script, that can also start, pause and stop a run.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
 import time
 
@@ -17,6 +19,7 @@ import traitlets
 import dip_blocks
 from dip_book import images
 from dip_book.build.first_cell import has_reader
+from dip_book.results import baselines
 from dip_book.runs import Run, Spec, sweeps
 from dip_book.show import figures, views
 
@@ -29,22 +32,32 @@ SIZES = (96, 128, 256)
 class Explorer(views.View):
     """Stored runs to look at; where a kernel runs, also a run to start.
 
-    A scrubber goes through the frames that a run stored, with a cursor in the curves of loss, PSNR
-    and learning rate; the last stop is the run's final output.  A run without frames shows that
-    alone.  Of a reader's own picture that is not at hand, only what the network drew is shown.
+    Each side of a divider shows what was given, the truth, an interpolation, or what any of the
+    runs of the same picture drew.  A scrubber goes through the frames that a run stored, with a
+    cursor in the curves of loss, PSNR and learning rate; the last stop is the run's final output.
+    It plays once when it is first seen, unless the reader wants no motion.  A run without frames
+    shows its end alone, one without pictures its curves; the figure says so.
+
+    Truth, given and interpolation are missing where the picture is not at hand.  Of pictures
+    without a free licence they are shown to a reader with a kernel, and never put into a page.
 
     Args:
-        runs: what to choose from; the first is shown first.
+        runs: what to choose from; the first that has frames is shown first.
         size, iterations: what a run started here begins with, in pixels a side and in steps.
+        compact: pictures and scrubber only, without curves and facts.
     """
 
-    def __init__(self, runs: list[Run], size: int = 128, iterations: int = 300):
+    def __init__(
+        self, runs: list[Run], size: int = 128, iterations: int = 300, compact: bool = False
+    ):
         text = (
-            "A restored picture beside what was given, and the run's loss, PSNR and learning rate"
+            "A picture on either side of a divider: what was given, what a network drew of it, "
+            "what interpolation made of it, the truth"
         )
-        super().__init__(
-            "explorer", shared([entry(run) for run in runs]), figures.run_summary(runs[0]), text
-        )
+        first = next((run for run in runs if run.frames), runs[0])
+        entries = [entry(run) for run in runs]
+        super().__init__("explorer", shared(entries), still(first, compact), text)
+        self.data |= {"compact": True} if compact else {}
         self._offers = {"size": size, "iterations": iterations}
         self._widget: Live | None = None
 
@@ -52,7 +65,8 @@ class Explorer(views.View):
     def widget(self) -> Live:
         """The live side, made when it is first asked for."""
         if self._widget is None:
-            self._widget = Live(**self.data, **self._offers)
+            known = {key: self.data[key] for key in ("runs", "pictures")}
+            self._widget = Live(**known, **self._offers)
         return self._widget
 
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -71,7 +85,7 @@ class Live(anywidget.AnyWidget):
     """
 
     _esm = views.script("explorer")
-    _css = views.style()
+    _css = views.styles()
     runs = traitlets.List().tag(sync=True)
     pictures = traitlets.List().tag(sync=True)
     offers = traitlets.Dict().tag(sync=True)
@@ -214,8 +228,9 @@ class Watch:
             now |= {
                 "title": images.title(self.spec.image),
                 "recipe": f"{self.spec.recipe}, run {self.live._count} here",
-                "truth": views.image_url(fit.truth[0].cpu()),
-                "degraded": views.image_url(fit.x_hat[0].cpu(), lossless=True),
+                **stills(*(x[0].cpu().numpy() for x in (fit.truth, fit.x_hat, fit.mask))),
+                "line": views.line(self.spec.recipe),
+                "ratio": round(picture.shape[1] / picture.shape[0], 4),
                 "frames": [],
             }
             self.live.send({"kind": "started", "text": text, "now": now})
@@ -237,27 +252,32 @@ class Watch:
 def entry(run: Run) -> dict:
     """A run as the script wants it: JSON with pictures as data URLs.
 
-    The truth, and what was given, are None for a picture of a reader's own that is not at hand.
-    Raises RunError for a run without pictures.
+    What is not at hand is None: the truth, what was given and the interpolations of a reader's own
+    picture, or of one without a free licence; the run's own pictures where none are kept.
     """
     try:
-        truth, (x_hat, _) = run.truth(), run.degraded()
-        pair = {"truth": views.image_url(truth), "degraded": views.image_url(x_hat, lossless=True)}
+        if not showable(run):
+            raise images.ImageError("not to be put into a page")
+        pair = stills(run.truth(), *run.degraded())
     except images.ImageError:
-        pair = {"truth": None, "degraded": None}
+        pair = dict.fromkeys(STILLS) | {"quality": {}}
     recipe = run.facts["recipe"]
     changes = "".join(f", {key} {views.short(value)}" for key, value in recipe["changes"].items())
+    label = run.facts.get("label")
+    height, width = run.facts["image"]["shape"][:2]
     return {
         "title": images.title(run.facts["image"]["name"]),
-        "recipe": run.facts.get("label")
+        "recipe": label
         or f"{recipe['name']}{changes}, {run.facts['iterations']:,} iterations"
         + run.facts.get("note", ""),
+        "line": views.line(label or recipe["name"]),
+        "ratio": round(width / height, 4),
         "facts": describe(run),
         "psnr": round(
             run.psnr, 2
         ),  # of the picture that is shown last; the history's are of perturbed input
         **pair,
-        "restored": views.image_url(run.raw),
+        "restored": views.image_url(run.raw) if "raw" in run.kinds else None,
         "frames": [
             {"iteration": iteration, "url": views.image_url(frame)}
             for iteration, frame in run.frames.items()
@@ -266,20 +286,74 @@ def entry(run: Run) -> dict:
     }
 
 
+#: What a picture is compared with besides runs: keys of an entry.
+STILLS = ("degraded", "biharmonic", "linear", "truth")
+#: Pixels beyond which interpolating takes more than a moment.
+MOMENT = 512 * 512
+
+
+def showable(run: Run) -> bool:
+    """May the truth be shown, and is it here without asking the network?"""
+    name = run.facts["image"]["name"]
+    return name not in images.STANDARD or (has_reader() and images.available(name))
+
+
+def stills(truth: np.ndarray, x_hat: np.ndarray, mask: np.ndarray) -> dict:
+    """The keys of `STILLS` → pictures as data URLs, and "quality": key → PSNR in dB.
+
+    Args:
+        truth, x_hat: (H, W) in [0, 1], or with a channel before or after.
+        mask: (H, W), or (1, H, W); true where a pixel is known.
+    """
+    x, given, known = (
+        np.ascontiguousarray(np.squeeze(picture)) for picture in (truth, x_hat, mask)
+    )
+    return dict(
+        _stills(*((part.tobytes(), part.dtype.str, part.shape) for part in (x, given, known)))
+    )
+
+
+@functools.lru_cache(maxsize=24)  # an explorer shows several runs of a picture
+def _stills(*parts) -> dict:
+    x, given, known = (
+        np.frombuffer(data, kind).reshape(shape).copy() for data, kind, shape in parts
+    )
+    made = {"degraded": given}
+    if x.ndim == 2 and x.size <= MOMENT:
+        made |= {name: fill(given, known) for name, fill in baselines.BASELINES.items()}
+    psnr = {
+        key: dip_blocks.psnr(dip_blocks.as_image(picture), dip_blocks.as_image(x))
+        for key, picture in made.items()
+    }
+    return dict.fromkeys(STILLS) | {
+        **{key: views.image_url(made[key], lossless=key == "degraded") for key in made},
+        "truth": views.image_url(x),
+        "quality": {key: round(value, 2) for key, value in psnr.items() if np.isfinite(value)},
+    }
+
+
+def still(run: Run, compact: bool = False):
+    """A matplotlib figure for where scripts do not run."""
+    if "raw" in run.kinds and (compact or not showable(run)):
+        pictures = {f"restored, {run.psnr:.2f} dB": run.raw}
+        if showable(run):
+            with contextlib.suppress(images.ImageError):
+                pictures = {"given": run.degraded()[0], **pictures, "the truth": run.truth()}
+        return figures.row(pictures, width=2.9 * len(pictures)).figure
+    return figures.run_summary(run) if run.kinds else figures.curves({"loss": run.history})
+
+
 def shared(entries: list[dict]) -> dict:
     """The script's data.
 
-    What several runs have in common, the truth and what was given, is written once and numbered.
+    What several runs have in common, such as the truth, is written once and numbered.
     """
-    pictures: list[str] = []
+    pictures: dict[str, int] = {}
     for shown in entries:
-        for key in ("truth", "degraded"):
-            if shown[key] is None:
-                continue
-            if shown[key] not in pictures:
-                pictures.append(shown[key])
-            shown[key] = pictures.index(shown[key])
-    return {"runs": entries, "pictures": pictures}
+        for key in STILLS:
+            if shown[key] is not None:
+                shown[key] = pictures.setdefault(shown[key], len(pictures))
+    return {"runs": entries, "pictures": list(pictures)}
 
 
 def describe(run: Run) -> str:
@@ -300,8 +374,13 @@ def columns(history: list[dip_blocks.Step], points: int = 120) -> dict:
     kept = [step for i, step in enumerate(history) if i % every == 0 or step is history[-1]]
     return {
         "iteration": [step.iteration for step in kept],
-        "loss": [float(f"{step.loss:.4g}") for step in kept],
-        "psnr": [round(step.psnr, 3) for step in kept],
-        "lr": [float(f"{step.lr:.4g}") for step in kept],
+        "loss": [finite(step.loss, 4) for step in kept],
+        "psnr": [finite(step.psnr, 5) for step in kept],
+        "lr": [finite(step.lr, 4) for step in kept],
         "backtracked": [step.iteration for step in history if step.backtracked],
     }
+
+
+def finite(value: float, digits: int) -> float | None:
+    """A number with so many digits; None, which JSON has, for what is none."""
+    return float(f"{value:.{digits}g}") if np.isfinite(value) else None

@@ -15,7 +15,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.patches import FancyBboxPatch
-from PIL import Image
 
 import dip_blocks
 from dip_book import images, runs
@@ -376,10 +375,9 @@ def source(definition):
 
 
 def front_pictures(store: Path = runs.ROOT) -> list[Path]:
-    """Draw the front page's pictures, and the README's, into the theme; gives the files' paths.
+    """Draw the README's picture, also shown where the site is linked to, into the theme.
 
-    Given, restored, truth; and the restoration as it happens, an animation that ends with the run's
-    final output and does not begin again.
+    Given, restored, truth.  Gives the files' paths.
     """
     theme = Path(__file__).parents[2] / "theme"
     run = best_run("quick", "camera", 256, store)
@@ -393,14 +391,7 @@ def front_pictures(store: Path = runs.ROOT) -> list[Path]:
         "the truth": run.truth(),
     }
     row(pictures, width=9).figure.savefig(theme / "restoration.png", dpi=100)
-    for name, picture in zip(("given", "restored", "truth"), pictures.values()):
-        options = {"quality": 80, "lossless": name == "given", "method": 6}
-        Image.fromarray(images.to_bytes(picture)).save(theme / f"front-{name}.webp", **options)
-    frames = (images.to_bytes(frame) for frame in (*run.frames.values(), run.raw))
-    first, *more = map(Image.fromarray, frames)
-    options = {"append_images": more, "duration": 350, "loop": 1, "quality": 70, "method": 6}
-    first.save(theme / "front-happening.webp", save_all=True, **options)
-    return sorted([theme / "restoration.png", *theme.glob("front-*.webp")])
+    return [theme / "restoration.png"]
 
 
 def _closed(figure):

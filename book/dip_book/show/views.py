@@ -22,7 +22,8 @@ from PIL import Image
 
 import dip_blocks
 from dip_book import images
-from dip_book.show import figures
+from dip_book.results import baselines
+from dip_book.show import figures, style
 
 HERE = Path(__file__).parent / "js"
 
@@ -48,7 +49,7 @@ class View:
         data = json.dumps(self.data, separators=(",", ":")).replace("<", "\\u003c")
         key = hashlib.sha256((code + data).encode()).hexdigest()[:12]
         return (
-            f'<style>{style()}</style>\n<div class="dip-view" data-dip="{key}" role="group" '
+            f'<style>{styles()}</style>\n<div class="dip-view" data-dip="{key}" role="group" '
             f'aria-label="{html.escape(self._description)}">'
             f'<div class="dip-fallback"><img src="{self._fallback}" '
             f'alt="{html.escape(self._description)}"></div></div>\n'
@@ -66,28 +67,81 @@ def script(module: str) -> str:
     return (HERE / "chart.js").read_text(encoding="utf-8") + code if "chart(" in code else code
 
 
-def style() -> str:
+def styles() -> str:
     """The style of all live figures."""
     return (HERE / "view.css").read_text(encoding="utf-8")
 
 
-def mask_view(image: np.ndarray, measured: dict[str, dict[float, float]] | None = None) -> View:
-    """What a Bernoulli mask leaves of a grey picture (H, H), with a slider for p.
+#: The shares p of known pixels that the mask's slider stops at.
+SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def mask_view(
+    image: np.ndarray, measured: dict[str, dict[float, float]] | None = None, seed: int = 0
+) -> View:
+    """What a Bernoulli mask leaves of a grey picture (H, H), and what interpolation makes of it.
+
+    A slider goes through `SHARES`.  The truth is hidden until it is asked for.
 
     Args:
-        measured: method → {p: PSNR in dB}; drawn as curves over p, with the slider's place marked.
+        measured: method → {p: PSNR in dB}; drawn as curves over p, with those of the
+            interpolations, and the slider's place marked.
+        seed: of the masks.
     """
-    x_hat, mask = dip_blocks.degrade(image)
-    fallback = figures.row({"x": image, "m, p = 0.5": mask, "x̂ = m ⊙ x": x_hat}).figure
+    curves: dict[str, dict[float, float]] = {name: {} for name in baselines.BASELINES}
+    states, truth = [], dip_blocks.as_image(image)
+    for p in SHARES:
+        x_hat, mask = (tensor[0].numpy() for tensor in dip_blocks.degrade(image, p=p, seed=seed))
+        filled = {name: fill(x_hat, mask) for name, fill in baselines.BASELINES.items()}
+        for name, picture in filled.items():
+            curves[name][p] = round(dip_blocks.psnr(dip_blocks.as_image(picture), truth), 2)
+        states.append(
+            {
+                "p": p,
+                "known": int(mask.sum()),
+                "of": int(mask.size),
+                "pictures": [
+                    image_url(x_hat, lossless=True),
+                    *(image_url(picture) for picture in filled.values()),
+                ],
+                "psnr": [None, *(curves[name][p] for name in filled)],
+            }
+        )
+        if p == 0.5:
+            fallback = figures.row(
+                {"given, p = 0.5": x_hat} | {f"{name}": picture for name, picture in filled.items()}
+            ).figure
+    for name, points in (measured or {}).items():
+        curves[name] = curves.get(name, {}) | dict(points)
     series = [
-        {"name": name, "p": list(points), "psnr": [round(v, 2) for v in points.values()]}
-        for name, points in (measured or {}).items()
+        {
+            "name": name,
+            "x": sorted(points),
+            "y": [round(points[p], 2) for p in sorted(points)],
+            **line(name),
+        }
+        for name, points in curves.items()
     ]
-    data = {"side": image.shape[0], "picture": image_url(image), "measured": series}
-    return View("mask", data, fallback, "A picture, a random mask with p = 0.5, and their product")
+    data = {
+        "states": states,
+        "measured": series,
+        "truth": image_url(image),
+        "start": SHARES.index(0.2),
+    }
+    description = (
+        "What a random mask leaves of a picture, and what linear and biharmonic interpolation "
+        "make of it, for shares p of known pixels from 0.05 to 0.9"
+    )
+    return View("mask", data, fallback, description)
 
 
-def steps_view(states: dict[str, dict], label: str, description: str, slider: bool = False) -> View:
+def steps_view(
+    states: dict[str, dict],
+    label: str,
+    description: str,
+    slider: bool = False,
+    start: str | None = None,
+) -> View:
     """One thing in several states, to go through with a slider or to choose from.
 
     Args:
@@ -96,6 +150,8 @@ def steps_view(states: dict[str, dict], label: str, description: str, slider: bo
         label: what is chosen.
         description: what the figure shows.
         slider: the states have an order.
+        start: name of the state that is shown first; if None the first of which no picture is one
+            grey square, or else the one that is furthest from it.
     """
     shown = {
         name: {caption: entry for caption, entry in state.items() if caption != "text"}
@@ -114,12 +170,45 @@ def steps_view(states: dict[str, dict], label: str, description: str, slider: bo
         }
         for name, pictures in shown.items()
     ]
+    names = list(shown)
+    if start is None:
+        least = [min(float(np.std(picture)) for picture in shown[name].values()) for name in names]
+        first = next((i for i, spread in enumerate(least) if spread > FLAT), int(np.argmax(least)))
+    else:
+        first = names.index(start)
     return View(
         "steps",
-        {"states": entries, "captions": captions, "label": label, "slider": slider},
+        {
+            "states": entries,
+            "captions": captions,
+            "label": label,
+            "slider": slider,
+            "start": first,
+        },
         fallback,
         description,
     )
+
+
+#: Standard deviation below which a picture looks like one grey square.
+FLAT = 0.02
+
+
+def difference(picture, reference, gain: float | None = None) -> tuple[np.ndarray, float]:
+    """A picture's difference to another, around middle grey, strong enough to be seen.
+
+    Args:
+        picture, reference: (H, W) in [0, 1].
+        gain: what the difference is multiplied by; if None a round number, at most 16, with which
+            99 in 100 pixels keep within [0, 1].
+
+    Returns the picture in [0, 1], and the gain, for a caption.
+    """
+    change = np.asarray(picture, np.float64) - np.asarray(reference, np.float64)
+    if gain is None:
+        largest = np.quantile(abs(change), 0.99)
+        gain = next((g for g in (16, 8, 4, 2) if g * largest <= 0.5), 1)
+    return (0.5 + gain * change).clip(0, 1), float(gain)
 
 
 def network_view(
@@ -228,6 +317,14 @@ def _code(block: torch.nn.Module) -> str:
     if type(block).__module__ == dip_blocks.__name__:
         return textwrap.dedent(inspect.getsource(type(block))).rstrip()
     return str(block)
+
+
+def line(name: str) -> dict:
+    """How a method's curve is drawn, as in all figures of the book: colour, mark, pattern."""
+    colour, mark, pattern = style.method(name) or style.Method(style.ACCENT, "o", "-")
+    plain = {"-": "", "--": "6 3", "-.": "7 2 1.5 2", ":": "1.5 2.5"}
+    dash = plain[pattern] if isinstance(pattern, str) else " ".join(f"{2 * n}" for n in pattern[1])
+    return {"colour": colour, "mark": mark, "dash": dash}
 
 
 def short(value) -> str:

@@ -16,49 +16,97 @@ function nearest(list, v) {
   return best;
 }
 
-// Series [{x, y, name}] on one pair of axes; values are scaled linearly, or by their logarithm.
-// Several series get the style classes dip-0, dip-1, … and their names in the corner; `points` marks each value.
+// Round numbers, 1, 2 or 5 times a power of ten apart, from at most low to at least high.
+function ticks(low, high, count = 3) {
+  const power = 10 ** Math.floor(Math.log10((high - low) / count));
+  const step = power * [1, 2, 5, 10].find((m) => m * power * count >= (high - low) * 0.999);
+  const from = Math.floor(low / step + 1e-9);
+  return Array.from({ length: Math.ceil(high / step - 1e-9) - from + 1 }, (_, k) => +((from + k) * step).toPrecision(10));
+}
+
+// The same for a logarithmic axis: 1, 2 and 5 times powers of ten.
+function logTicks(low, high) {
+  const from = Math.floor(Math.log10(low));
+  const all = [];
+  for (let k = from; k <= Math.log10(high) + 1; k++) for (const m of [1, 2, 5]) all.push(+(m * 10 ** k).toPrecision(3));
+  const [first, last] = [all.findLastIndex((v) => v <= low * 1.001), all.findIndex((v) => v >= high * 0.999)];
+  return all.slice(first, last + 1);
+}
+
+const figure = (v) => (v === 0 ? "0" : Math.abs(v) >= 0.0001 ? (+v.toPrecision(3)).toLocaleString("en", { maximumFractionDigits: 6 }) : v.toExponential(0));
+
+// A point's mark, as the book's plots have it.
+function point(mark, x, y, parent) {
+  const shapes = { o: "m-3,0a3,3 0 1 0 6,0a3,3 0 1 0 -6,0z", s: "m-2.7,-2.7h5.4v5.4h-5.4z", "^": "m-3.4,2.6h6.8l-3.4,-6z", v: "m-3.4,-2.6h6.8l-3.4,6z", D: "m0,-3.8l3.8,3.8l-3.8,3.8l-3.8,-3.8z" };
+  return node("path", { d: `M${x.toFixed(1)},${y.toFixed(1)}${shapes[mark] ?? shapes[mark?.toUpperCase()] ?? shapes.o}`, class: "dip-point" }, parent);
+}
+
+// Series [{x, y, name, colour, dash, mark, end}] on one pair of axes; values are scaled linearly, or by their logarithm.
+// Several series are told apart by colour and pattern and named above the plot; `points` marks each value;
+// `end`: a value that belongs to the last x without being on the curve; `words` says what it is.
 // Returns a function that moves the cursor to some x.
-function chart(parent, { title, series, log = false, marks = [], points = false, xs }) {
-  const [width, height, left, top, bottom] = [260, 150, 44, 20, 24];
-  const svg = node("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title }, parent);
+function chart(parent, { title, series, log = false, marks = [], points = false, xs, words = "" }) {
+  const drawn = series
+    .map((one) => ({ ...one, kept: one.x.map((v, i) => [v, one.y[i]]).filter(([, v]) => Number.isFinite(v) && (!log || v > 0)) }))
+    .filter(({ kept }) => kept.length);
+  if (!drawn.length) return () => {};
+  const several = drawn.length > 1;
+  const [width, left, bottom, plot] = [260, 44, 24, 108];
+  const top = 24 + (several ? 15 * drawn.length : 0);
+  const height = top + plot + bottom;
+  const label = `${title}${several ? `: ${drawn.map(({ name }) => name).join("; ")}` : ""}`;
+  const svg = node("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label }, parent);
   const f = log ? Math.log10 : (v) => v;
-  const values = series.flatMap(({ y }) => y);
+  const values = drawn.flatMap(({ kept, end }) => [...kept.map(([, v]) => v), ...(Number.isFinite(end) ? [end] : [])]);
   let [low, high] = [Math.min(...values), Math.max(...values)];
-  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low * 0.9, high * 1.1];
-  const last = xs ? xs[xs.length - 1] : Math.max(...series.flatMap(({ x }) => x));
-  const px = (v) => left + (v / last) * (width - left - 6);
-  const py = (v) => height - bottom - ((f(v) - f(low)) / (f(high) - f(low))) * (height - top - bottom);
-  node("text", { x: left, y: 12, class: "dip-title" }, svg, title);
-  const label = (v) => (v >= 0.01 ? String(+v.toPrecision(3)) : v.toExponential(1));
-  for (const v of [low, log ? Math.sqrt(low * high) : (low + high) / 2, high]) {
-    node("line", { x1: left, x2: width - 6, y1: py(v), y2: py(v), class: "dip-grid" }, svg);
-    node("text", { x: left - 4, y: py(v) + 4, "text-anchor": "end" }, svg, label(v));
+  if (low === high) [low, high] = log ? [low / 2, high * 2] : [Math.min(0, low), Math.max(0, high) || 1];
+  const rows = log ? logTicks(low, high) : ticks(low, high);
+  [low, high] = [rows[0], rows[rows.length - 1]];
+  const decades = rows.filter((v) => Math.abs(Math.log10(v) % 1) < 1e-6);
+  const last = xs ? xs[xs.length - 1] : Math.max(1, ...drawn.flatMap(({ kept }) => kept.map(([v]) => v)));
+  const px = (v) => left + (v / last) * (width - left - 8);
+  const py = (v) => top + plot - ((f(v) - f(low)) / (f(high) - f(low))) * plot;
+  node("text", { x: 0, y: 12, class: "dip-title" }, svg, title);
+  for (const v of log && rows.length > 5 && decades.length > 1 ? decades : rows) {
+    node("line", { x1: left, x2: width - 8, y1: py(v), y2: py(v), class: "dip-grid" }, svg);
+    node("text", { x: left - 4, y: py(v) + 4, "text-anchor": "end" }, svg, figure(v));
   }
-  const ticks = xs ?? [0, last / 2, last];
-  ticks.forEach((v, i) => {
-    const anchor = i === 0 && v === 0 ? "start" : i === ticks.length - 1 ? "end" : "middle";
-    node("text", { x: px(v), y: height - 8, "text-anchor": anchor }, svg, xs ? String(v) : Math.round(v).toLocaleString("en"));
-  });
-  series.forEach(({ x, y, name }, n) => {
-    const line = x.map((v, i) => `${px(v).toFixed(1)},${py(y[i]).toFixed(1)}`).join(" ");
-    node("polyline", { points: line, class: `dip-curve dip-${n}` }, svg);
-    if (points) x.forEach((v, i) => node(n ? "rect" : "circle", n
-      ? { x: px(v) - 2.5, y: py(y[i]) - 2.5, width: 5, height: 5, class: `dip-point dip-${n}` }
-      : { cx: px(v), cy: py(y[i]), r: 3, class: `dip-point dip-${n}` }, svg));
-    if (name) node("text", { x: width - 8, y: height - bottom - 6 - 13 * (series.length - 1 - n), "text-anchor": "end", class: `dip-name dip-${n}` }, svg, `${n ? "■" : "●"} ${name}`);
+  for (const v of xs ?? ticks(0, last, 5).filter((v) => v <= last * 1.001)) {
+    const anchor = v === 0 ? "start" : px(v) > width - 22 ? "end" : "middle";
+    node("text", { x: px(v), y: height - 8, "text-anchor": anchor }, svg, figure(v));
+  }
+  const taken = { colours: new Set(), dashes: new Set() };
+  drawn.forEach(({ kept, name, colour, dash = "", mark, end }, n) => {
+    const group = node("g", { class: `dip-series dip-${n}` }, svg);
+    const spare = [[...taken.colours][0] === "#c2410c" ? "#0a7d91" : "#c2410c", "#6d28d9"];
+    if (taken.colours.has(colour)) colour = spare[n - 1] ?? spare[0];
+    if (taken.dashes.has(dash)) dash = ["", "6 3", "1.5 2.5"].find((other) => !taken.dashes.has(other)) ?? dash;
+    taken.colours.add(colour);
+    taken.dashes.add(dash);
+    if (colour) group.style.setProperty("--dip-own", colour);
+    const line = kept.map(([x, y]) => `${px(x).toFixed(1)},${py(y).toFixed(1)}`).join(" ");
+    const pattern = several && dash ? { "stroke-dasharray": dash } : {};
+    node("polyline", { points: line, class: "dip-curve", ...pattern }, group);
+    if (points) for (const [x, y] of kept) point(mark, px(x), py(y), group);
+    if (Number.isFinite(end)) node("title", {}, point("D", px(kept[kept.length - 1][0]), py(end), group), words);
+    if (!several) return;
+    const y = 12 + 15 * (n + 1);
+    node("line", { x1: 0, x2: 22, y1: y - 4, y2: y - 4, class: "dip-curve", ...pattern }, group);
+    if (points) point(mark, 11, y - 4, group);
+    node("text", { x: 28, y, class: "dip-name" }, group, name.length > 42 ? `${name.slice(0, 40)}…` : name);
   });
   for (const v of marks) {
-    const mark = node("path", { d: `M${px(v)},${height - bottom} l-4,7 l8,0 z`, class: "dip-mark" }, svg);
+    const mark = node("path", { d: `M${px(v)},${top + plot} l-4,7 l8,0 z`, class: "dip-mark" }, svg);
     node("title", {}, mark, `went back in iteration ${v}`);
   }
-  const line = node("line", { y1: top, y2: height - bottom, class: "dip-cursor" }, svg);
-  const dot = series.length === 1 && !points ? node("circle", { r: 3.5, class: "dip-dot" }, svg) : null;
+  const line = node("line", { y1: top, y2: top + plot, class: "dip-cursor" }, svg);
+  const dots = points ? [] : drawn.map((_, n) => node("circle", { r: 3.5, class: "dip-dot" }, svg.querySelector(`.dip-${n}`)));
   return (at) => {
-    const { x, y } = series[0];
-    const i = nearest(x, at);
-    for (const end of ["x1", "x2"]) line.setAttribute(end, px(dot ? x[i] : at));
-    dot?.setAttribute("cx", px(x[i]));
-    dot?.setAttribute("cy", py(y[i]));
+    for (const end of ["x1", "x2"]) line.setAttribute(end, px(Math.min(at, last)));
+    dots.forEach((dot, n) => {
+      const [x, y] = drawn[n].kept[nearest(drawn[n].kept.map(([v]) => v), at)];
+      dot.setAttribute("cx", px(x));
+      dot.setAttribute("cy", py(y));
+    });
   };
 }

@@ -1,148 +1,230 @@
-// Runs side by side: which picture and recipe, what went in against what came out, iteration by iteration.
+// Pictures on both sides of a divider: what was given, the truth, interpolation, and what any run drew, iteration by iteration.
 // With a kernel behind it (dip_book.explorer) it also starts, pauses and stops a run, and shows it grow.
 function options(select, names) {
   select.replaceChildren(...names.map((name, i) => new Option(name, i)));
 }
 
+// What a side shows besides runs: key of an entry → its name.  Those that no run of a picture has are left out.
+const STILLS = { degraded: "what was given", biharmonic: "biharmonic interpolation", linear: "linear interpolation", truth: "the truth" };
+const count = (n) => n.toLocaleString("en");
+const decibels = (v) => (Number.isFinite(v) ? `${v.toFixed(2)} dB` : "");
+
 export default {
   render({ model, el }) {
     const runs = [...model.get("runs")];
+    const [plain, still] = [model.get("compact"), window.matchMedia?.("(prefers-reduced-motion: reduce)").matches];
     const titles = () => [...new Set(runs.map((run) => run.title))];
-    el.classList.add("dip-view");
+    el.classList.add("dip-view", ...(plain ? ["dip-compact"] : []));
     el.innerHTML = `
-      <div class="dip-row">
-        <label>Picture <select name="picture"></select></label>
-        <label>Recipe <select name="recipe"></select></label>
-        <label>Compare with <select name="against"><option value="degraded">what was given</option><option value="truth">the truth</option></select></label>
+      <div class="dip-row dip-which"><label>Picture <select name="picture"></select></label></div>
+      <div class="dip-sides">
+        <div><label><span class="dip-unseen">On the left</span><select name="left"></select></label><span class="dip-told"></span></div>
+        <div><label><span class="dip-unseen">On the right</span><select name="right"></select></label><span class="dip-told"></span></div>
       </div>
       <div class="dip-compare" style="--at: 50%">
-        <img class="dip-after" alt=""><img class="dip-before" alt=""><div class="dip-handle"></div>
-        <span class="dip-left"></span><span class="dip-right"></span>
+        <img class="dip-after" alt=""><img class="dip-before" alt="">
+        <p class="dip-nothing" hidden></p><div class="dip-handle"></div>
         <input type="range" name="divider" min="0" max="100" value="50" aria-label="Divider between the two pictures">
       </div>
       <div class="dip-row dip-scrub">
         <button type="button"></button>
         <label>Iteration <input type="range" name="iteration" min="0" step="1"></label>
       </div>
-      <output></output>
+      <output aria-live="off"></output>
       <div class="dip-plots"></div>
       <p class="dip-muted dip-facts"></p>`;
-    const [picture, recipe, against] = el.querySelectorAll("select");
-    const [after, before] = el.querySelectorAll("img");
+    const [picture, ...selects] = el.querySelectorAll("select");
     const [divider, scrubber] = el.querySelectorAll("input");
-    const [compare, button, readout] = [".dip-compare", "button", "output"].map((name) => el.querySelector(name));
-    let [run, cursors, timer] = [runs[0], [], null];
+    const [compare, button, readout, nothing, plots] = [".dip-compare", "button", "output", ".dip-nothing", ".dip-plots"].map((name) => el.querySelector(name));
+    const images = ["before", "after"].map((name) => el.querySelector(`.dip-${name}`)); // left, right
+    const labels = [...el.querySelectorAll(".dip-told")];
+    let [cursors, timer, stops] = [[], null, []];
 
     const of = (title) => runs.filter((entry) => entry.title === title);
+    const group = () => of(titles()[picture.value]);
+    // A side's run, or null.
+    const chosen = (side) => (selects[side].value.startsWith("run-") ? group()[Number(selects[side].value.slice(4))] : null);
+    // The runs that are shown, that of the right first, each once.
+    const moving = () => [...new Set([chosen(1), chosen(0)].filter(Boolean))];
+    // Where a still comes from: the other side's run if it has one, for runs may differ in size or mask.
+    const source = (side, key) => [chosen(1 - side), ...group()].find((run) => run && run[key] !== null && run[key] !== undefined);
     const stop = () => {
       clearInterval(timer);
       timer = null;
-      button.textContent = "▶ Play";
+      button.textContent = Number(scrubber.value) >= stops.length ? "↻ Replay" : "▶ Play";
+    };
+    // The number of a picture that several runs share, or the picture itself.
+    const url = (shown) => (typeof shown === "number" ? model.get("pictures")[shown] : shown);
+    // What a run has to show at an iteration: the last output until then, or what it ended with.
+    const output = (run, when, final) => {
+      const { iteration, psnr } = run.history;
+      const last = iteration[iteration.length - 1] ?? Infinity;
+      if (final || !run.frames.length || when > last) {
+        const told = run.growing ? "so far" : "the end";
+        return { src: run.restored, words: "restored", told: [told, decibels(run.psnr)] };
+      }
+      const frame = run.frames.findLast((entry) => entry.iteration <= when) ?? run.frames[0];
+      const at = nearest(iteration, frame.iteration);
+      return { src: frame.url, words: `output in iteration ${frame.iteration}`, told: [`iteration ${count(frame.iteration)}`, decibels(psnr[at])] };
     };
     // One stop of the scrubber: an output on the way, or the last, drawn without perturbation.
     const scrub = () => {
       const at = Number(scrubber.value);
-      const final = at >= run.frames.length;
-      const { iteration, loss, psnr, lr } = run.history;
-      const when = final ? iteration[iteration.length - 1] : run.frames[at].iteration;
-      const i = nearest(iteration, when);
-      after.src = final ? run.restored : run.frames[at].url;
-      after.alt = `${run.title}, ${final ? "restored" : `output in iteration ${when}`}`;
-      el.querySelector(".dip-right").textContent = final ? "restored" : `iteration ${when.toLocaleString("en")}`;
-      const told = `${when.toLocaleString("en")}${final ? (run.growing ? ", so far" : ", the end") : ""}: loss ${loss[i].toPrecision(2)}, ${(final && run.psnr ? run.psnr : psnr[i]).toFixed(2)} dB, learning rate ${lr[i]}`;
-      readout.textContent = told;
-      scrubber.setAttribute("aria-valuetext", `iteration ${told}`);
+      const final = at >= stops.length;
+      const shown = moving();
+      const when = final ? Math.max(0, ...shown.map((run) => run.history.iteration[run.history.iteration.length - 1] ?? 0)) : stops[at];
+      const gone = [];
+      images.forEach((img, side) => {
+        const run = chosen(side);
+        const key = selects[side].value;
+        const from = run ? null : source(side, key);
+        const { src, words, told } = run
+          ? output(run, when, final)
+          : { src: from && url(from[key]), words: STILLS[key], told: [key === "truth" ? "" : decibels(from?.quality?.[key])] };
+        const name = run ? `${run.recipe}, ${words}` : words;
+        if (src) img.src = src;
+        img.hidden = !src;
+        img.alt = src ? `${run?.title ?? titles()[picture.value]}, ${name}` : "";
+        labels[side].textContent = told.filter(Boolean).join(": ");
+        if (!src) gone.push(run ? "No picture is kept of this run, only its curves." : "This picture is not at hand.");
+      });
+      [nothing.hidden, nothing.textContent] = [!gone.length, gone[0] ?? ""];
+      nothing.style.setProperty("--side", images[0].hidden && images[1].hidden ? "0 0 0 0" : images[0].hidden ? "0 50% 0 0" : "0 0 0 50%");
+      readout.textContent = plain ? "" : shown
+        .map((run) => {
+          const { iteration, loss, lr } = run.history;
+          if (!iteration.length) return "";
+          const i = nearest(iteration, when);
+          const told = `loss ${loss[i]?.toPrecision(2) ?? "–"}, learning rate ${lr[i]}`;
+          return shown.length > 1 ? `${run === chosen(0) ? "left" : "right"}: ${told}` : `iteration ${count(iteration[i])}: ${told}`;
+        })
+        .join("; ");
+      scrubber.setAttribute("aria-valuetext", `iteration ${count(when)}${final ? ", the end" : ""}; ${labels.map((label, i) => `${["left", "right"][i]} ${label.textContent}`).join(", ")}`);
       for (const move of cursors) move(when);
+      if (!timer) stop();
     };
-    const showAgainst = () => {
-      const told = against.selectedOptions[0].textContent;
-      const shown = run[against.value]; // a number: one that several runs share; none: a reader's own, not at hand
-      const missing = shown === null;
-      compare.classList.toggle("dip-alone", missing);
-      against.disabled = missing;
-      if (missing) return;
-      before.src = typeof shown === "number" ? model.get("pictures")[shown] : shown;
-      before.alt = `${run.title}, ${told}`;
-      el.querySelector(".dip-left").textContent = against.value === "truth" ? "truth" : "given";
-    };
-    const showRun = () => {
-      stop();
-      run = of(titles()[picture.value])[recipe.value];
-      showAgainst();
-      showEnd();
-    };
-    // The run as far as it has come: at one of its frames, or at its last picture.
-    const showEnd = (at = run.frames.length) => {
-      const steps = run.frames.length;
-      [scrubber.max, scrubber.value, scrubber.disabled, button.disabled] = [steps, at, !steps, !steps];
-      el.querySelector(".dip-scrub").hidden = !steps; // a run that stored nothing on the way has nothing to scrub through
-      el.querySelector(".dip-facts").textContent = run.facts;
-      const plots = el.querySelector(".dip-plots");
+    // The sides as chosen, at one of their stops or at the end.
+    const showSides = (at) => {
+      const shown = moving();
+      stops = [...new Set(shown.flatMap((run) => run.frames.map((frame) => frame.iteration)))].sort((a, b) => a - b);
+      const none = !stops.length;
+      [scrubber.max, scrubber.value, scrubber.disabled, button.disabled] = [stops.length, at ?? stops.length, none, none];
+      el.querySelector(".dip-scrub").hidden = none;
+      const facts = el.querySelector(".dip-facts");
+      const why = !shown.length ? "Choose a run on one side to see how it went." : none ? "Nothing to play: of this run no outputs on the way are kept." : "";
+      facts.replaceChildren(...[why, ...(plain ? [] : shown.map((run) => (shown.length > 1 ? `${run.recipe}: ` : "") + run.facts))].filter(Boolean).map((line) => {
+        const told = document.createElement("span");
+        told.textContent = line;
+        return told;
+      }));
+      compare.style.setProperty("--ratio", [...shown, ...group()][0].ratio ?? 1);
+      compare.classList.toggle("dip-alone", selects[0].value === selects[1].value);
       plots.replaceChildren();
-      const { iteration: x, loss, psnr, lr, backtracked: marks } = run.history;
-      cursors = [
-        chart(plots, { title: "loss (logarithmic)", series: [{ x, y: loss }], log: true, marks }),
-        chart(plots, { title: "PSNR, dB", series: [{ x, y: psnr }], marks }),
-        chart(plots, { title: "learning rate", series: [{ x, y: lr }], marks }),
-      ];
+      cursors = [];
+      if (!plain && shown.length) {
+        const marks = [...new Set(shown.flatMap((run) => run.history.backtracked))];
+        const series = (key) => shown.map((run) => ({ x: run.history.iteration, y: run.history[key], name: run.recipe, ...run.line, ...(key === "psnr" && !run.growing ? { end: run.psnr } : {}) }));
+        cursors = [
+          chart(plots, { title: "loss (logarithmic)", series: series("loss"), log: true, marks }),
+          chart(plots, { title: "PSNR, dB (◆ the end, without noise in z)", series: series("psnr"), marks, words: "the end, drawn without noise in z" }),
+          chart(plots, { title: "learning rate", series: series("lr"), marks }),
+        ];
+      }
       scrub();
     };
+    // What both sides offer for a picture; kept is what was chosen, by name.
+    const offer = (kept) => {
+      const entries = group();
+      selects.forEach((select, side) => {
+        const stills = Object.entries(STILLS).map(([key, name]) => {
+          const there = entries.some((run) => run[key] !== null && run[key] !== undefined);
+          const option = new Option(there ? name : `${name} (not at hand)`, key);
+          option.disabled = !there;
+          return option;
+        }).filter((option) => !option.disabled || ["degraded", "truth"].includes(option.value));
+        select.replaceChildren(...stills, ...entries.map((run, i) => new Option(run.recipe, `run-${i}`)));
+        const free = [...select.options].filter((option) => !option.disabled);
+        const same = free.find((option) => option.textContent === kept[side]);
+        const first = Math.max(0, entries.findIndex((run) => run.frames.length));
+        const other = entries.findIndex((run, i) => i !== first && run.restored);
+        const begin = side ? `run-${first}` : stills.some((option) => option.value === "degraded" && !option.disabled) ? "degraded" : `run-${other < 0 ? first : other}`;
+        select.value = same ? same.value : begin;
+      });
+    };
+    const names = () => selects.map((select) => select.selectedOptions[0]?.textContent);
     const showPicture = () => {
-      const kept = recipe.selectedOptions[0]?.textContent;
-      const names = of(titles()[picture.value]).map((entry) => entry.recipe);
-      options(recipe, names);
-      recipe.value = Math.max(0, names.indexOf(kept));
-      showRun();
+      offer(names());
+      stop();
+      showSides();
     };
     const step = () => {
-      if (Number(scrubber.value) >= run.frames.length) return stop();
       scrubber.value = Number(scrubber.value) + 1;
+      scrub();
+      if (Number(scrubber.value) >= stops.length) stop();
+    };
+    const play = () => {
+      clearInterval(timer);
+      if (Number(scrubber.value) >= stops.length) scrubber.value = 0;
+      timer = setInterval(step, Math.min(500, 8000 / (stops.length + 1)));
+      button.textContent = "❚❚ Pause";
       scrub();
     };
 
     picture.addEventListener("change", showPicture);
-    recipe.addEventListener("change", showRun);
-    against.addEventListener("change", showAgainst);
+    for (const select of selects) select.addEventListener("change", () => { stop(); showSides(); });
     scrubber.addEventListener("input", () => { stop(); scrub(); });
     divider.addEventListener("input", () => {
       compare.style.setProperty("--at", `${divider.value}%`);
       divider.setAttribute("aria-valuetext", `${divider.value} per cent from the left`);
     });
-    button.addEventListener("click", () => {
-      if (timer) return stop();
-      if (Number(scrubber.value) >= run.frames.length) scrubber.value = 0;
-      button.textContent = "❚❚ Pause";
-      timer = setInterval(step, 450);
-      scrub();
-    });
+    button.addEventListener("click", () => { if (timer) stop(); else play(); });
     options(picture, titles());
-    showPicture();
+    picture.value = Math.max(0, titles().indexOf(runs.find((run) => run.frames.length)?.title));
+    el.querySelector(".dip-which").hidden = titles().length < 2 && !model.get("offers");
+    if (runs.length) showPicture();
+    else stop();
+
+    // It plays once, when it is first seen; not for readers who want no motion, nor after a choice of theirs.
+    let seen = null;
+    const done = () => { seen?.disconnect(); seen = null; };
+    if (!still && stops.length && window.IntersectionObserver) {
+      seen = new IntersectionObserver((entries) => {
+        if (!entries.some((entry) => entry.isIntersecting)) return;
+        done();
+        if (!timer && stops.length) play();
+      }, { threshold: 0.6 });
+      seen.observe(compare);
+      for (const event of ["pointerdown", "keydown", "input"]) el.addEventListener(event, done, { once: true });
+    }
 
     const show = (entry) => {
       options(picture, titles());
       picture.value = titles().indexOf(entry.title);
-      showPicture();
-      recipe.value = of(entry.title).indexOf(entry);
-      showRun();
+      el.querySelector(".dip-which").hidden = false;
+      offer(names());
+      selects[1].value = `run-${of(entry.title).indexOf(entry)}`;
+      stop();
+      showSides();
     };
     const grown = (entry, news) => {
-      const at = entry.frames[Number(scrubber.value)]?.iteration; // none: the reader is at the end, and stays there
+      const at = stops[Number(scrubber.value)]; // none: the reader is at the end, and stays there
       Object.assign(entry, news.now);
       if (news.frame) entry.frames.push(news.frame);
       if (entry.frames.length > 60) entry.frames = entry.frames.filter((_, i) => i % 2); // half of them tell the story too
-      if (run === entry) showEnd(at === undefined ? undefined : nearest(entry.frames.map((frame) => frame.iteration), at));
+      if (!moving().includes(entry)) return;
+      showSides();
+      if (at !== undefined && stops.length) { scrubber.value = nearest(stops, at); scrub(); }
     };
     const refresh = () => {
       const kept = picture.value;
       runs.push(...model.get("runs").slice(runs.length));
       options(picture, titles());
-      picture.value = kept;
-      const chosen = recipe.value;
-      options(recipe, of(titles()[kept]).map((entry) => entry.recipe));
-      recipe.value = chosen;
+      picture.value = kept || 0;
+      offer(names());
+      showSides();
     };
     const away = model.get("offers") ? controls(model, el, { runs, show, grown, refresh }) : () => {};
-    return () => { stop(); away(); }; // a timer must not outlive its figure
+    return () => { done(); stop(); away(); }; // a timer must not outlive its figure
   },
 };
 

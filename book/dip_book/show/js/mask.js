@@ -1,67 +1,51 @@
-// A picture, a Bernoulli mask, and what is left of the picture: a slider for p, a button for another mask.
+// What a Bernoulli mask leaves of a picture, and what two classical methods make of it, over p.  The truth comes when asked for.
 export default {
   render({ model, el }) {
-    const [side, measured] = [model.get("side"), model.get("measured")];
-    const [p0, p1, step] = [0.05, 0.95, 0.05];
+    const [states, series, truth, start] = ["states", "measured", "truth", "start"].map((name) => model.get(name));
+    const [kinds, captions] = [["given", "linear", "biharmonic"], ["given: x̂ = m ⊙ x", "linear interpolation", "biharmonic interpolation"]];
     el.innerHTML = `
       <div class="dip-row">
         <label>p, the probability that a pixel is known
-          <input type="range" min="${p0}" max="${p1}" step="${step}" value="0.5"></label>
-        <output class="dip-p"></output>
-        <button type="button">Draw another mask</button>
+          <input type="range" min="0" max="${states.length - 1}" step="1"></label>
+        <output class="dip-p" aria-live="off"></output>
       </div>
-      <div class="dip-pictures">
-        ${["x, the picture", "m, the mask (white: known)", "x̂ = m ⊙ x, what we are given"]
-          .map((told) => `<figure><canvas width="${side}" height="${side}" role="img"></canvas><figcaption>${told}</figcaption></figure>`)
-          .join("")}
+      <div class="dip-pictures dip-four">
+        ${kinds.map(() => '<figure><img alt=""><figcaption></figcaption></figure>').join("")}
+        <figure><div class="dip-hidden"><button type="button">Reveal the truth</button></div><figcaption>x, the truth</figcaption></figure>
       </div>
       <p class="dip-muted" role="status"></p>
       <div class="dip-plots dip-wide"></div>`;
-    const [slider, shown, button, status] = ["input", "output", "button", "[role=status]"].map((s) => el.querySelector(s));
-    const canvases = [...el.querySelectorAll("canvas")].map((canvas) => canvas.getContext("2d"));
-    canvases.forEach((context, i) =>
-      context.canvas.setAttribute("aria-label", el.querySelectorAll("figcaption")[i].textContent));
-    const series = measured.map(({ name, p, psnr }) => ({ name, x: p, y: psnr }));
+    const [slider, shown, button, status, hidden] = ["input", "output", "button", "[role=status]", ".dip-hidden"].map((s) => el.querySelector(s));
+    const pictures = [...el.querySelectorAll("img")];
+    const told = [...el.querySelectorAll("figcaption")];
     const plots = el.querySelector(".dip-plots");
     const cursor = series.length
-      ? chart(plots, { title: "PSNR of a restoration, dB, over p", series, points: true, xs: [0, 0.25, 0.5, 0.75, 1] })
+      ? chart(plots, { title: "PSNR of a restored picture, dB, over p", series, points: true, xs: [0, 0.2, 0.4, 0.6, 0.8, 1] })
       : () => plots.remove();
-    // What was measured at the known p next to the slider's.
-    const said = (p) => series.map(({ name, x, y }) => `${name} ${y[nearest(x, p)].toFixed(1)} dB at p = ${x[nearest(x, p)]}`).join(", ");
-    let draws;
-    const drawMask = () => { draws = Float32Array.from({ length: side * side }, Math.random); };
-
-    const picture = new Image();
-    picture.onload = () => {
-      canvases[0].drawImage(picture, 0, 0, side, side);
-      const truth = canvases[0].getImageData(0, 0, side, side);
-      const show = () => {
-        const p = Number(slider.value);
-        const mask = canvases[1].createImageData(side, side);
-        const known = canvases[2].createImageData(side, side);
-        let count = 0;
-        for (let i = 0; i < side * side; i++) {
-          // One uniform draw a pixel: raising p keeps every pixel that was known before.
-          const m = draws[i] < p ? 1 : 0;
-          count += m;
-          for (let c = 0; c < 3; c++) {
-            mask.data[4 * i + c] = 255 * m;
-            known.data[4 * i + c] = truth.data[4 * i + c] * m;
-          }
-          mask.data[4 * i + 3] = known.data[4 * i + 3] = 255;
-        }
-        canvases[1].putImageData(mask, 0, 0);
-        canvases[2].putImageData(known, 0, 0);
-        shown.textContent = `p = ${p.toFixed(2)}`;
-        const told = `${count} of ${side * side} pixels are known (${((100 * count) / (side * side)).toFixed(1)} %).`;
-        status.textContent = series.length ? `${told} Measured nearby: ${said(p)}.` : told;
-        cursor(p);
-      };
-      slider.addEventListener("input", show);
-      button.addEventListener("click", () => { drawMask(); show(); });
-      drawMask();
-      show();
+    const show = () => {
+      const { p, known, of, pictures: urls, psnr } = states[slider.value];
+      pictures.forEach((img, i) => {
+        img.src = urls[i];
+        img.alt = `${captions[i]}, p = ${p}`;
+        told[i].textContent = psnr[i] === null ? captions[i] : `${captions[i]}, ${psnr[i].toFixed(2)} dB`;
+      });
+      shown.textContent = `p = ${p}`;
+      slider.setAttribute("aria-valuetext", `p = ${p}`);
+      const others = series.filter(({ name, x }) => !kinds.includes(name) && x.includes(p)).map(({ name, x, y }) => ` ${name}: ${y[x.indexOf(p)].toFixed(2)} dB.`);
+      status.textContent = `${known.toLocaleString("en")} of ${of.toLocaleString("en")} pixels are known.${others.join("")}`;
+      cursor(p);
     };
-    picture.src = model.get("picture");
+    slider.value = start;
+    slider.addEventListener("input", show);
+    const reveal = document.createElement("img");
+    reveal.src = truth;
+    reveal.alt = "x, the truth";
+    button.addEventListener("click", () => {
+      const out = hidden.contains(button);
+      if (out) { hidden.replaceWith(reveal); button.textContent = "Hide it again"; told[3].append(" ", button); }
+      else { reveal.replaceWith(hidden); button.textContent = "Reveal the truth"; hidden.append(button); }
+      button.focus();
+    });
+    show();
   },
 };

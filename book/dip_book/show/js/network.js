@@ -9,7 +9,7 @@ export default {
     el.innerHTML = `
       <div class="dip-net"></div>
       <div class="dip-block">
-        <div role="status"><h4></h4><p class="dip-role"></p><p class="dip-numbers"></p></div><pre tabindex="0" role="region" aria-label="The block's code"><code></code></pre>
+        <div role="status"><h4></h4><p class="dip-role"></p><p class="dip-numbers"></p></div><pre role="region" aria-label="The block's code"><code></code></pre>
       </div>`;
     const [board, title, role, numbers, code] = [".dip-net", "h4", ".dip-role", ".dip-numbers", "code"].map((s) => el.querySelector(s));
     const buttons = [];
@@ -26,7 +26,12 @@ export default {
         );
       numbers.textContent = parts.join(" · ");
       code.textContent = block.code ?? "";
-      code.parentElement.hidden = !block.code;
+      const box = code.parentElement;
+      box.hidden = !block.code;
+      // a stop for the Tab key only where there is something to scroll
+      const scrolls = box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1;
+      if (scrolls) box.setAttribute("tabindex", "0");
+      else box.removeAttribute("tabindex");
     };
     const place = (element, row, column) => {
       element.style.gridRow = row + 1;
@@ -44,8 +49,14 @@ export default {
       const button = document.createElement("button");
       button.type = "button";
       button.className = `dip-kind-${block.kind}`;
-      button.innerHTML = `<b>${block.name}</b><span>${times(block.out)}</span>${
-        block.share === undefined ? "" : `<i style="--share: ${Math.sqrt(block.share)}"></i>`}`;
+      const [name, shape] = [document.createElement("b"), document.createElement("span")];
+      [name.textContent, shape.textContent] = [block.name, times(block.out)];
+      button.append(name, shape);
+      if (block.share !== undefined) {
+        const bar = document.createElement("i");
+        bar.style.setProperty("--share", Math.sqrt(block.share));
+        button.append(bar);
+      }
       button.addEventListener("click", () => { pinned = pinned === block ? null : block; show(block); });
       button.addEventListener("focus", () => show(block));
       button.addEventListener("pointerenter", () => { if (!pinned) show(block); });
