@@ -112,7 +112,7 @@ def test_two_runs_beside_one_another_have_two_curves_told_apart_without_colour(e
 
 def test_the_ticks_of_the_curves_are_round(explorer):
     steerable(explorer)
-    texts = explorer.locator(".dip-plots text:not(.dip-title, .dip-name)").all_inner_texts()
+    texts = explorer.locator(".dip-plots text:not(.dip-title, .dip-name)").all_text_contents()
     values = [float(text.replace(",", "")) for text in texts]
     for value in filter(None, values):
         digits = f"{abs(value):e}".split("e")[0].rstrip("0").rstrip(".")

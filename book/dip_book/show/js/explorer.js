@@ -90,12 +90,12 @@ export default {
       });
       [nothing.hidden, nothing.textContent] = [!gone.length, gone[0] ?? ""];
       nothing.style.setProperty("--side", images[0].hidden && images[1].hidden ? "0 0 0 0" : images[0].hidden ? "0 50% 0 0" : "0 0 0 50%");
-      readout.textContent = plain ? "" : shown
+      readout.textContent = plain ? "" : [...new Set([chosen(0), chosen(1)])].filter(Boolean)
         .map((run) => {
           const { iteration, loss, lr } = run.history;
           if (!iteration.length) return "";
           const i = nearest(iteration, when);
-          const told = `loss ${loss[i]?.toPrecision(2) ?? "–"}, learning rate ${lr[i]}`;
+          const told = `loss ${loss[i]?.toPrecision(2) ?? "–"}, learning rate ${lr[i] === null ? "–" : +lr[i].toPrecision(3)}`;
           return shown.length > 1 ? `${run === chosen(0) ? "left" : "right"}: ${told}` : `iteration ${count(iteration[i])}: ${told}`;
         })
         .join("; ");
