@@ -157,7 +157,7 @@ class Drawing:
         code = views.script("readings").replace("export default", "const view =")
         key = hashlib.sha256((code + data + "".join(parts)).encode()).hexdigest()[:12]
         return (
-            f"<style>{views.style()}{style()}</style>\n"
+            f"<style>{views.styles()}{style()}</style>\n"
             f'<div class="dip-view" data-dip="{key}" role="group" '
             f'aria-label="{html.escape(self.description)}">'
             f'<div class="dip-readings"><div class="dip-pair">{"".join(parts)}</div>{_key()}</div>'
