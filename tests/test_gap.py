@@ -5,7 +5,7 @@ from conftest import store_run
 from dip_book import images, runs
 from dip_book.results import tables
 from dip_book.runs import plan
-from dip_book.show import sum as sums
+from dip_book.show import gap
 
 import dip_blocks
 
@@ -23,10 +23,10 @@ def test_the_parts_add_up_to_the_distance():
 
 
 def test_the_bar_shows_its_levels_and_its_parts():
-    found = words(sums.bar({"all": (28.5, 29.6, 31.4, 33.5), "some": (29.6, 28.6, 33.4, 34.5)}))
+    found = words(gap.bar({"all": (28.5, 29.6, 31.4, 33.5), "some": (29.6, 28.6, 33.4, 34.5)}))
     for word in ("+1.1", "−1.0", "+4.8", "blog 28.50", "half 29.60", "ceiling 33.40"):
         assert word in found
-    assert sums.signed(-0.04) == "+0.0"
+    assert gap.signed(-0.04) == "+0.0"
 
 
 def history(last=30):
@@ -40,7 +40,7 @@ def test_a_run_at_rest_has_its_panel_and_unused_panels_are_empty(tmp_path):
         found[name] = store_run(tmp_path, spec, 22.0, history=history())
     for count in (1, 4):
         chosen = dict(list(found.items())[:count])
-        figure = sums.rest(chosen, dict.fromkeys(found, 25.0))
+        figure = gap.rest(chosen, dict.fromkeys(found, 25.0))
         assert [axis.get_title() for axis in figure.axes] == list(chosen)
         fit, psnr, bound = figure.axes[0].lines
         assert fit.get_ydata()[0] == pytest.approx(20) and psnr.get_ydata()[-1] == 22.9
@@ -49,7 +49,7 @@ def test_a_run_at_rest_has_its_panel_and_unused_panels_are_empty(tmp_path):
 
 def test_what_is_unperturbed_stands_at_the_end_of_what_is_perturbed():
     of = {"the blog's reading": (history(), 24.0), "the second reading": (history(), 25.0)}
-    (axis,) = sums.perturbed({"Camera": of}, {"Camera": 27.0}).axes
+    (axis,) = gap.perturbed({"Camera": of}, {"Camera": 27.0}).axes
     ends = [line.get_ydata() for line in axis.lines if len(line.get_xdata()) == 1]
     assert [float(end[0]) for end in ends] == [24.0, 25.0] and axis.get_ylim() == (20, 27.5)
 
