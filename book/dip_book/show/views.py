@@ -173,7 +173,7 @@ def steps_view(
     names = list(shown)
     if start is None:
         least = [
-            min(float(np.std(images.to_bytes(picture))) / 255 for picture in shown[name].values())
+            min(float(np.asarray(picture).std()) for picture in shown[name].values())
             for name in names
         ]
         first = next((i for i, spread in enumerate(least) if spread > FLAT), int(np.argmax(least)))
