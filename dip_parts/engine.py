@@ -278,8 +278,8 @@ class Engine:
             iteration = len(self.history) + 1
             if recoveries > MAX_RECOVERIES:
                 raise DivergenceError(
-                    f"The loss was {loss} in iteration {iteration}, and going back "
-                    f"{MAX_RECOVERIES} times with the learning rate cut to {lr:.2g} did not help. "
+                    f"The loss was {loss:.4g} in iteration {iteration}, and going back "
+                    f"{MAX_RECOVERIES} times, the learning rate last at {lr:.2g}, did not help. "
                     f"Start with a smaller one than {self.recipe.lr:g}."
                 )
             quality = (None, None) if self.truth is None else map(decibel, errors)
