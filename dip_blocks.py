@@ -293,7 +293,7 @@ SECOND_READING = {
     "padding_mode": "reflect",
     "connect": False,
 }
-PAPER = but(BLOG, SECOND_READING)
+PAPER = but(BLOG, SECOND_READING)  #: the blog's recipe, but for the second reading
 
 #: Past the paper, with its optimiser (book, "Closing the gap"): from short runs on free pictures.
 NEAREST = {"padding_mode": "zeros", "upsampling_method": "nearest"}

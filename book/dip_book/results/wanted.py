@@ -19,7 +19,7 @@ PURPOSES = {
     "table-short": ("9", "the blog's recipe, cut short, on the four small images"),
     "two-upsamplings": ("12", "the mean that was tried before best"),
     "quick": ("9, 12", "the recipe quick on the free pictures"),
-    "front": ("1", "the front page's camera"),
+    "front": ("12", "the camera of the front page, and under best"),
     "quick-adam": ("11", "the recipe quick-adam on the free pictures"),
     "larger": ("11", "ideas that held at 128², tried at 256²"),
     "best-adam": ("11", "the recipe best-adam on the four small images"),
