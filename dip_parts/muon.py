@@ -24,7 +24,7 @@ def for_muon(net: nn.Module) -> list[nn.Parameter]:
 def orthogonalised(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """The orthogonal matrices nearest to these (N, rows, columns), roughly.
 
-    Which are U V' of the singular value decomposition U S V'.  Five steps of a Newton–Schulz
+    Which are A B' of the singular value decomposition A S B'.  Five steps of a Newton–Schulz
     iteration whose polynomial pulls every singular value towards 1 and stops between 0.7 and 1.2,
     which is near enough (Jordan et al., "Muon", 2024; PyTorch's coefficients).
     """

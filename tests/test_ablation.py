@@ -295,8 +295,8 @@ def test_pairs_are_means_of_what_was_drawn(tmp_path):
             )
     table = optimiser.pairs(optimiser.under_muon(store=tmp_path), best=3)
     values = {line[0]: line[-1] for line in table.rows}
-    assert values["Muon and dropout 0.05"] == pytest.approx(values["Muon"], abs=0.01)
-    assert values["Muon and dropout 0.1"] > values["Muon"] + 3
+    assert values["Muon + dropout 0.05"] == pytest.approx(values["Muon"], abs=0.01)
+    assert values["Muon + dropout 0.1"] > values["Muon"] + 3
 
 
 def test_hiding_is_shown_against_random_z(tmp_path):

@@ -25,6 +25,13 @@ def test_a_path_tells_known_from_missing_pixels():
     assert (known, missing) == pytest.approx((40, 20))
 
 
+def test_a_level_counts_where_it_is_first_reached():
+    known, missing = [30.0, 34.0, 32.0, 36.0], [20.0, 22.0, 21.0, 25.0]
+    assert compared._first_at(33.0, known, missing) == pytest.approx(21.5)
+    assert compared._first_at(29.0, known, missing) == 20.0
+    assert compared._first_at(40.0, known, missing) == "not reached", "and not the last one's"
+
+
 def test_recipes_stand_side_by_side_with_the_papers():
     table = compared.recipes("best-adam", "best-hidden")
     assert table.header == ["", "`paper`", "`best-adam`", "`best-hidden`"]
@@ -42,6 +49,7 @@ def test_the_final_table_is_the_mean_of_its_masks():
     assert float(paper) == pytest.approx(np.mean(list(REPORTED["paper"].values())))
     assert float(apart) == pytest.approx(float(ours) - float(paper))
     assert float(ours) == pytest.approx(np.mean([row[2] for row in by_mask.rows]))
+    assert f"over {len(by_mask.rows)} masks" in table.caption
 
 
 def test_raw_is_compared_with_raw():

@@ -627,6 +627,7 @@ def test_a_floor_is_that_of_the_fastest_loop_s_precision():
         }
         peak = {"fp32_gflop_s": 100.0, "bf16_gflop_s": 400.0, "copy_gbyte_s": 10.0}
         return {
+            "device": "cpu",
             "peak": peak,
             "sizes": {"128": {"floor": {"gflop": 20.0, "gbyte": 1.0}, "contestants": loops}},
         }
@@ -688,6 +689,7 @@ def test_a_floor_of_a_loop_in_tf32():
         "copy_gbyte_s": 10.0,
     }
     result = {
+        "device": "cpu",
         "peak": peak,
         "sizes": {"128": {"floor": {"gflop": 20.0, "gbyte": 0.1}, "contestants": loops}},
     }

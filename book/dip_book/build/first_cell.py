@@ -36,9 +36,10 @@ def notebook() -> None:
     import dip_blocks
 
     device = dip_blocks.best_device()
-    name = (
-        torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
-    )
+    threads = torch.get_num_threads()
+    name = f"{threads} thread{'s' if threads != 1 else ''}"
+    if device == "cuda":
+        name = torch.cuda.get_device_name()
     print(
         f"Runs on {device} ({name}), PyTorch {torch.__version__}, Python {sys.version.split()[0]}."
     )

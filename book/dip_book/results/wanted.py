@@ -19,10 +19,10 @@ PURPOSES = {
     "table-short": ("9", "the blog's recipe, cut short, on the four small images"),
     "two-upsamplings": ("12", "the mean that was tried before best"),
     "quick": ("9, 12", "the recipe quick on the free pictures"),
-    "front": ("12", "the camera of the front page, and under best"),
+    "front": ("front page, 12", "the camera at 256², of the front page, and under best"),
     "quick-adam": ("11", "the recipe quick-adam on the free pictures"),
     "larger": ("11", "ideas that held at 128², tried at 256²"),
-    "best-adam": ("11", "the recipe best-adam on the four small images"),
+    "best-adam": ("11", "its recipe on the four small images, and the recipe paper on one of them"),
     "cost-256": ("12", "what a decibel costs at 256²"),
     "embedded": ("8, 9", "the blog's recipe on the free pictures"),
     "cost": ("11", "what a decibel costs at 128²"),
@@ -35,7 +35,7 @@ PURPOSES = {
     "hidden": ("12", "networks that are shown a part, at 256²"),
     "hidden-512": ("12", "networks that are shown a part, at 512²"),
     "bases": ("11", "what ideas for Adam are compared with"),
-    "repeated": ("11", "eight seeds of one recipe, to be averaged"),
+    "repeated": ("11", "one recipe with four seeds on each of two pictures, to be averaged"),
     "jump": ("8", "what counts as a jump of the loss"),
 }
 

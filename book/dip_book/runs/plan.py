@@ -116,10 +116,18 @@ MUON_IDEAS = {
     "width 128": {"width": 128},
     "weight decay 1": {"weight_decay": 1.0},
     "learning rate falling to a tenth": {"lr_end": 0.1},
-    "both": {"weight_decay": 1.0, "lr_end": 0.1},
-    "both, dropout 0.05": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.05},
-    "both, dropout 0.1": {"weight_decay": 1.0, "lr_end": 0.1, "dropout": 0.1},
-    "both, dropout 0.1, bilinear": {
+    "weight decay 1, falling rate": {"weight_decay": 1.0, "lr_end": 0.1},
+    "weight decay 1, falling rate, dropout 0.05": {
+        "weight_decay": 1.0,
+        "lr_end": 0.1,
+        "dropout": 0.05,
+    },
+    "weight decay 1, falling rate, dropout 0.1": {
+        "weight_decay": 1.0,
+        "lr_end": 0.1,
+        "dropout": 0.1,
+    },
+    "weight decay 1, falling rate, dropout 0.1, bilinear": {
         "weight_decay": 1.0,
         "lr_end": 0.1,
         "dropout": 0.1,
@@ -133,7 +141,11 @@ MUON_IDEAS = {
 }
 #: Of these, what is tried at 256×256: what helped where pictures are small, and what it is compared
 #: with.
-LARGER_IDEAS = ("both, dropout 0.05", "both, dropout 0.1", "both, dropout 0.1, bilinear")
+LARGER_IDEAS = (
+    "weight decay 1, falling rate, dropout 0.05",
+    "weight decay 1, falling rate, dropout 0.1",
+    "weight decay 1, falling rate, dropout 0.1, bilinear",
+)
 #: The pictures that it is tried on: two photographs, and two regular textures, of which the table
 #: has some too.
 TUNING = (*DEVELOPMENT, "brick", "grass")
@@ -250,7 +262,9 @@ WANTED: dict[str, list[Spec]] = {
     "table-short": [Spec(name, None, iterations=2000) for name in SMALL],
     # the mean that was tried first: two kinds of upsampling, on five of the 11
     "two-upsamplings": [Spec(name, None, "two-upsamplings") for name in (*SMALL, "barbara")],
-    "quick": [Spec(name, 128, "quick") for name in images.EMBEDDED],    # the pictures of the front page and of chapter 12's end
+    "quick": [
+        Spec(name, 128, "quick") for name in images.EMBEDDED
+    ],  # the pictures of the front page and of chapter 12's end
     "front": [Spec("camera", 256, "quick"), Spec("camera", 256, "best")],
     # what was best under Adam; and whether what was chosen at 128×128 is better at 256×256 too
     "quick-adam": [Spec(name, 128, "quick-adam") for name in images.EMBEDDED],
@@ -287,7 +301,10 @@ WANTED: dict[str, list[Spec]] = {
     # a better optimiser: what turns over under it
     "muon": [under_muon(name, image) for name, image in product(MUON_IDEAS, TUNING)],
     "muon-256": [under_muon(name, image, 256) for name, image in product(LARGER_IDEAS, TUNING)]
-    + [under_muon("both, dropout 0.05", image, 256, times=2) for image in TUNING],
+    + [
+        under_muon("weight decay 1, falling rate, dropout 0.05", image, 256, times=2)
+        for image in TUNING
+    ],
     # a network that is shown a part: against the random input, what changes it, and as large as the
     # table's large pictures
     "hidden": [Spec(image, 256, "best-nearest") for image in TUNING]
