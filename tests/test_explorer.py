@@ -220,6 +220,44 @@ def test_a_history_is_json_whatever_it_holds():
     assert made["psnr"] == [None] and json.dumps(made, allow_nan=False)
 
 
+def test_a_thinned_history_keeps_the_iterations_that_are_pictured():
+    step = explorer.dip_blocks.Step
+    history = [
+        step(iteration=i, loss=1 / i, psnr=float(i), psnr_averaged=0.0, lr=0.01, backtracked=False)
+        for i in range(1, 1001)
+    ]
+    made = explorer.columns(history, pictured=[3, 500])
+    assert {1, 3, 500, 1000} <= set(made["iteration"]) and len(made["iteration"]) < 140
+    assert made["psnr"][made["iteration"].index(3)] == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (99.2, "99 s"),
+        (99.7, "2 min"),
+        (600, "10 min"),
+        (5990, "1.7 h"),
+        (7369, "2.0 h"),
+    ],
+)
+def test_times_are_told_in_the_unit_that_fits(seconds, words):
+    assert explorer.duration(seconds) == words.replace(" ", explorer.NBSP)
+
+
+def test_a_machine_in_words():
+    assert explorer.machine("cpu (AMD EPYC)") == "a CPU (AMD EPYC)"
+    assert explorer.machine("cuda:1 (NVIDIA H100)") == "a GPU (NVIDIA H100)"
+    assert explorer.machine("cpu") == "a CPU" and explorer.machine("abacus") == "abacus"
+
+
+def test_where_scripts_do_not_run_a_figure_says_that_it_could_be_operated():
+    x = images.load("camera", size=32)
+    html = views.steps_view({"a": {"x": x}, "b": {"x": 1 - x}}, "What", "a figure")._repr_html_()
+    assert html.count(views.UNSCRIPTED) == 1 and html.count("<noscript>") == 1
+
+
 def test_steps_open_on_a_state_that_shows_something():
     x = images.load("camera", size=32)
     grey = np.full_like(x, 0.5)

@@ -106,8 +106,34 @@ def test_two_runs_beside_one_another_have_two_curves_told_apart_without_colour(e
     assert curves.count() == 2 and plot.locator(".dip-name").count() == 2
     patterns = [curve.get_attribute("stroke-dasharray") for curve in curves.all()]
     assert patterns[0] != patterns[1]
+    names = plot.locator(".dip-name").all_text_contents()
+    assert [name.split(":")[0] for name in names] == ["left", "right"]
+    colour = "(group) => group.style.getPropertyValue('--dip-own')"
+    kept = plot.locator(".dip-1").evaluate(colour)
+    assert plot.locator(".dip-0").evaluate(colour) != kept
     choose(explorer, "left", "degraded")
-    assert explorer.locator(".dip-plots svg").first.locator("polyline").count() == 1
+    plot = explorer.locator(".dip-plots svg").first
+    assert plot.locator("polyline").count() == 1
+    assert plot.locator(".dip-0").evaluate(colour) == kept, "a run keeps its colour"
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_text_of_charts_keeps_its_size_and_choices_are_not_cut(opened, width):
+    tab = opened(EXPLORER, size=(width, 1400), reduced_motion="reduce")
+    for chart in tab.locator(".dip-plots svg").all():
+        drawn = float(chart.get_attribute("viewBox").split()[2])
+        assert abs(chart.bounding_box()["width"] / drawn - 1) < 0.03
+    cut = tab.evaluate("""() => {
+      const cut = (select) => {
+        const measure = document.createElement("canvas").getContext("2d");
+        measure.font = getComputedStyle(select).font;
+        const widths = [...select.options].map((option) => measure.measureText(option.text).width);
+        return Math.max(...widths) > select.clientWidth - 32;
+      };
+      return [...document.querySelectorAll(".dip-sides select")].filter(cut).length;
+    }""")
+    assert not cut
+    tab.context.close()
 
 
 def test_the_ticks_of_the_curves_are_round(explorer):
@@ -314,7 +340,7 @@ def test_no_live_figure_opens_blank(opened, page):
     """No picture is one grey square when its page has come, before anything is chosen."""
     tab = opened(page, **STILL)
     shown = tab.locator(".dip-view img:visible").all()
-    assert shown or tab.locator(".dip-net").count()
+    assert shown or tab.locator(".dip-net, .dip-readings").count()
     for picture in shown:
         spread = picture.evaluate("""async (img) => {
           await img.decode();

@@ -99,6 +99,15 @@ def test_only_the_second_reading_frames_a_convolution():
     assert framed == [0, 1]
 
 
+def test_the_block_at_the_bottom_can_be_dimmed_with_the_levels():
+    """Only the blog's reading has one; it belongs to no level."""
+    framed = [
+        readings.Drawing({title: config})._repr_html_().count('<g class="r-connect">')
+        for title, config in readings.READINGS.items()
+    ]
+    assert framed == [1, 0]
+
+
 def test_a_network_without_skips_has_no_arrows():
     config = {**dip_blocks.BLOG.config, "channels_skip": [0] * 5, "kernels_skip": [None] * 5}
     svg = readings.Drawing({"no skips": config})._repr_html_().split('<div class="dip-key">')[0]

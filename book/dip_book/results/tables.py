@@ -100,7 +100,10 @@ def standard(store: Path = runs.ROOT) -> Table:
 
     Of what there is for all 11.
     """
-    caption = "PSNR in dB: as reported, of one network of chapter 12 (raw output), and of classical methods."
+    caption = (
+        "PSNR in dB: as reported, of one network of chapter 12 (raw output), and of classical "
+        "methods."
+    )
     return _of_images(columns(store), caption)
 
 

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import threading
 import time
+from collections.abc import Iterable
 
 import anywidget
 import numpy as np
@@ -27,6 +28,8 @@ from dip_book.show import figures, views
 #: pictures a second.
 SHARE, RATE = 0.02, 4.0
 SIZES = (96, 128, 256)
+#: Between a number and what it is of.
+NBSP = "\N{NO-BREAK SPACE}"
 
 
 class Explorer(views.View):
@@ -219,9 +222,10 @@ class Watch:
         seconds = time.perf_counter() - self.begun_at - self.paused
         now = {
             "restored": url,
-            "history": columns(fit.history),
+            "history": columns(fit.history, [*self.kept, fit.iteration]),
             "facts": f"{picture.shape[1]}×{picture.shape[0]} pixels, "
-            f"{fit.iteration:,} iterations in {seconds:.0f} s, seed {self.spec.seed}",
+            f"{fit.iteration:,} iterations in {duration(seconds)}, "
+            f"seed{NBSP}{self.spec.seed}",
         }
         if not self.begun:
             self.begun = True
@@ -282,7 +286,7 @@ def entry(run: Run) -> dict:
             {"iteration": iteration, "url": views.image_url(frame)}
             for iteration, frame in run.frames.items()
         ],
-        "history": columns(run.history),
+        "history": columns(run.history, run.frames),
     }
 
 
@@ -364,14 +368,41 @@ def describe(run: Run) -> str:
     return (
         f"{side} pixels, {facts['iterations']:,} iterations, {run.psnr:.2f} dB, "
         f"went back {count} time{'' if count == 1 else 's'}; "
-        f"{facts['wall_time_s']:.0f} s on {facts['device']}, seed {facts['seeds']['mask']}"
+        f"{duration(facts['wall_time_s'])} on {machine(facts['device'])}, "
+        f"seed{NBSP}{facts['seeds']['mask']}"
     )
 
 
-def columns(history: list[dip_blocks.Step], points: int = 120) -> dict:
-    """A history thinned for drawing; where the loop went back is kept as marks."""
-    every = max(1, len(history) // points)
-    kept = [step for i, step in enumerate(history) if i % every == 0 or step is history[-1]]
+def duration(seconds: float) -> str:
+    """A time in the unit that keeps its number short."""
+    for unit, size in (("s", 1), ("min", 60)):
+        if seconds < 99.5 * size:
+            return f"{seconds / size:.0f}{NBSP}{unit}"
+    return f"{seconds / 3600:.1f}{NBSP}h"
+
+
+def machine(device: str) -> str:
+    """A device as `Run.facts` has it, in words: "cpu (AMD EPYC)" is a CPU (AMD EPYC)."""
+    kind, _, model = device.partition(" ")
+    known = {"cpu": "a CPU", "cuda": "a GPU", "mps": "a GPU"}.get(kind.partition(":")[0], kind)
+    return f"{known} {model}".strip()
+
+
+def columns(
+    history: list[dip_blocks.Step], pictured: Iterable[int] = (), points: int = 120
+) -> dict:
+    """A history thinned for drawing; where the loop went back is kept as marks.
+
+    Args:
+        pictured: iterations whose outputs are shown; they are kept.
+        points: how many steps are kept besides, roughly.
+    """
+    every, pictured = max(1, len(history) // points), set(pictured)
+    kept = [
+        step
+        for i, step in enumerate(history)
+        if i % every == 0 or step is history[-1] or step.iteration in pictured
+    ]
     return {
         "iteration": [step.iteration for step in kept],
         "loss": [finite(step.loss, 4) for step in kept],

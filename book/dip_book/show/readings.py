@@ -161,7 +161,7 @@ class Drawing:
             f'<div class="dip-view" data-dip="{key}" role="group" '
             f'aria-label="{html.escape(self.description)}">'
             f'<div class="dip-readings"><div class="dip-pair">{"".join(parts)}</div>{_key()}</div>'
-            "</div>\n"
+            f"{views.UNSCRIPTED}</div>\n"
             f"<script>(() => {{\n{code}\nconst data = {data};\nfor (const el of "
             f"document.querySelectorAll('[data-dip=\"{key}\"]:not([data-ready])')) {{\n"
             "  el.dataset.ready = ''; "
@@ -205,14 +205,19 @@ class Drawing:
                 side = side if config.get("skip_from") == "input" else side // 2
                 leaves[block.level] = source, side
             y_top, y = y, y + (high - inner) / 2
+            parts: list[str] = []
             for number, op in enumerate(block.operations):
                 if block.skip == number:
                     joins[block.level] = y - 0.5, op.before
-                into.append(self._bar(block, op, middle, y))
+                parts.append(self._bar(block, op, middle, y))
                 y += HIGH[op.kind] + 1
             if block.skip == len(block.operations):
                 joins[block.level] = y, block.side
-            into.append(self._names(block, y_top, high))
+            parts.append(self._names(block, y_top, high))
+            drawing = "".join(parts)
+            into.append(
+                f'<g class="r-connect">{drawing}</g>' if block.name == "connect" else drawing
+            )
             if block.name == "out" and len(self.readings) > 1:
                 some = "a" if in_the_decoder(config, self.size)[0] else "no"
                 words = f"{some} 3×3 at {self.size}²"

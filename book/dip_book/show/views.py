@@ -28,6 +28,13 @@ from dip_book.show import figures, style
 HERE = Path(__file__).parent / "js"
 
 
+#: Said below the static picture of a live figure, where scripts do not run.
+UNSCRIPTED = (
+    '<noscript><p class="dip-muted"><small>Where scripts run, this figure can be operated.'
+    "</small></p></noscript>"
+)
+
+
 class View:
     """One live figure; the value of a cell shows it.
 
@@ -52,7 +59,7 @@ class View:
             f'<style>{styles()}</style>\n<div class="dip-view" data-dip="{key}" role="group" '
             f'aria-label="{html.escape(self._description)}">'
             f'<div class="dip-fallback"><img src="{self._fallback}" '
-            f'alt="{html.escape(self._description)}"></div></div>\n'
+            f'alt="{html.escape(self._description)}">{UNSCRIPTED}</div></div>\n'
             f"<script>(() => {{\n{code}\nconst data = {data};\n"
             "for (const el of "
             f"document.querySelectorAll('[data-dip=\"{key}\"]:not([data-ready])')) {{\n"
@@ -85,7 +92,8 @@ def mask_view(
 
     Args:
         measured: method → {p: PSNR in dB}; drawn as curves over p, with those of the
-            interpolations, and the slider's place marked.
+            interpolations, as what they are above linear interpolation; the slider's place is
+            marked.
         seed: of the masks.
     """
     curves: dict[str, dict[float, float]] = {name: {} for name in baselines.BASELINES}

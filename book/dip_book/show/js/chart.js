@@ -44,6 +44,7 @@ function point(mark, x, y, parent) {
 // Series [{x, y, name, colour, dash, mark, end}] on one pair of axes; values are scaled linearly, or by their logarithm.
 // Several series are told apart by colour and pattern and named above the plot; `points` marks each value;
 // `end`: a value that belongs to the last x without being on the curve; `words` says what it is.
+// One unit of the drawing is one CSS pixel: it is drawn anew when its width changes, and text keeps its size.
 // Returns a function that moves the cursor to some x.
 function chart(parent, { title, series, log = false, marks = [], points = false, xs, words = "" }) {
   const drawn = series
@@ -51,11 +52,13 @@ function chart(parent, { title, series, log = false, marks = [], points = false,
     .filter(({ kept }) => kept.length);
   if (!drawn.length) return () => {};
   const several = drawn.length > 1;
-  const [width, left, bottom, plot] = [260, 44, 24, 108];
-  const top = 24 + (several ? 15 * drawn.length : 0);
-  const height = top + plot + bottom;
+  const dashes = new Set();
+  for (const one of drawn) {
+    if (dashes.has(one.dash ?? "")) one.dash = ["", "6 3", "1.5 2.5"].find((other) => !dashes.has(other)) ?? one.dash;
+    dashes.add(one.dash ?? "");
+  }
   const label = `${title}${several ? `: ${drawn.map(({ name }) => name).join("; ")}` : ""}`;
-  const svg = node("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label }, parent);
+  const svg = node("svg", { role: "img", "aria-label": label }, parent);
   const f = log ? Math.log10 : (v) => v;
   const values = drawn.flatMap(({ kept, end }) => [...kept.map(([, v]) => v), ...(Number.isFinite(end) ? [end] : [])]);
   let [low, high] = [Math.min(...values), Math.max(...values)];
@@ -64,49 +67,65 @@ function chart(parent, { title, series, log = false, marks = [], points = false,
   [low, high] = [rows[0], rows[rows.length - 1]];
   const decades = rows.filter((v) => Math.abs(Math.log10(v) % 1) < 1e-6);
   const last = xs ? xs[xs.length - 1] : Math.max(1, ...drawn.flatMap(({ kept }) => kept.map(([v]) => v)));
-  const px = (v) => left + (v / last) * (width - left - 8);
-  const py = (v) => top + plot - ((f(v) - f(low)) / (f(high) - f(low))) * plot;
-  node("text", { x: 0, y: 12, class: "dip-title" }, svg, title);
-  for (const v of log && rows.length > 5 && decades.length > 1 ? decades : rows) {
-    node("line", { x1: left, x2: width - 8, y1: py(v), y2: py(v), class: "dip-grid" }, svg);
-    node("text", { x: left - 4, y: py(v) + 4, "text-anchor": "end" }, svg, figure(v));
-  }
-  for (const v of xs ?? ticks(0, last, 5).filter((v) => v <= last * 1.001)) {
-    const anchor = v === 0 ? "start" : px(v) > width - 22 ? "end" : "middle";
-    node("text", { x: px(v), y: height - 8, "text-anchor": anchor }, svg, figure(v));
-  }
-  const taken = { colours: new Set(), dashes: new Set() };
-  drawn.forEach(({ kept, name, colour, dash = "", mark, end }, n) => {
-    const group = node("g", { class: `dip-series dip-${n}` }, svg);
-    const spare = [[...taken.colours][0] === "#c2410c" ? "#0a7d91" : "#c2410c", "#6d28d9"];
-    if (taken.colours.has(colour)) colour = spare[n - 1] ?? spare[0];
-    if (taken.dashes.has(dash)) dash = ["", "6 3", "1.5 2.5"].find((other) => !taken.dashes.has(other)) ?? dash;
-    taken.colours.add(colour);
-    taken.dashes.add(dash);
-    if (colour) group.style.setProperty("--dip-own", colour);
-    const line = kept.map(([x, y]) => `${px(x).toFixed(1)},${py(y).toFixed(1)}`).join(" ");
-    const pattern = several && dash ? { "stroke-dasharray": dash } : {};
-    node("polyline", { points: line, class: "dip-curve", ...pattern }, group);
-    if (points) for (const [x, y] of kept) point(mark, px(x), py(y), group);
-    if (Number.isFinite(end)) node("title", {}, point("D", px(kept[kept.length - 1][0]), py(end), group), words);
-    if (!several) return;
-    const y = 12 + 15 * (n + 1);
-    node("line", { x1: 0, x2: 22, y1: y - 4, y2: y - 4, class: "dip-curve", ...pattern }, group);
-    if (points) point(mark, 11, y - 4, group);
-    node("text", { x: 28, y, class: "dip-name" }, group, name.length > 42 ? `${name.slice(0, 40)}…` : name);
-  });
-  for (const v of marks) {
-    const mark = node("path", { d: `M${px(v)},${top + plot} l-4,7 l8,0 z`, class: "dip-mark" }, svg);
-    node("title", {}, mark, `went back in iteration ${v}`);
-  }
-  const line = node("line", { y1: top, y2: top + plot, class: "dip-cursor" }, svg);
-  const dots = points ? [] : drawn.map((_, n) => node("circle", { r: 3.5, class: "dip-dot" }, svg.querySelector(`.dip-${n}`)));
-  return (at) => {
-    for (const end of ["x1", "x2"]) line.setAttribute(end, px(Math.min(at, last)));
-    dots.forEach((dot, n) => {
-      const [x, y] = drawn[n].kept[nearest(drawn[n].kept.map(([v]) => v), at)];
-      dot.setAttribute("cx", px(x));
-      dot.setAttribute("cy", py(y));
+  const [left, bottom, line] = [50, 24, 17];
+  const top = 26 + (several ? line * drawn.length : 0);
+  let [width, place, now] = [0, () => {}, null];
+
+  const draw = () => {
+    const plot = Math.min(180, Math.max(108, Math.round(0.42 * width)));
+    const height = top + plot + bottom;
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.replaceChildren();
+    const px = (v) => left + (v / last) * (width - left - 8);
+    const py = (v) => top + plot - ((f(v) - f(low)) / (f(high) - f(low))) * plot;
+    node("text", { x: 0, y: 12, class: "dip-title" }, svg, title);
+    for (const v of log && rows.length > 5 && decades.length > 1 ? decades : rows) {
+      node("line", { x1: left, x2: width - 8, y1: py(v), y2: py(v), class: "dip-grid" }, svg);
+      node("text", { x: left - 5, y: py(v) + 4, "text-anchor": "end" }, svg, figure(v));
+    }
+    const many = Math.max(2, Math.min(6, Math.floor((width - left) / 46)));
+    for (const v of xs ?? ticks(0, last, many).filter((v) => v <= last * 1.001)) {
+      const anchor = v === 0 ? "start" : px(v) > width - 22 ? "end" : "middle";
+      node("text", { x: anchor === "end" ? width : px(v), y: height - 7, "text-anchor": anchor }, svg, figure(v));
+    }
+    const most = Math.floor((width - 28) / 6.2); // characters of a name
+    drawn.forEach(({ kept, name, colour, dash, mark, end }, n) => {
+      const group = node("g", { class: `dip-series dip-${n}` }, svg);
+      if (colour) group.style.setProperty("--dip-own", colour);
+      const pattern = several && dash ? { "stroke-dasharray": dash } : {};
+      node("polyline", { points: kept.map(([x, y]) => `${px(x).toFixed(1)},${py(y).toFixed(1)}`).join(" "), class: "dip-curve", ...pattern }, group);
+      if (points) for (const [x, y] of kept) point(mark, px(x), py(y), group);
+      if (Number.isFinite(end)) node("title", {}, point("D", px(kept[kept.length - 1][0]), py(end), group), words);
+      if (!several) return;
+      const y = 13 + line * (n + 1);
+      node("line", { x1: 0, x2: 22, y1: y - 4, y2: y - 4, class: "dip-curve", ...pattern }, group);
+      if (points) point(mark, 11, y - 4, group);
+      const told = node("text", { x: 28, y, class: "dip-name" }, group, name.length > most ? `${name.slice(0, most - 1)}…` : name);
+      if (name.length > most) node("title", {}, told, name);
     });
+    for (const v of marks) {
+      const mark = node("path", { d: `M${px(v).toFixed(1)},${top + plot - 7}l-4,7h8z`, class: "dip-mark" }, svg);
+      node("title", {}, mark, `went back in iteration ${v}`);
+    }
+    const cursor = node("line", { y1: top, y2: top + plot, class: "dip-cursor" }, svg);
+    const dots = points ? [] : drawn.map((_, n) => node("circle", { r: 3.5, class: "dip-dot" }, svg.querySelector(`.dip-${n}`)));
+    place = (at) => {
+      for (const end of ["x1", "x2"]) cursor.setAttribute(end, px(Math.min(at, last)));
+      dots.forEach((dot, n) => {
+        const [x, y] = drawn[n].kept[nearest(drawn[n].kept.map(([v]) => v), at)];
+        dot.setAttribute("cx", px(x));
+        dot.setAttribute("cy", py(y));
+      });
+    };
+    if (now !== null) place(now);
   };
+  const fit = () => {
+    const wide = Math.round(svg.clientWidth) || width || 260;
+    if (wide === width) return;
+    width = wide;
+    draw();
+  };
+  fit();
+  if (window.ResizeObserver) new ResizeObserver(fit).observe(svg);
+  return (at) => { now = at; place(at); };
 }

@@ -6,7 +6,21 @@ function options(select, names) {
 
 // What a side shows besides runs: key of an entry → its name.  Those that no run of a picture has are left out.
 const STILLS = { degraded: "what was given", biharmonic: "biharmonic interpolation", linear: "linear interpolation", truth: "the truth" };
+// Colours and patterns for a run whose own another run of the picture has already.
+const SPARE = ["#0a7d91", "#c2410c", "#6d28d9", "#4d7c0f", "#be185d", "#1d4ed8", "#6b7280", "#92400e", "#0f766e", "#a21caf", "#1f2937"];
+const PATTERNS = ["", "6 3", "1.5 2.5", "7 2 1.5 2", "10 4", "4 2 1 2 1 2"];
+const SIDES = ["left", "right"];
 const count = (n) => n.toLocaleString("en");
+// A column of a history at an iteration: as noted, or [between its neighbours, true] where no such iteration was.
+function noted(history, key, at) {
+  const { iteration, [key]: values } = history;
+  const i = nearest(iteration, at);
+  if (iteration[i] === at || !iteration.length) return [values[i], false];
+  const [a, b] = iteration[i] < at ? [i, i + 1] : [i - 1, i];
+  const share = (at - iteration[a]) / (iteration[b] - iteration[a]);
+  const between = values[a] + share * (values[b] - values[a]);
+  return [values[a] !== null && values[b] !== null && Number.isFinite(between) ? between : values[i], true];
+}
 const decibels = (v) => (Number.isFinite(v) ? `${v.toFixed(2)} dB` : "");
 
 export default {
@@ -18,9 +32,10 @@ export default {
     el.innerHTML = `
       <div class="dip-row dip-which"><label>Picture <select name="picture"></select></label></div>
       <div class="dip-sides">
-        <div><label><span class="dip-unseen">On the left</span><select name="left"></select></label><span class="dip-told"></span></div>
-        <div><label><span class="dip-unseen">On the right</span><select name="right"></select></label><span class="dip-told"></span></div>
+        ${SIDES.map((side) => `<label><span>${side}</span><select name="${side}"></select></label>`).join("")}
       </div>
+      <p class="dip-muted dip-single" hidden>Only one picture of this image is stored here.</p>
+      <div class="dip-tolds"><span class="dip-told"></span><span class="dip-told"></span></div>
       <div class="dip-compare" style="--at: 50%">
         <img class="dip-after" alt=""><img class="dip-before" alt="">
         <p class="dip-nothing" hidden></p><div class="dip-handle"></div>
@@ -44,8 +59,21 @@ export default {
     const group = () => of(titles()[picture.value]);
     // A side's run, or null.
     const chosen = (side) => (selects[side].value.startsWith("run-") ? group()[Number(selects[side].value.slice(4))] : null);
-    // The runs that are shown, that of the right first, each once.
-    const moving = () => [...new Set([chosen(1), chosen(0)].filter(Boolean))];
+    // The runs that are shown, that of the left first, each once.
+    const moving = () => [...new Set([chosen(0), chosen(1)].filter(Boolean))];
+    // "left: " or "right: " where both sides show runs.
+    const where = (run) => (moving().length > 1 ? `${SIDES[run === chosen(0) ? 0 : 1]}: ` : "");
+    // How a run's curve is drawn: as its method's if no earlier run of the picture is, and the same whatever it is compared with.
+    const looks = new Map();
+    const look = (run) => {
+      for (const one of of(run.title)) {
+        if (looks.has(one)) continue;
+        const before = of(run.title).map((other) => looks.get(other)).filter(Boolean);
+        const free = (key, own, list) => [own, ...list].find((v) => v !== undefined && before.every((other) => other[key] !== v)) ?? own;
+        looks.set(one, { ...one.line, colour: free("colour", one.line?.colour, SPARE), dash: free("dash", one.line?.dash, PATTERNS) });
+      }
+      return looks.get(run);
+    };
     // Where a still comes from: the other side's run if it has one, for runs may differ in size or mask.
     const source = (side, key) => [chosen(1 - side), ...group()].find((run) => run && run[key] !== null && run[key] !== undefined);
     const stop = () => {
@@ -55,17 +83,17 @@ export default {
     };
     // The number of a picture that several runs share, or the picture itself.
     const url = (shown) => (typeof shown === "number" ? model.get("pictures")[shown] : shown);
-    // What a run has to show at an iteration: the last output until then, or what it ended with.
+    // What a run has to show at an iteration: the nearest output that is stored, or what it ended with.
     const output = (run, when, final) => {
-      const { iteration, psnr } = run.history;
+      const { iteration } = run.history;
       const last = iteration[iteration.length - 1] ?? Infinity;
       if (final || !run.frames.length || when > last) {
         const told = run.growing ? "so far" : "the end";
-        return { src: run.restored, words: "restored", told: [told, decibels(run.psnr)] };
+        return { src: run.restored, words: "restored", at: Math.min(last, when), told: [told, decibels(run.psnr)] };
       }
-      const frame = run.frames.findLast((entry) => entry.iteration <= when) ?? run.frames[0];
-      const at = nearest(iteration, frame.iteration);
-      return { src: frame.url, words: `output in iteration ${frame.iteration}`, told: [`iteration ${count(frame.iteration)}`, decibels(psnr[at])] };
+      const frame = run.frames[nearest(run.frames.map((entry) => entry.iteration), when)];
+      const [psnr, about] = noted(run.history, "psnr", frame.iteration);
+      return { src: frame.url, words: `output in iteration ${frame.iteration}`, at: frame.iteration, told: [`iteration ${count(frame.iteration)}`, about && Number.isFinite(psnr) ? `≈ ${psnr.toFixed(1)} dB` : decibels(psnr)] };
     };
     // One stop of the scrubber: an output on the way, or the last, drawn without perturbation.
     const scrub = () => {
@@ -90,16 +118,24 @@ export default {
       });
       [nothing.hidden, nothing.textContent] = [!gone.length, gone[0] ?? ""];
       nothing.style.setProperty("--side", images[0].hidden && images[1].hidden ? "0 0 0 0" : images[0].hidden ? "0 50% 0 0" : "0 0 0 50%");
-      readout.textContent = plain ? "" : [...new Set([chosen(0), chosen(1)])].filter(Boolean)
-        .map((run) => {
-          const { iteration, loss, lr } = run.history;
-          if (!iteration.length) return "";
-          const i = nearest(iteration, when);
-          const told = `loss ${loss[i]?.toPrecision(2) ?? "–"}, learning rate ${lr[i] === null ? "–" : +lr[i].toPrecision(3)}`;
-          return shown.length > 1 ? `${run === chosen(0) ? "left" : "right"}: ${told}` : `iteration ${count(iteration[i])}: ${told}`;
-        })
-        .join("; ");
-      scrubber.setAttribute("aria-valuetext", `iteration ${count(when)}${final ? ", the end" : ""}; ${labels.map((label, i) => `${["left", "right"][i]} ${label.textContent}`).join(", ")}`);
+      // Each line is about the iteration that its picture is of; ≈ where that was not noted, but iterations before and after it.
+      const stored = shown.map((run) => output(run, when, final).at);
+      const apart = new Set(stored).size > 1;
+      const lines = shown.filter((run) => run.history.iteration.length).map((run) => {
+        const shows = stored[shown.indexOf(run)];
+        const [loss, about] = noted(run.history, "loss", shows);
+        const lr = run.history.lr[nearest(run.history.iteration, shows)];
+        const told = `loss ${about ? "≈ " : ""}${loss?.toPrecision(2) ?? "–"}, learning rate ${lr === null ? "–" : +lr.toPrecision(3)}`;
+        return where(run) + (shown.length === 1 || (apart && final) ? `iteration ${count(shows)}: ` : "") + told;
+      });
+      if (shown.length > 1 && !final)
+        lines.unshift(`iteration ${count(when)}${apart ? `, nearest stored: ${stored.map(count).join(" | ")}` : ""}`);
+      readout.replaceChildren(...(plain ? [] : lines).map((line) => {
+        const told = document.createElement("div");
+        told.textContent = line;
+        return told;
+      }));
+      scrubber.setAttribute("aria-valuetext", `iteration ${count(when)}${final ? ", the end" : ""}; ${labels.map((label, i) => `${SIDES[i]} ${label.textContent}`).join(", ")}`);
       for (const move of cursors) move(when);
       if (!timer) stop();
     };
@@ -112,21 +148,21 @@ export default {
       el.querySelector(".dip-scrub").hidden = none;
       const facts = el.querySelector(".dip-facts");
       const why = !shown.length ? "Choose a run on one side to see how it went." : none ? "Nothing to play: of this run no outputs on the way are kept." : "";
-      facts.replaceChildren(...[why, ...(plain ? [] : shown.map((run) => (shown.length > 1 ? `${run.recipe}: ` : "") + run.facts))].filter(Boolean).map((line) => {
+      facts.replaceChildren(...[why, ...(plain ? [] : shown.map((run) => (shown.length > 1 ? `${where(run)}${run.recipe}. ` : "") + run.facts))].filter(Boolean).map((line) => {
         const told = document.createElement("span");
         told.textContent = line;
         return told;
       }));
-      compare.style.setProperty("--ratio", [...shown, ...group()][0].ratio ?? 1);
+      compare.style.setProperty("--ratio", (chosen(1) ?? chosen(0) ?? group()[0]).ratio ?? 1);
       compare.classList.toggle("dip-alone", selects[0].value === selects[1].value);
       plots.replaceChildren();
       cursors = [];
       if (!plain && shown.length) {
         const marks = [...new Set(shown.flatMap((run) => run.history.backtracked))];
-        const series = (key) => shown.map((run) => ({ x: run.history.iteration, y: run.history[key], name: run.recipe, ...run.line, ...(key === "psnr" && !run.growing ? { end: run.psnr } : {}) }));
+        const series = (key) => shown.map((run) => ({ x: run.history.iteration, y: run.history[key], name: where(run) + run.recipe, ...look(run), ...(key === "psnr" && !run.growing ? { end: run.psnr } : {}) }));
         cursors = [
           chart(plots, { title: "loss (logarithmic)", series: series("loss"), log: true, marks }),
-          chart(plots, { title: "PSNR, dB (◆ the end, without noise in z)", series: series("psnr"), marks, words: "the end, drawn without noise in z" }),
+          chart(plots, { title: "PSNR, dB (◆ the end, no noise in z)", series: series("psnr"), marks, words: "the end, drawn without noise in z" }),
           chart(plots, { title: "learning rate", series: series("lr"), marks }),
         ];
       }
@@ -150,6 +186,13 @@ export default {
         const begin = side ? `run-${first}` : stills.some((option) => option.value === "degraded" && !option.disabled) ? "degraded" : `run-${other < 0 ? first : other}`;
         select.value = same ? same.value : begin;
       });
+      // With one picture there is nothing to divide, and nothing to choose but that.
+      const pictures = [...selects[1].options].filter(({ disabled, value }) => !disabled && (!value.startsWith("run-") || ((run) => run.restored || run.frames.length)(entries[Number(value.slice(4))])));
+      const single = pictures.length === 1;
+      if (single) for (const select of selects) select.value = pictures[0].value;
+      el.querySelector(".dip-sides").classList.toggle("dip-one", single && entries.length === 1);
+      el.querySelector(".dip-single").hidden = !single;
+      labels[0].hidden = single;
     };
     const names = () => selects.map((select) => select.selectedOptions[0]?.textContent);
     const showPicture = () => {

@@ -3,6 +3,7 @@ export default {
   render({ model, el }) {
     const levels = model.get("levels");
     const groups = [...el.querySelectorAll("g[data-level]")];
+    const others = el.querySelectorAll("g.r-connect"); // of no level
     const choices = document.createElement("fieldset");
     choices.className = "dip-choices";
     choices.setAttribute("aria-label", "Levels of the network to show");
@@ -13,8 +14,9 @@ export default {
     let chosen = 0;
     const show = (level) => {
       for (const group of groups) group.style.opacity = level && Number(group.dataset.level) !== level ? 0.13 : 1;
+      for (const other of others) other.style.opacity = level ? 0.13 : 1;
       told.replaceChildren();
-      for (const line of level ? levels[level - 1] : ["Point at a level, or choose one, to see it alone."]) {
+      for (const line of level ? [`Level ${level} alone.`, ...levels[level - 1]] : ["Point at a level, or choose one, to see it alone."]) {
         const row = document.createElement("div");
         row.textContent = line;
         told.append(row);
