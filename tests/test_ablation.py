@@ -74,7 +74,7 @@ def test_differences_are_paired(tmp_path):
         tmp_path, plan.ablation("astronaut", 0)["+ skip_from"], 99.0
     )  # nothing to be compared with
     table = ablation.switches(tmp_path)
-    assert shown(table, "+ skips leave above d_i") == [
+    assert shown(table, "+ skips leave above dᵢ") == [
         "26.25 ± 7.42",
         "99.00",
         "+1.25 ± 0.35",
@@ -99,7 +99,7 @@ def test_the_way_and_its_picture(tmp_path):
     assert words == {"+4.00", "−0.50"}, "steps that were not run are left out"
     assert list(ablation.steps_drawn("camera", tmp_path)) == [
         "the blog's reading",
-        *(f"+ {plan.SWITCHES[key]}" for key in keys[:2]),
+        *(f"+ {ablation.SWITCHES[key]}" for key in keys[:2]),
         "truth",
     ]
 

@@ -15,6 +15,13 @@ def test_one_panel_a_machine(draw):
     assert [panel.get_title() for panel in panels] == [costs.machine(one) for one in results]
 
 
+def test_rows_are_named_once_and_no_legend_stands_among_the_marks():
+    figure = costs.gains(bench.results(), leave_out=("deepinv",))
+    first, *others = figure.axes
+    assert all(panel.get_shared_y_axes().joined(first, panel) for panel in others)
+    assert not [panel for panel in figure.axes if panel.get_legend()] and len(figure.legends) == 1
+
+
 def test_growth_shows_each_loop_and_each_floor():
     result = bench.results()[0]
     (panel,) = costs.growth([result], leave_out=("deepinv",)).axes

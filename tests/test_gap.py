@@ -27,6 +27,7 @@ def test_the_bar_shows_its_levels_and_its_parts():
     for word in ("+1.1", "−1.0", "+4.8", "blog 28.50", "half 29.60", "ceiling 33.40"):
         assert word in found
     assert gap.signed(-0.04) == "+0.0"
+    assert "half 28.74" in words(gap.bar({"close": (28.7, 28.74, 31.4, 33.5)}))
 
 
 def history(last=30):
@@ -51,7 +52,7 @@ def test_what_is_unperturbed_stands_at_the_end_of_what_is_perturbed():
     of = {"the blog's reading": (history(), 24.0), "the second reading": (history(), 25.0)}
     (axis,) = gap.perturbed({"Camera": of}, {"Camera": 27.0}).axes
     ends = [line.get_ydata() for line in axis.lines if len(line.get_xdata()) == 1]
-    assert [float(end[0]) for end in ends] == [24.0, 25.0] and axis.get_ylim() == (20, 27.5)
+    assert [float(end[0]) for end in ends] == [24.0, 25.0] and axis.get_ylim() == (16, 27.5)
 
 
 def test_the_error_on_known_pixels_is_what_pasting_takes_away(tmp_path):

@@ -108,6 +108,22 @@ def test_paper_has_the_text_and_nothing_to_press(opened):
     tab.context.close()
 
 
+@pytest.mark.skipif(not PAGES, reason="no built site")
+def test_what_slides_on_a_phone_shows_it_and_rows_keep_their_names(opened):
+    tab = opened("notebooks/09-results.html", size=(390, 844))
+    tab.wait_for_selector(".dip-more-right")
+    box = tab.locator(".pst-scrollable-table-container.dip-slides").first
+    name = box.locator("tbody td").first
+    before = name.bounding_box()["x"]
+    assert "dip-more-right" in box.get_attribute("class")
+    box.evaluate("box => { box.scrollLeft = box.scrollWidth; }")
+    tab.wait_for_function(
+        "box => !box.classList.contains('dip-more-right')", arg=box.element_handle()
+    )
+    assert abs(name.bounding_box()["x"] - before) <= 1  # the border of the table
+    tab.context.close()
+
+
 @pytest.mark.parametrize("path", pairs.texts(), ids=lambda path: path.stem)
 def test_visible_code_is_narrow(path):
     wide = [
@@ -180,8 +196,9 @@ def test_the_paragraph_above_a_table_becomes_its_caption():
 def test_plots_are_told_from_photographs():
     kinds = {
         "figures.curves(histories)": ["dip-plot"],
-        "axis.imshow(picture)": [],
-        "figures.run_summary(run)": [],
+        "axis.imshow(picture)": ["dip-card"],
+        "figures.run_summary(run)": ["dip-card"],
+        "concepts.picture_space(small)": ["dip-card"],
     }
     for source, classes in kinds.items():
         page = nodes.section("", cell(nodes.image(uri="a.png"), source=source))
@@ -190,6 +207,25 @@ def test_plots_are_told_from_photographs():
     page = nodes.section("", nodes.image(uri="in-the-text.png"))
     site.tell_pictures_apart(None, page)
     assert next(iter(page.findall(nodes.image)))["classes"] == []
+
+
+def test_no_mark_of_one_row_hides_another():
+    same = dict.fromkeys(("camera", "coffee"), 30.0)
+    axis = figures.dots({"blog": same, "paper": same, "biharmonic": same}).axes[0]
+    heights = [y for line in axis.lines for y in line.get_ydata()]
+    assert len(heights) == len(set(heights)) == 6 and set(np.round(heights)) == {0, 1}
+
+
+def test_an_optimiser_is_drawn_alike_everywhere():
+    _, right = figures.orthogonal({"Adam": np.ones(3), "Muon": np.ones(3)}).axes
+    colours = [line.get_color() for line in right.lines]
+    assert colours == [style.METHODS[name].colour for name in ("adam", "muon")]
+
+
+def test_a_table_of_timings_says_what_a_dash_is():
+    for result in bench.results():
+        for table in (bench.compared(result), bench.reached(result)):
+            assert ("“—”" in table.caption) == ("—" in {c for row in table.shown() for c in row})
 
 
 def test_a_timing_says_its_machine():

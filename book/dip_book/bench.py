@@ -610,7 +610,7 @@ def compared(result: dict) -> Table:
     """Contestants at every size: ms an iteration, how many times the straightforward loop, MiB."""
     sizes = result["sizes"]
     names = list(dict.fromkeys(who for entry in sizes.values() for who in entry["contestants"]))
-    forms = {"ms": "{:,.1f}", "speed": "{:.2f}×", "MiB": "{}"}
+    forms = {"ms": "{:,.1f}", "speed": "{:.2f}×", "MiB": "{:,}"}
     titles = {f"{size}², {what}": form for size in sizes for what, form in forms.items()}
     rows = [
         [who, *(cell for entry in sizes.values() for cell in _cells(entry, who))] for who in names
@@ -620,6 +620,7 @@ def compared(result: dict) -> Table:
         f"{NETWORKS_SHOWN.get(network, network)}: milliseconds an iteration, how many times as "
         f"fast as the straightforward loop, peak memory. On {machine(result)}."
     )
+    caption += " “—”: not measured." if any(None in row for row in rows) else ""
     return Table(["loop", *titles], rows, titles, caption)
 
 
@@ -677,7 +678,8 @@ def floors(result: dict) -> Table:
         counted = entry["floor"]["gflop"], entry["floor"]["gbyte"]
         rows.append([f"{size}²", *counted, compute, memory, ours, share])
     times = ["arithmetic, ms", "memory, ms", "our loop, ms"]
-    forms = dict.fromkeys(times, "{:,.1f}") | {"floor / ours": "{:.0f} %"}
+    forms = dict.fromkeys(("GFLOP", "GB"), "{:,.2f}") | dict.fromkeys(times, "{:,.1f}")
+    forms |= {"floor / ours": "{:.0f} %"}
     caption = (
         "What an iteration computes and moves, the milliseconds that takes at best, and our "
         f"fastest loop. On {machine(result)}."
@@ -713,11 +715,12 @@ def reached(result: dict) -> Table:
     trace = result.get("time_to_psnr", {"reached": {}})["reached"]
     levels = list(dict.fromkeys(level for times in trace.values() for level in times))
     rows = [[who, *map(times.get, levels)] for who, times in trace.items()]
+    gaps = " “—”: not reached." if any(None in row for row in rows) else ""
     titles = [f"{level} dB" for level in levels]
     size = result.get("time_to_psnr", {}).get("size", 128)
     caption = (
         f"Seconds until an iteration's output first had a PSNR, the camera at {size}×{size}. "
-        f"On {machine(result)}."
+        f"On {machine(result)}.{gaps}"
     )
     return Table(["loop", *titles], rows, dict.fromkeys(titles, "{:.1f}"), caption)
 

@@ -8,7 +8,28 @@
     const share = formula.clientWidth / formula.scrollWidth;
     if (share < 1 && share > 0) formula.style.fontSize = `${own * Math.max(SMALLEST, share * 0.98)}%`;
   };
+  // What slides says at which edge more of it lies: a table below its caption, a drawing above its own.
+  const edges = (box) => {
+    const slides = box.scrollWidth > box.clientWidth + 1;
+    box.classList.toggle("dip-slides", slides);
+    box.classList.toggle("dip-more-left", slides && box.tagName === "FIGURE" && box.scrollLeft > 1);
+    box.classList.toggle("dip-more-right", slides && box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+    const [above, image] = [box.querySelector("caption"), box.querySelector(":scope > img")];
+    if (above) box.style.setProperty("--top", `${above.offsetHeight}px`);
+    if (above) box.style.setProperty("--high", `calc(100% - ${above.offsetHeight}px)`);
+    if (image) box.style.setProperty("--high", `${image.offsetHeight}px`);
+    if (!box.dataset.watched) box.addEventListener("scroll", () => edges(box), { passive: true });
+    box.dataset.watched = "yes";
+  };
+  const PROSE = 22; // letters: a cell of more is read, not looked up
+  const prepare = () => {
+    for (const cell of document.querySelectorAll(".pst-scrollable-table-container :is(th, td)"))
+      cell.classList.toggle("dip-prose", cell.textContent.trim().length > PROSE);
+    for (const image of document.querySelectorAll("figure.dip-drawing > img")) // so that its smallest words stay legible
+      if (image.naturalWidth) image.style.setProperty("--dip-natural", image.naturalWidth);
+  };
   const mark = () => {
+    prepare();
     document.querySelectorAll(".bd-article mjx-container[display='true']").forEach(fit);
     for (const box of document.querySelectorAll(WIDE)) {
       if (box.scrollWidth > box.clientWidth + 1) {
@@ -18,6 +39,7 @@
           box.setAttribute("aria-label", "Table, wider than the page");
         }
       } else box.removeAttribute("tabindex");
+      if (box.matches(".pst-scrollable-table-container, figure")) edges(box);
     }
   };
   addEventListener("load", () => {

@@ -16,7 +16,7 @@ WORDS_A_MINUTE = 200  # of prose that explains something
 #: What the paragraph above a table that is its caption begins with, as `dip_book.table` writes it.
 CAPTION = "Table."
 #: Cells whose drawings hold photographs.
-PHOTOGRAPHS = re.compile(r"\bimshow\(|\brun_summary\(")
+PHOTOGRAPHS = re.compile(r"\bimshow\(|\brun_summary\(|\bpicture_space\(")
 #: In the built site: the digest of what it was built from.
 DIGEST = "_digest.txt"
 
@@ -138,12 +138,13 @@ def caption_tables(app, doctree) -> None:
 def tell_pictures_apart(app, doctree) -> None:
     """Plots of cells get a class of their own: in the dark they are drawn the other way round.
 
-    What holds photographs does not: their pixels are the point.
+    What holds photographs stands on a light card instead: their pixels are the point.
     """
     for image in doctree.findall(nodes.image):
         cell = _cell_of(image)
-        if cell is not None and not PHOTOGRAPHS.search(cell.astext()):
-            image["classes"].append("dip-plot")
+        if cell is not None:
+            photographs = PHOTOGRAPHS.search(cell.astext())
+            image["classes"].append("dip-card" if photographs else "dip-plot")
 
 
 def _cell_of(node):

@@ -17,15 +17,19 @@ import dip_blocks
 from dip_book import images, runs
 from dip_book.results.selection import all_stored, first_reaching
 from dip_book.runs import plan
-from dip_book.table import Table, difference, mean_and_deviation
+from dip_book.table import NOT_RUN, Table, difference, mean_and_deviation
 
 KIND = "raw"  # what is compared, unless said otherwise: the network's own output
 
+#: Key of a switch → its words, with the blocks' names as they are set.
+SWITCHES = {
+    key: label.replace("u_i", "uᵢ").replace("d_i", "dᵢ") for key, label in plan.SWITCHES.items()
+}
 #: Name of a run in `plan.ablation` → how readers know it.
 LABELS = {
     "blog": "**the blog's reading**",
-    **{f"+ {key}": f"+ {label}" for key, label in plan.SWITCHES.items()},
-    **{f"- {key}": f"− {label}" for key, label in plan.SWITCHES.items()},
+    **{f"+ {key}": f"+ {label}" for key, label in SWITCHES.items()},
+    **{f"- {key}": f"− {label}" for key, label in SWITCHES.items()},
     "paper": "**the second reading**",
 }
 #: A switch added or left out → the reading that it departs from.
@@ -65,7 +69,7 @@ def switches(store: Path = runs.ROOT) -> Table:
     found = {name: values(name, store=store) for name in LABELS}
     rows = []
     for name, label in LABELS.items():
-        apart = ["", ""]
+        apart = [NOT_RUN, NOT_RUN]
         if name in DEPARTS_FROM:
             pairs = paired(found[name], found[DEPARTS_FROM[name]])
             apart = [difference(pairs), len(pairs)]
@@ -120,7 +124,7 @@ def precisions(specs: list[runs.Spec], store: Path = runs.ROOT) -> str:
 def way(store: Path = runs.ROOT) -> list[tuple[str, list[float]]]:
     """The waterfall: label of each step → its paired differences in dB to the step before."""
     before, steps = values("blog", store=store), []
-    for key, label in plan.SWITCHES.items():
+    for key, label in SWITCHES.items():
         after = values(f"to {key}", store=store)
         steps.append((label, paired(after, before)))
         before = after
@@ -228,6 +232,6 @@ def steps_drawn(image: str, store: Path = runs.ROOT) -> dict[str, np.ndarray]:
     """
     named = plan.ablation(image, 0)
     specs = {"the blog's reading": named["blog"]}
-    specs |= {f"+ {label}": named[f"to {key}"] for key, label in plan.SWITCHES.items()}
+    specs |= {f"+ {label}": named[f"to {key}"] for key, label in SWITCHES.items()}
     drawn = {label: run.raw for label, run in all_stored(specs, store).items()}
     return drawn | {"truth": images.load(image, size=128)}

@@ -14,6 +14,7 @@ from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
 from dip_book.results.selection import USED, best_run, machines, of_common_seeds, seeds_of
 from dip_book.runs import plan
 from dip_book.table import (
+    NOT_RUN,
     Cell,
     Figure,
     Table,
@@ -82,12 +83,15 @@ def _of_images(
     columns = complete(columns) if whole else columns
     names = [n for n in images.STANDARD if None not in (column[n] for column in columns.values())]
     rows = [[images.title(n), *(column[n] for column in columns.values())] for n in names]
+    note = ""
     if rows:
         title = "mean" if len(names) == len(images.STANDARD) else f"mean of {len(names)}"
         means = [mean_of_cells(column[name] for name in names) for column in columns.values()]
-        rows.append([f"**{title}**", *means])
+        rows.append([f"**{title}**", *(cell if cell != "" else NOT_RUN for cell in means)])
+        if "" in means:
+            note = " “—”: no mean, as runs of it were cut short."
     forms = dict.fromkeys(columns, form) if form else None
-    return Table(["image", *columns], rows, forms, f"{caption} {TEST}")
+    return Table(["image", *columns], rows, forms, f"{caption} {TEST}{note}")
 
 
 def _apart(a: Cell, b: Cell) -> Figure | None:
@@ -132,7 +136,7 @@ def averaged(store: Path = runs.ROOT) -> Table:
             rows.append([images.title(name), length, *map(float, cells), classical[name]])
     if rows:
         means = [mean(column) for column in list(zip(*rows))[2:]]
-        rows.append([f"**mean of {len(rows)}**", "", *means])
+        rows.append([f"**mean of {len(rows)}**", NOT_RUN, *means])
     titles = [kind.replace("_", ", ") if "_" in kind else f"{kind} output" for kind in ends]
     caption = (
         "PSNR in dB of the pictures that the blog's recipe, rerun, ends with. Pasted and blended "
@@ -231,7 +235,7 @@ def distances(recipe: str = "best-nearest", store: Path = runs.ROOT) -> Table:
         rows.append([images.title(name), run.facts["iterations"], *cells])
     if rows:
         means = (difference([mean(column)]) for column in zip(*apart))
-        rows.append(["**mean**", "", *means])
+        rows.append(["**mean**", NOT_RUN, *means])
     used = "averaged, blended"
     titles = ["raw − blog", "raw − paper", f"{used} − paper", f"{used} − biharmonic"]
     caption = (
@@ -273,7 +277,8 @@ def members(store: Path = runs.ROOT, recipe: str = "best") -> Table:
     if rows:
         means = [mean(row[i] for row in rows) for i in range(1, len(recipes) + 1)]
         cost = [row[-1] for row in rows]
-        rows.append(["**mean, sum**", *means, "", "" if None in cost else sum(cost)])
+        gain = difference([mean(row[-2].mean for row in rows)])
+        rows.append(["**mean, sum**", *means, gain, None if None in cost else sum(cost)])
     titles = [*(f"`{title}`" for title in recipes), "mean − better member", "core-seconds"]
     runs_of = (best_run(recipe, name, None, store) for name in images.STANDARD)
     caption = (
@@ -444,7 +449,7 @@ def embedded(size: int = 128, recipe: str = "blog", store: Path = runs.ROOT) -> 
         rows.append([images.title(name), iterations, psnr, *classical.values(), apart])
     means = [mean(column) for column in list(zip(*rows))[2:-1]]
     apart = _apart(means[0], means[1 + list(BASELINES).index("biharmonic")])
-    rows.append(["**mean**", "", *means, apart])
+    rows.append(["**mean**", NOT_RUN, *means, apart])
     titles = ["iterations", "blog's recipe, raw output", *BASELINES, "recipe − biharmonic"]
     caption = (
         f"PSNR in dB on the free pictures at {size}×{size}, half of the pixels known: the raw "
@@ -460,16 +465,15 @@ def quick(store: Path = runs.ROOT, recipe: str = "quick") -> Table:
     """
     rows = []
     for spec in plan.WANTED[recipe]:
-        run, ours = runs.stored(spec, store), [None] * 4
+        run, ours = runs.stored(spec, store), [None] * 3
         classical = [
             baseline(spec.image, method, spec.size, seed=spec.seeds["mask"])["psnr_db"]
             for method in BASELINES
         ]
         if run is not None:
             psnr, facts = run.facts["psnr_db"], run.facts
-            where = f"{facts['device']}, {facts['threads']} threads"
-            ours = [psnr["raw"], psnr["averaged_pasted"], facts["wall_time_s"], where]
-        rows.append([images.title(spec.image), *ours[:2], *classical, *ours[2:]])
+            ours = [psnr["raw"], psnr["averaged_pasted"], facts["wall_time_s"]]
+        rows.append([images.title(spec.image), *ours[:2], *classical, ours[2]])
     drawn = [f"{recipe}, raw output", f"{recipe}, averaged, pasted"]
     found = (runs.stored(spec, store) for spec in plan.WANTED[recipe])
     caption = (
@@ -477,7 +481,7 @@ def quick(store: Path = runs.ROOT, recipe: str = "quick") -> Table:
         f"beside classical methods. Seconds on {machines(found)}."
     )
     form = {"seconds": "{:.0f}"}
-    return Table(["picture", *drawn, *BASELINES, "seconds", "on"], rows, form, caption)
+    return Table(["picture", *drawn, *BASELINES, "seconds"], rows, form, caption)
 
 
 def precision(store: Path = runs.ROOT) -> Table:

@@ -100,8 +100,8 @@ def measured(ways: dict[str, list[Place]], points: dict[str, Place], near: float
             axis.set(xlim=(0, right), ylim=(0, top), aspect="equal")
             axis.set_title(title, loc="left")
             axis.grid(False)
-            axis.set_xlabel("along the plane: error of missing pixels")
-        axes[0].set_ylabel("off the plane: error of known pixels")
+            axis.set_xlabel("along the plane: missing pixels' error,\ngrey levels")
+        axes[0].set_ylabel("off the plane: known pixels' error,\ngrey levels")
         legend = axes[0].get_legend_handles_labels()
         figure.legend(*legend, loc="outside lower center", ncols=len(legend[1]), fontsize=9)
     plt.close(figure)
@@ -114,7 +114,8 @@ def _arcs(axis, arcs: tuple, right: float, top: float) -> None:
     for psnr in arcs:
         radius = LEVELS * 10 ** (-psnr / 20)
         axis.plot(radius * np.cos(turn), radius * np.sin(turn), color=LIGHT, lw=1.2, zorder=1)
-        angle = np.radians(78) if radius < top else np.arcsin(0.93 * top / radius)
+        clear = min(np.radians(78), np.arccos(min(1, 0.085 * right / radius)))  # of the axis
+        angle = clear if radius < top else np.arcsin(0.93 * top / radius)
         x, y = radius * np.cos(angle), radius * np.sin(angle)
         if x < right:
             axis.text(x, y, f"{psnr} dB", fontsize=8, color=MUTED, ha="center", va="center",

@@ -54,7 +54,8 @@ def floor_of(result: dict, precision: str) -> dict[int, float]:
 def growth(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
     """Seconds an iteration against pixels a side, both on logarithmic scales, and the floors."""
     with plt.rc_context(STYLE):
-        figure, axes = _panels(results, (3.8, 4.2), sharey=True)
+        figure, axes = _panels(results, (3.8, 4.2))
+        every = sorted({int(size) for result in results for size in result["sizes"]})
         for axis, result in zip(axes, results):
             for who in _loops(result, leave_out):
                 points = {
@@ -68,19 +69,16 @@ def growth(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
                 if f"{precision}_gflop_s" in result["peak"]:
                     points = floor_of(result, precision)
                     axis.plot(*_line(points), line, color=MUTED, label=f"floor in {precision}")
-            sizes = [int(size) for size in result["sizes"]]
             axis.set_xscale("log", base=2)
             axis.set_yscale("log")
-            axis.set_xticks(sizes, [f"{size}²" for size in sizes])
+            axis.set_xticks(every, [f"{size}²" for size in every])
+            axis.set_xlim(every[0] / 1.2, every[-1] * 1.2)
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.yaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
             axis.set_xlabel("size of the picture")
         axes[0].set_ylabel("seconds an iteration")
-        found = {}
-        for axis in axes:
-            found |= dict(zip(*reversed(axis.get_legend_handles_labels())))
-        figure.legend(found.values(), found, loc="outside lower center", ncols=3, fontsize=9)
+        _legend(figure, axes)
     plt.close(figure)
     return figure
 
@@ -91,42 +89,51 @@ def gains(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
     Within each round the loops took turns, so a mark is a ratio of neighbours in time.
     """
     with plt.rc_context(STYLE):
-        most = max(len(_loops(result, leave_out)) for result in results)
-        figure, axes = _panels(results, (3.8, 1.2 + 0.42 * most))
+        without = ("straightforward", *leave_out)
+        names = list(dict.fromkeys(who for of in results for who in _loops(of, without)))
+        figure, axes = _panels(results, (3.8, 1.7 + 0.42 * len(names)))
         for axis, result in zip(axes, results):
-            names = _loops(result, ("straightforward", *leave_out))
             shift = 0.5 / len(result["sizes"])
             for i, (size, entry) in enumerate(result["sizes"].items()):
                 colour, mark = SIZES.get(size, (INK, "D"))
                 base = entry["contestants"]["straightforward"]["seconds_per_iteration"]
+                axis.plot([], [], mark, color=colour, ms=4, label=f"{size}²")
                 for row, who in enumerate(names):
                     if who not in entry["contestants"]:
                         continue
                     timed = entry["contestants"][who]
                     ratios = [b / t for b, t in zip(base, timed["seconds_per_iteration"])]
                     at = row + shift * (i - (len(result["sizes"]) - 1) / 2)
-                    label = f"{size}²" if not row else None
-                    axis.plot(ratios, [at] * len(ratios), mark, color=colour, ms=4, label=label)
+                    axis.plot(ratios, [at] * len(ratios), mark, color=colour, ms=4)
                     axis.plot([timed["speedup"]] * 2, [at - 0.1, at + 0.1], color=colour, lw=2.5)
             axis.axvline(1, color=INK, lw=1)
             axis.set_yticks(range(len(names)), names)
             axis.set_ylim(len(names) - 0.5, -0.5)
             axis.set_xlim(left=0)
-            axis.set_xlabel("times as fast as the straightforward loop")
-            axis.legend(fontsize=9)
+            axis.set_xlabel("times as fast as\nthe straightforward loop")
+        _legend(figure, axes)
     plt.close(figure)
     return figure
 
 
-def _panels(results: list[dict], size: tuple[float, float], sharey: bool = False):
-    """One panel a machine, each with its name; side by side."""
+def _panels(results: list[dict], size: tuple[float, float]):
+    """One panel a machine, each with its name; side by side, with one vertical axis."""
     shape = (max(size[0] * len(results), 6), size[1])
     figure, axes = plt.subplots(
-        1, len(results), figsize=shape, sharey=sharey, squeeze=False, layout="constrained"
+        1, len(results), figsize=shape, sharey=True, squeeze=False, layout="constrained"
     )
+    figure.get_layout_engine().set(wspace=0.08)
     for axis, result in zip(axes[0], results):
         axis.set_title(machine(result))
     return figure, axes[0]
+
+
+def _legend(figure: Figure, axes) -> None:
+    """What the panels show, once, below all of them: never among the measurements."""
+    found = {}
+    for axis in axes:
+        found |= dict(zip(*reversed(axis.get_legend_handles_labels())))
+    figure.legend(found.values(), found, loc="outside lower center", ncols=3, fontsize=9)
 
 
 def _loops(result: dict, leave_out: tuple[str, ...]) -> list[str]:

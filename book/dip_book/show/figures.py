@@ -20,7 +20,7 @@ import dip_blocks
 from dip_book import images, runs
 from dip_book.results.selection import best_run
 from dip_book.show.photographs import row
-from dip_book.show.style import ACCENT, INK, MUTED, STYLE, WARM, looks
+from dip_book.show.style import ACCENT, INK, LIGHT, MUTED, STYLE, WARM, looks
 from dip_book.table import Figure
 
 
@@ -105,8 +105,12 @@ def ranges(samples: dict, label: str, limits: tuple[float, float] | None = None)
     return _closed(figure)
 
 
+#: Of a row's height, in `dots`, what its methods share among them.
+SPREAD = 0.6
+
+
 def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
-    """One line an image, one mark a method; the best filled in darkest, runs cut short hollow.
+    """One line an image, one mark a method, a little below the one before; runs cut short hollow.
 
     Args:
         columns: method → image → number or `Figure`; None is left out, what was cut short is
@@ -114,18 +118,26 @@ def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
     """
     names = list(next(iter(columns.values())))
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7.5, 0.36 * len(names) + 1.5), layout="constrained")
-        for (title, column), look in zip(columns.items(), looks(columns)):
+        figure, axis = plt.subplots(figsize=(7.5, 0.42 * len(names) + 1.5), layout="constrained")
+        shifts = np.linspace(-SPREAD / 2, SPREAD / 2, len(columns)) if len(columns) > 1 else [0.0]
+        for y in range(0, len(names), 2):
+            axis.axhspan(y - 0.5, y + 0.5, color=LIGHT, alpha=0.4, lw=0)
+        for (title, column), look, shift in zip(columns.items(), looks(columns), shifts):
             colour = look.colour
-            cells = [(column[name], y) for y, name in enumerate(names) if column[name] is not None]
+            cells = [
+                (column[name], y + shift)
+                for y, name in enumerate(names)
+                if column[name] is not None
+            ]
             for hollow in (False, True):
                 chosen = [(float(cell), y) for cell, y in cells if _cut_short(cell) == hollow]
                 if chosen:
                     legend = f"{title}, cut short" if hollow else title
                     face = "none" if hollow else colour
-                    axis.plot(*zip(*chosen), look.mark, ms=6, color=colour, mfc=face, label=legend)
+                    axis.plot(*zip(*chosen), look.mark, ms=5, color=colour, mfc=face, label=legend)
         axis.set_yticks(range(len(names)), [images.title(name) for name in names])
-        axis.invert_yaxis()
+        axis.set_ylim(len(names) - 0.5, -0.5)
+        axis.grid(visible=False, axis="y")
         axis.set_xlabel(label)
         axis.legend(loc="upper center", bbox_to_anchor=(0.45, -0.12), ncols=3, fontsize=9)
     return _closed(figure)
@@ -255,12 +267,12 @@ def orthogonal(spectra: dict[str, np.ndarray]):
             columnspacing=1,
             handlelength=1.5,
         )
-        for (name, values), colour, line in zip(spectra.items(), (WARM, ACCENT), ("--", "-")):
+        for (name, values), look in zip(spectra.items(), looks(spectra)):
             right.plot(
                 np.arange(1, len(values) + 1),
                 values,
-                line,
-                color=colour,
+                ls=look.line,
+                color=look.colour,
                 lw=1.6,
                 label=f"{name.capitalize()}'s update",
             )

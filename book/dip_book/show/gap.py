@@ -31,7 +31,7 @@ def bar(rows: dict[str, tuple[float, float, float, float]]):
         for y, levels in enumerate(rows.values()):
             _one_bar(axis, y, levels)
         axis.set_yticks(range(len(rows)), list(rows))
-        axis.set_ylim(len(rows) - 0.45, -0.65)
+        axis.set_ylim(len(rows) - 0.3, -0.65)
         low, high = (of(level for row in rows.values() for level in row) for of in (min, max))
         axis.set_xlim(low - 1, high + 0.9)
         axis.set_xlabel("PSNR, dB")
@@ -43,7 +43,7 @@ def bar(rows: dict[str, tuple[float, float, float, float]]):
     return figure
 
 
-#: Below this many dB a part is too narrow for its number, which then stands under it.
+#: Below this many dB a part is too narrow for its number, which then stands beside it.
 NARROW = 0.35
 
 
@@ -55,7 +55,7 @@ def _one_bar(axis, y: float, levels: tuple[float, float, float, float]) -> None:
         where = (start + end) / 2 if inside else min(start, end)
         axis.annotate(
             signed(end - start),
-            (where, y if inside else y + 0.34),
+            (where, at),
             (0 if inside else -5, 0),
             textcoords="offset points",
             ha="center" if inside else "right",
@@ -67,6 +67,11 @@ def _one_bar(axis, y: float, levels: tuple[float, float, float, float]) -> None:
     ends = {"blog": (blog, "right"), "ceiling": (bound, "center"), "paper": (paper, "left")}
     if min(half - blog, bound - half) > NARROW:
         ends["half"] = half, "center"
+    else:  # too close to a neighbour: its tick and its name are below the bar
+        below = y + (0.44 if half < blog else 0.27)
+        axis.plot([half, half], [y - 0.2, below], color=INK, lw=1.2)
+        axis.annotate(f"half {half:.2f}", (half, below), (0, -1), textcoords="offset points",
+                      ha="left", va="top", fontsize=9, color=INK)  # fmt: skip
     for name, (level, side) in ends.items():
         axis.plot([level, level], [y - 0.27, y + 0.2], color=INK, lw=1.2)
         axis.annotate(
@@ -145,7 +150,7 @@ def perturbed(
         highest = max(
             *bounds.values(), *(end for of in histories.values() for _, end in of.values())
         )
-        axes[0, 0].set_ylim(20, highest + 0.5)
+        axes[0, 0].set_ylim(16, highest + 0.5)
         axes[0, 0].set_ylabel("PSNR, dB")
         axes[0, 0].legend(loc="lower right")
     plt.close(figure)
