@@ -71,7 +71,7 @@ def level_with(level: float = 33.0, store: Path = runs.ROOT) -> Table:
 
 #: What readers call a recipe's entries; entries that no recipe changes have no row.
 ENTRIES = {
-    "z_kind": "input z", "sigma_p": "perturbation σ_p", "hide": "share of known pixels hidden",
+    "z_kind": "input z", "sigma_p": "perturbation σₚ", "hide": "share of known pixels hidden",
     "iterations": "iterations", "optimiser": "optimiser", "lr": "learning rate",
     "lr_end": "rate falls to this share", "weight_decay": "weight decay",
     "averaging": "average: memory", "depth": "levels", "channels_down": "width",
