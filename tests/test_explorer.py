@@ -277,11 +277,14 @@ def test_a_difference_is_made_visible():
 
 
 def test_the_masks_figure_has_both_interpolations_for_each_share():
-    data = views.mask_view(images.load("camera", size=32), {"quick": {0.5: 30.0}}).data
+    x = images.load("camera", size=32)
+    data = views.mask_view(x, {"quick": {0.5: 30.0}}, {"quick": {0.5: 0.9 * x}}).data
     assert [state["p"] for state in data["states"]] == list(views.SHARES)
     assert [one["name"] for one in data["measured"]] == ["linear", "biharmonic", "quick"]
-    given, linear, biharmonic = data["states"][5]["psnr"]
-    assert given is None and linear > 10 and biharmonic > 10
+    assert data["methods"] == ["linear", "biharmonic", "quick"]
+    given, linear, biharmonic, drawn = data["states"][5]["psnr"]
+    assert given is None and linear > 10 and biharmonic > 10 and drawn > 10
+    assert data["states"][0]["pictures"][3] is None, "said in words where there is no picture"
     shares = [state["known"] / state["of"] for state in data["states"]]
     assert all(abs(a - b) < 0.06 for a, b in zip(shares, views.SHARES, strict=True))
 

@@ -317,21 +317,23 @@ def test_the_masks_slider_changes_all_and_the_truth_comes_when_asked_for(opened)
     view = tab.locator(".dip-view:has(.dip-four)")
     slider, button = view.locator("input[type=range]"), view.get_by_role("button")
     pictures = view.locator("img")
-    assert pictures.count() == 3, "given and two interpolations; the truth is hidden"
+    assert pictures.count() == 4, "given, two interpolations, a network; the truth is hidden"
     before, words = [pixels(picture) for picture in pictures.all()], view.inner_text()
-    for _ in range(4):
+    for _ in range(3):
         slider.press("ArrowRight")
     tab.evaluate(SETTLED)
     for picture, old in zip(pictures.all(), before, strict=True):
         assert changed(old, pixels(picture)) > 0.05
     assert view.inner_text() != words and "dB" in words
+    slider.press("Home")
+    assert pictures.nth(3).is_hidden() and "not run at this p" in view.inner_text()
     button.focus()
     tab.keyboard.press("Enter")
-    assert pictures.count() == 4
+    assert pictures.count() == 5
     tab.evaluate(SETTLED)
     assert pixels(pictures.last).std() > 20
     tab.keyboard.press("Enter")
-    assert pictures.count() == 3
+    assert pictures.count() == 4
     tab.context.close()
 
 

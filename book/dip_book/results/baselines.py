@@ -111,6 +111,22 @@ def over_density(
     return {method: points for method, points in found.items() if points}
 
 
+def drawn_over_density(
+    image: str, size: int = 128, store: Path = runs.ROOT
+) -> dict[str, dict[float, np.ndarray]]:
+    """Method → {share p of known pixels: its picture (H, W), known pixels pasted back}.
+
+    Of the recipe quick, for each p whose run is stored with its pictures.
+    """
+    drawn = {}
+    for p in sorted({0.5, *plan.DENSITIES}):
+        run = best_run("quick", image, size, store, p=p)
+        if run is not None and "averaged" in run.kinds:
+            x_hat, mask = run.degraded()
+            drawn[p] = np.where(mask, x_hat, run.averaged)
+    return {"Deep Image Prior, quick": drawn}
+
+
 def _checked(x_hat, mask) -> np.ndarray:
     known = np.asarray(mask).astype(bool)
     if known.shape != np.shape(x_hat)[:2]:

@@ -379,6 +379,8 @@ def with_pictures() -> list[Spec]:
         if spec.image in ("house", "montage")
     ]
     return [
+        # chapter 2: what is drawn from few known pixels, and from many
+        *WANTED["density"],
         # chapter 10: what is drawn on the way from one reading to the other
         *ablation("camera", 0).values(),
         # chapter 11: means of runs with several seeds; before and after; two of the 11

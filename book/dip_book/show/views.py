@@ -84,9 +84,12 @@ SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def mask_view(
-    image: np.ndarray, measured: dict[str, dict[float, float]] | None = None, seed: int = 0
+    image: np.ndarray,
+    measured: dict[str, dict[float, float]] | None = None,
+    drawn: dict[str, dict[float, np.ndarray]] | None = None,
+    seed: int = 0,
 ) -> View:
-    """What a Bernoulli mask leaves of a grey picture (H, H), and what interpolation makes of it.
+    """What a Bernoulli mask leaves of a grey picture (H, H), and what methods make of it.
 
     A slider goes through `SHARES`.  The truth is hidden until it is asked for.
 
@@ -94,15 +97,24 @@ def mask_view(
         measured: method → {p: PSNR in dB}; drawn as curves over p, with those of the
             interpolations, as what they are above linear interpolation; the slider's place is
             marked.
+        drawn: method → {p: its picture (H, H) of the same mask}, beside the interpolations; where
+            there is none, the figure says so.
         seed: of the masks.
     """
     curves: dict[str, dict[float, float]] = {name: {} for name in baselines.BASELINES}
     states, truth = [], dip_blocks.as_image(image)
+
+    def quality(picture) -> float | None:
+        if picture is None:
+            return None
+        return round(dip_blocks.psnr(dip_blocks.as_image(picture), truth), 2)
+
     for p in SHARES:
         x_hat, mask = (tensor[0].numpy() for tensor in dip_blocks.degrade(image, p=p, seed=seed))
         filled = {name: fill(x_hat, mask) for name, fill in baselines.BASELINES.items()}
         for name, picture in filled.items():
-            curves[name][p] = round(dip_blocks.psnr(dip_blocks.as_image(picture), truth), 2)
+            curves[name][p] = quality(picture)
+        shown = [*filled.values(), *(pictures.get(p) for pictures in (drawn or {}).values())]
         states.append(
             {
                 "p": p,
@@ -110,14 +122,16 @@ def mask_view(
                 "of": int(mask.size),
                 "pictures": [
                     image_url(x_hat, lossless=True),
-                    *(image_url(picture) for picture in filled.values()),
+                    *(None if picture is None else image_url(picture) for picture in shown),
                 ],
-                "psnr": [None, *(curves[name][p] for name in filled)],
+                "psnr": [None, *map(quality, shown)],
             }
         )
         if p == 0.5:
             fallback = figures.row(
-                {"given, p = 0.5": x_hat} | {f"{name}": picture for name, picture in filled.items()}
+                {"given, p = 0.5": x_hat}
+                | filled
+                | {name: of[p] for name, of in (drawn or {}).items() if p in of}
             ).figure
     for name, points in (measured or {}).items():
         curves[name] = curves.get(name, {}) | dict(points)
@@ -132,13 +146,14 @@ def mask_view(
     ]
     data = {
         "states": states,
+        "methods": [*baselines.BASELINES, *(drawn or {})],
         "measured": series,
         "truth": image_url(image),
         "start": SHARES.index(0.2),
     }
     description = (
-        "What a random mask leaves of a picture, and what linear and biharmonic interpolation "
-        "make of it, for shares p of known pixels from 0.05 to 0.9"
+        f"What a random mask leaves of a picture, and what {', '.join(data['methods'])} make of "
+        "it, for shares p of known pixels from 0.05 to 0.9"
     )
     return View("mask", data, fallback, description)
 

@@ -1,8 +1,8 @@
-// What a Bernoulli mask leaves of a picture, and what two classical methods make of it, over p.  The truth comes when asked for.
+// What a Bernoulli mask leaves of a picture, and what each method makes of it, over p.  The truth comes when asked for.
 export default {
   render({ model, el }) {
-    const [states, series, truth, start] = ["states", "measured", "truth", "start"].map((name) => model.get(name));
-    const [kinds, captions] = [["given", "linear", "biharmonic"], ["given: x̂ = m ⊙ x", "linear interpolation", "biharmonic interpolation"]];
+    const [states, series, methods, truth, start] = ["states", "measured", "methods", "truth", "start"].map((name) => model.get(name));
+    const captions = ["given: x̂ = m ⊙ x", ...methods];
     el.innerHTML = `
       <div class="dip-row">
         <label>p, the probability that a pixel is known
@@ -10,12 +10,12 @@ export default {
         <output class="dip-p" aria-live="off"></output>
       </div>
       <div class="dip-pictures dip-four">
-        ${kinds.map(() => '<figure><img alt=""><figcaption></figcaption></figure>').join("")}
-        <figure><div class="dip-hidden"><button type="button">Reveal the truth</button></div><figcaption>x, the truth</figcaption></figure>
+        ${captions.map(() => '<figure><img alt=""><div class="dip-hidden" hidden>not run at this p</div><figcaption></figcaption></figure>').join("")}
+        <figure class="dip-truth"><div class="dip-hidden"><button type="button">Reveal the truth</button></div><figcaption>x, the truth</figcaption></figure>
       </div>
       <p class="dip-muted" role="status"></p>
       <div class="dip-plots dip-wide"></div>`;
-    const [slider, shown, button, status, hidden] = ["input", "output", "button", "[role=status]", ".dip-hidden"].map((s) => el.querySelector(s));
+    const [slider, shown, button, status, hidden] = ["input", "output", "button", "[role=status]", ".dip-truth .dip-hidden"].map((s) => el.querySelector(s));
     const pictures = [...el.querySelectorAll("img")];
     const told = [...el.querySelectorAll("figcaption")];
     const plots = el.querySelector(".dip-plots");
@@ -31,13 +31,15 @@ export default {
     const show = () => {
       const { p, known, of, pictures: urls, psnr } = states[slider.value];
       pictures.forEach((img, i) => {
-        img.src = urls[i];
+        if (urls[i]) img.src = urls[i];
+        img.hidden = !urls[i];
+        img.nextElementSibling.hidden = Boolean(urls[i]);
         img.alt = `${captions[i]}, p = ${p}`;
-        told[i].textContent = psnr[i] === null ? captions[i] : `${captions[i]}, ${psnr[i].toFixed(2)} dB`;
+        told[i].textContent = psnr[i] === null ? captions[i] : `${captions[i]}: ${psnr[i].toFixed(2)} dB`;
       });
       shown.textContent = `p = ${p}`;
       slider.setAttribute("aria-valuetext", `p = ${p}`);
-      const others = series.filter(({ name }) => !kinds.includes(name)).map(({ name, x, y }) =>
+      const others = series.filter(({ name }) => !methods.includes(name)).map(({ name, x, y }) =>
         x.includes(p) ? ` ${name}: ${y[x.indexOf(p)].toFixed(2)} dB.` : ` ${name.split(",")[0]}: not run at this p.`);
       status.textContent = `${known.toLocaleString("en")} of ${of.toLocaleString("en")} pixels are known.${others.join("")}`;
       cursor(p);
@@ -49,7 +51,7 @@ export default {
     reveal.alt = "x, the truth";
     button.addEventListener("click", () => {
       const out = hidden.contains(button);
-      if (out) { hidden.replaceWith(reveal); button.textContent = "Hide it again"; told[3].append(" ", button); }
+      if (out) { hidden.replaceWith(reveal); button.textContent = "Hide it again"; told.at(-1).append(" ", button); }
       else { reveal.replaceWith(hidden); button.textContent = "Reveal the truth"; hidden.append(button); }
       button.focus();
     });
