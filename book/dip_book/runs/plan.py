@@ -386,7 +386,8 @@ def with_pictures() -> list[Spec]:
         # chapter 11: means of runs with several seeds; before and after; two of the 11
         *WANTED["repeated"], Spec("camera", 256, "quick-adam"), *ended,
         # chapter 12: what best draws; means of all pairs of ideas, correlations, blending
-        *WANTED["best-free"], *WANTED["muon"], *WANTED["muon-256"], *WANTED["hidden"], *WANTED["hidden-512"],
+        *WANTED["best-free"],
+        *WANTED["muon"], *WANTED["muon-256"], *WANTED["hidden"], *WANTED["hidden-512"],
     ]  # fmt: skip
 
 
