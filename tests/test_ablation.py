@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import store_run
 from dip_book import images, runs
-from dip_book.results import ablation, optimiser, tables
+from dip_book.results import ablation, compared, optimiser, tables
 from dip_book.results.selection import USED, seeds_of
 from dip_book.runs import plan
 from dip_book.show import figures
@@ -177,29 +177,32 @@ def with_best(tmp_path, name, psnr, seed=0):
 
 
 def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
-    assert tables.final(tmp_path, "best").rows == [], "no run, no row"
+    assert compared.final("best", tmp_path).rows == [], "no run, no row"
     for seed, psnr in enumerate((38.0, 39.0)):
         with_best(tmp_path, "house", psnr, seed)
     with_best(tmp_path, "barbara", 33.0)
-    table = tables.final(tmp_path, "best")
+    table = compared.final("best", tmp_path)
     assert [line[0] for line in table.rows] == ["Barbara", "House", "**mean of 2**"]
     house = dict(zip(table.header[1:], shown(table, "House")))
     assert (
-        house["`best`"] == "39.00"
-        and house["ours − paper"] == "−0.16"
-        and house["ours − biharmonic"] == "+3.50"
+        house["`best`: averaged, blended"] == "39.00"
+        and house["`best` − paper"] == "−0.16"
+        and house["`best` − biharmonic"] == "+3.50"
     ), "no seed that others lack"
-    assert dict(zip(table.header[1:], row(table, "Barbara")))["Self2Self, reported"] == 36.32
+    assert (
+        dict(zip(table.header[1:], row(table, "Barbara")))["Self2Self: averaged, reported"] == 36.32
+    )
     for name in images.STANDARD:
         with_best(tmp_path, name, 33.0)
         with_best(tmp_path, name, 34.0, seed=1)
-    table = tables.final(tmp_path, "best")
+    table = compared.final("best", tmp_path)
     last, seen = (dict(zip(table.header, rows[-1])) for rows in (table.rows, table.shown()))
-    assert last["image"] == "**mean**" and last["Self2Self, reported"] == 35.14
-    assert last["`best`"] == pytest.approx(34.5) and seen["ours − paper"] == "+1.02", (
-        "of several seeds their mean"
-    )
-    assert float(last["ours − paper"]) == pytest.approx(34.5 - 33.4836, abs=1e-4), (
+    assert last["image"] == "**mean**" and last["Self2Self: averaged, reported"] == 35.14
+    assert (
+        last["`best`: averaged, blended"] == pytest.approx(34.5)
+        and seen["`best` − paper"] == "+1.02"
+    ), "of several seeds their mean"
+    assert float(last["`best` − paper"]) == pytest.approx(34.5 - 33.4836, abs=1e-4), (
         "and unrounded, to compute with"
     )
 

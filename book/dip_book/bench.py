@@ -671,7 +671,7 @@ def floors(result: dict) -> Table:
         speed = peak.get(f"{precision}_gflop_s", peak["fp32_gflop_s"])
         width = 2 if precision == "bf16" and "bf16_gflop_s" in peak else 1  # half as many bytes
         compute, memory = (
-            1e3 * s for s in _floor_seconds(entry["floor"], speed, width * peak["copy_gbyte_s"])
+            1e3 * s for s in floor_seconds(entry["floor"], speed, width * peak["copy_gbyte_s"])
         )
         ours = Figure(took * 1e3, note=f" ({who})")
         share = max(compute, memory) / took / 10
@@ -700,7 +700,7 @@ def estimates(result: dict, iterations: int = 11_000) -> Table:
         rows[0].append(iterations * _fastest(entry)[0])
         for row, (gflop_s, gbyte_s) in zip(rows[1:], DATA_SHEETS.values()):
             share = 0.5 if "bf16" in row[0] else 1.0  # half as many bytes
-            compute, memory = _floor_seconds(entry["floor"], gflop_s, gbyte_s / share)
+            compute, memory = floor_seconds(entry["floor"], gflop_s, gbyte_s / share)
             row.append(iterations * max(compute, memory))
     titles = [f"{size}²" for size in result["sizes"]]
     caption = (
@@ -746,7 +746,8 @@ def _precision_of(result: dict, entry: dict, who: str) -> str:
     return "bf16" if later or "bf16" in who else "fp32"
 
 
-def _floor_seconds(floor: dict, gflop_s: float, gbyte_s: float) -> tuple[float, float]:
+def floor_seconds(floor: dict, gflop_s: float, gbyte_s: float) -> tuple[float, float]:
+    """Seconds that the counted arithmetic and the counted memory traffic take at these speeds."""
     return floor["gflop"] / gflop_s, floor["gbyte"] / gbyte_s
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import dip_blocks
 from dip_book import bench, images, photo, runs
-from dip_book.results import ablation, baselines, ceiling, optimiser, tables
+from dip_book.results import ablation, baselines, ceiling, compared, optimiser, tables
 from dip_book.runs import plan, sweeps
 from dip_book.show import figures
 
 #: What `table` prints.
 TABLES = {
     **tables.TABLES,
+    "final": compared.final,
     "switches": ablation.switches,
     "ideas": ablation.ideas,
     "repeated": ablation.repeated,

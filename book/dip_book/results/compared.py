@@ -127,8 +127,8 @@ def _with_mean(header: list[str], rows: list[list[Cell]], caption: str) -> Table
         values = [None if cell in ("", None) else float(cell) for cell in column]
         apart = any(isinstance(cell, Figure) and cell.difference for cell in column)
         found = mean(values)
-        means.append("" if found is None else Figure(found, difference=apart))
-    return Table(header, [*rows, means], caption=caption)
+        means.append(Figure(found, difference=True) if apart and found is not None else found)
+    return Table(header, [*rows, means] if rows else [], caption=caption)
 
 
 def final(recipe: str = "best", store: Path = runs.ROOT) -> Table:

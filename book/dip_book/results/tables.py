@@ -10,8 +10,8 @@ import dip_blocks
 from dip_book import images, runs
 from dip_book.results.baselines import BASELINES, baseline, stored_baselines
 from dip_book.results.ceiling import BLOGS, CEILINGS, HALF, ceilings_of, half_of, stored_ceilings
-from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
-from dip_book.results.selection import USED, best_run, machines, of_common_seeds, seeds_of
+from dip_book.results.reported import REPORTED
+from dip_book.results.selection import USED, best_run, machines, seeds_of
 from dip_book.runs import plan
 from dip_book.table import (
     NOT_RUN,
@@ -179,42 +179,6 @@ def differences(store: Path = runs.ROOT) -> Table:
 
     caption = "Differences of PSNR in dB, the first minus the second."
     return _of_images({f"{a} − {b}": apart(a, b) for a, b in pairs}, caption)
-
-
-def final(
-    store: Path = runs.ROOT, recipe: str = "best", beside: tuple[str, ...] = ("best-nearest",)
-) -> Table:
-    """PSNR in dB on the paper's 11 images: reported, classical, and a recipe of ours.
-
-    Ours averaged and blended, with its distance from the paper and from biharmonic; ``beside`` it
-    other recipes, where they were run on all 11.
-
-    With several seeds, of mask and all else, their mean ± standard deviation; the paper's and
-    biharmonic's figures are of one mask.
-    """
-    values, title, self2self = columns(store), f"`{recipe}`", "Self2Self, reported"
-    chosen = {known: values[known] for known in ("blog, reported", "paper, reported")}
-    chosen[self2self] = {name: SELF2SELF.get(name, "") for name in images.STANDARD}
-    chosen["biharmonic"] = values["biharmonic"]
-    for other in (*beside, recipe):
-        found = of_common_seeds(other, store)
-        if other == recipe or all(found.values()):
-            chosen[f"`{other}`"] = {
-                name: mean_and_deviation(run.facts["psnr_db"][USED] for run in of)
-                for name, of in found.items()
-            }
-    for known, short in (("paper, reported", "paper"), ("biharmonic", "biharmonic")):
-        chosen[f"ours − {short}"] = {
-            name: _apart(chosen[title][name], values[known][name]) for name in images.STANDARD
-        }
-    caption = (
-        f"PSNR in dB: as reported, and of `{recipe}` (averaged and blended; mean ± standard "
-        "deviation over mask seeds). Reported figures are of one mask."
-    )
-    table = _of_images(chosen, caption, whole=False)
-    if len(table.frame) > len(images.STANDARD):  # their mean is of all, which is what was reported
-        table.frame.loc[len(images.STANDARD), self2self] = SELF2SELF_MEAN
-    return table
 
 
 def distances(recipe: str = "best-nearest", store: Path = runs.ROOT) -> Table:
@@ -504,7 +468,7 @@ def precision(store: Path = runs.ROOT) -> Table:
 
 #: What the command line prints.
 TABLES = {
-    "standard": standard, "rerun": rerun, "final": final, "members": members, "seconds": seconds,
+    "standard": standard, "rerun": rerun, "members": members, "seconds": seconds,
     "at_rest": at_rest, "distances": distances, "differences": differences, "averaged": averaged,
     "ssim": ssim, "embedded": embedded, "quick": quick, "precision": precision,
     "ceilings": ceilings,

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from dip_book import bench
 from dip_book.show.style import ACCENT, BLUE, GREEN, GREY, INK, MUTED, PINK, STYLE, VIOLET, WARM
 
 #: Loop → colour and mark; a loop that is not named here is drawn like the first.
@@ -41,11 +42,12 @@ def floor_of(result: dict, precision: str) -> dict[int, float]:
 
     Whichever takes longer, arithmetic in this precision or memory; half as many bytes in bf16.
     """
-    peak, width = result["peak"], 0.5 if precision == "bf16" else 1.0
+    peak, share = result["peak"], 0.5 if precision == "bf16" else 1.0
     return {
         int(size): max(
-            entry["floor"]["gflop"] / peak[f"{precision}_gflop_s"],
-            width * entry["floor"]["gbyte"] / peak["copy_gbyte_s"],
+            bench.floor_seconds(
+                entry["floor"], peak[f"{precision}_gflop_s"], peak["copy_gbyte_s"] / share
+            )
         )
         for size, entry in result["sizes"].items()
     }

@@ -283,38 +283,6 @@ def orthogonal(spectra: dict[str, np.ndarray]):
     return _closed(figure)
 
 
-def growth(series: dict[str, dict[int, float]], floor: dict[int, float] | None = None):
-    """Seconds an iteration against pixels a side, both on logarithmic scales.
-
-    The floor is a broken line.
-    """
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
-        for (name, points), look in zip(series.items(), looks(series)):
-            axis.plot(
-                list(points),
-                list(points.values()),
-                marker=look.mark,
-                ls=look.line,
-                ms=5,
-                lw=1.2,
-                color=look.colour,
-                label=name,
-            )
-        if floor:
-            axis.plot(list(floor), list(floor.values()), "--", color=MUTED, lw=1, label="floor")
-        sizes = sorted({size for points in series.values() for size in points})
-        axis.set_xscale("log", base=2)
-        axis.set_yscale("log")
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.set_xticks(sizes, [f"{size}²" for size in sizes])
-        axis.minorticks_off()
-        axis.set_xlabel("size of the picture")
-        axis.set_ylabel("seconds an iteration")
-        axis.legend(fontsize=9, loc="upper left", ncols=2)
-    return _closed(figure)
-
-
 def network(config: dict, height: int, width: int, z_channels: int = 32, out_channels: int = 1):
     """The blog's network drawn from its config: blocks, skips, the shape that leaves each block."""
     down, up, skip = config["channels_down"], config["channels_up"], config["channels_skip"]

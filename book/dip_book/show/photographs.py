@@ -114,17 +114,19 @@ def picture_url(picture: np.ndarray) -> str:
     """A data URL for a picture's bytes (H, W) or (H, W, 3): WebP, exact where pixels matter."""
     spotted = float((picture == 0).mean()) > 0.2
     if picture.shape[0] * picture.shape[1] <= SMALL or spotted:
-        exact = _webp(picture, lossless=True, quality=100)
+        exact = webp(picture, lossless=True, quality=100)
         if len(exact) <= BYTES:
-            return _url(exact)
-    return _url(_webp(picture, quality=QUALITY))
+            return data_url(exact)
+    return data_url(webp(picture, quality=QUALITY))
 
 
-def _webp(picture: np.ndarray, **options) -> bytes:
+def webp(picture: np.ndarray, method: int = 6, **options) -> bytes:
+    """A picture's bytes, (H, W) or (H, W, 3), as a WebP file; ``method`` 0 is quick, 6 small."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "WEBP", method=6, **options)
+    Image.fromarray(picture).save(buffer, "WEBP", method=method, **options)
     return buffer.getvalue()
 
 
-def _url(data: bytes) -> str:
+def data_url(data: bytes) -> str:
+    """A WebP file as the address of a picture."""
     return "data:image/webp;base64," + base64.b64encode(data).decode()

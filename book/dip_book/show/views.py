@@ -7,7 +7,6 @@ The scripts in ``js/`` have the form of anywidget modules: ``export default {ren
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html
 import inspect
@@ -23,7 +22,7 @@ from PIL import Image
 import dip_blocks
 from dip_book import images
 from dip_book.results import baselines
-from dip_book.show import figures, style
+from dip_book.show import figures, photographs, style
 
 HERE = Path(__file__).parent / "js"
 
@@ -363,16 +362,15 @@ def image_url(image, lossless: bool = False, quick: bool = False) -> str:
 
     ``quick``: made in a millisecond.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(images.to_bytes(image)).save(
-        buffer, "WEBP", quality=72, lossless=lossless, method=0 if quick else 6
+    method = 0 if quick else 6
+    exact = images.to_bytes(image)
+    return photographs.data_url(
+        photographs.webp(exact, method=method, quality=72, lossless=lossless)
     )
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _figure_url(figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=68)
-    small = io.BytesIO()
-    Image.open(buffer).convert("RGB").save(small, "WEBP", quality=80, method=6)
-    return "data:image/webp;base64," + base64.b64encode(small.getvalue()).decode()
+    picture = np.asarray(Image.open(buffer).convert("RGB"))
+    return photographs.data_url(photographs.webp(picture, quality=80))
