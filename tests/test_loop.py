@@ -374,9 +374,9 @@ def test_total_variation_smoothes(picture, recipe):
 )
 def test_what_z_is_made_of(recipe, kind, channels):
     recipe = replace(recipe, z_kind=kind, z_channels=channels, z_scale=0.1)
-    z = dip_blocks.draw_z(recipe, *torch.zeros(2, 1, 32, 48))
+    z = dip_blocks.draw_z(recipe, (1, 32, 48))
     assert z.shape == (1, channels, 32, 48) and 0 <= z.min() < 0.02 and 0.08 < z.max() <= 0.1 + 1e-7
-    again = dip_blocks.draw_z(recipe, *torch.zeros(2, 1, 32, 48))
+    again = dip_blocks.draw_z(recipe, (1, 32, 48))
     assert torch.equal(z, again) == (kind != "uniform")
     if kind == "meshgrid":
         assert torch.equal(z[0, 0, :, 0], z[0, 0, :, 5]) and torch.equal(z[0, 1, 0], z[0, 1, 5])
@@ -670,7 +670,7 @@ def test_no_iterations_give_the_untrained_drawing(picture, recipe):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"mask": np.ones((16, 16))}, "mask's shape"),
+        ({"degradation": np.ones((16, 16))}, "mask's shape"),
         ({"truth": np.zeros((16, 16))}, "truth has shape"),
         ({"x_hat": np.full((32, 32), np.nan)}, "NaN"),
         ({"x_hat": np.full((32, 32), 2.0)}, r"\[0, 1\]"),
@@ -680,7 +680,9 @@ def test_no_iterations_give_the_untrained_drawing(picture, recipe):
 def test_bad_input_is_refused(picture, recipe, change, words):
     x_hat, mask = degrade(picture)
     with pytest.raises(ValueError, match=words):
-        restore(**{"x_hat": x_hat, "mask": mask, "recipe": recipe, "progress": False, **change})
+        restore(
+            **{"x_hat": x_hat, "degradation": mask, "recipe": recipe, "progress": False, **change}
+        )
 
 
 def test_too_small_for_the_network():

@@ -82,7 +82,7 @@ class Straightforward(Contestant):
         self.net = as_written(dip_blocks.UNet(recipe.z_channels, x_hat.shape[0], recipe.config)).to(
             device
         )
-        self.z = dip_blocks.draw_z(recipe, x_hat, mask).to(device)
+        self.z = dip_blocks.draw_z(recipe, x_hat.shape).to(device)
         self.x_hat, self.mask, self.truth = x_hat.to(device), mask.to(device), truth
         self.adam = torch.optim.Adam(self.net.parameters(), lr=recipe.lr)
         self.good, self.loss = None, math.inf
