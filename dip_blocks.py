@@ -381,7 +381,7 @@ def masked_loss(output: torch.Tensor, x_hat: torch.Tensor, mask: torch.Tensor) -
 def psnr(image: torch.Tensor, truth: torch.Tensor) -> float:
     """Peak signal-to-noise ratio in dB, peak 1, over the *whole* image; inf if they are equal."""
     if image.shape != truth.shape:
-        raise ValueError(f"PSNR compares one shape, not {*image.shape,} and {*truth.shape,}.")
+        raise ValueError(f"PSNR compares one shape, not {(*image.shape,)} and {(*truth.shape,)}.")
     return decibel(float(((image.detach().double() - truth.double()) ** 2).mean()))
 
 

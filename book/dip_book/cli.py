@@ -143,6 +143,12 @@ def parser() -> argparse.ArgumentParser:
         "--mask-seed", type=int, help="of the mask alone (default: the same as --seed)"
     )
     run.add_argument(
+        "--task",
+        default="pixels",
+        help="what the picture loses: pixels (half of them; the default), noise25 (σ of 255), "
+        "shrink4 (how many times)",
+    )
+    run.add_argument(
         "--every",
         type=int,
         default=10,

@@ -40,6 +40,7 @@ DECIDED = {
     "iterations": None,
     "seed": [0],
     "mask_seed": None,
+    "task": "pixels",
     "precision": None,
 }
 
@@ -133,9 +134,7 @@ def _specs(args: argparse.Namespace) -> list[runs.Spec]:
     changes = tuple((key, _value(text)) for key, text in (word.split("=", 1) for word in args.set))
     return [
         runs.Spec(
-            str(Path(image).resolve())
-            if image not in {**images.EMBEDDED, **images.STANDARD}
-            else image,
+            str(Path(image).resolve()) if not images.of_the_book(image) else image,
             args.size,
             args.recipe,
             changes,
@@ -143,6 +142,7 @@ def _specs(args: argparse.Namespace) -> list[runs.Spec]:
             seed,
             args.mask_seed,
             precision=args.precision,
+            task=args.task,
         )
         for image, seed in product(args.image, args.seed)
     ]

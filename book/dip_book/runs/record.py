@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 import dip_blocks
-from dip_book import images
+from dip_book import images, tasks
 from dip_book.runs.spec import RunError
 
 FORMAT = 3
@@ -45,8 +46,8 @@ class Run:
     Attributes:
         facts: the record without pictures and history.
         history: `dip_blocks.Step` of some iterations; of a mean of networks, none.
-        pictures: "raw" and perhaps "averaged" → (H, W), float32 in [0, 1]; from 8 bits if they
-            were stored.  Empty where no pictures are kept.
+        pictures: "raw" and perhaps "averaged" → (H, W), or (H, W, 3) in colour, float32 in [0, 1];
+            from 8 bits if they were stored.  Empty where no pictures are kept.
         frames: iteration → its output, likewise.
         place: where it is stored, without a suffix; None if it is not.
         source: the file of a reader's own picture, where it is known.
@@ -76,12 +77,12 @@ class Run:
 
     @property
     def raw(self) -> np.ndarray:
-        """The network's raw output (H, W); RunError where no pictures are kept."""
+        """The network's raw output, (H, W) or (H, W, 3); RunError where no pictures are kept."""
         return self._picture("raw")
 
     @property
     def averaged(self) -> np.ndarray:
-        """The moving average of the outputs (H, W); RunError where it is not kept."""
+        """The moving average of the outputs, likewise; RunError where it is not kept."""
         return self._picture("averaged")
 
     @property
@@ -102,7 +103,7 @@ class Run:
         return self.sheets.get("pictures", {}).get("kinds", [])
 
     def truth(self) -> np.ndarray:
-        """The true picture (H, W), checked against the record.
+        """The true picture, (H, W) or (H, W, 3), checked against the record.
 
         Raises ImageError where it is not at hand, RunError for another one.
         """
@@ -119,11 +120,29 @@ class Run:
             )
         return x
 
+    @property
+    def task(self) -> str:
+        """What the picture had lost, see `tasks.degradation`."""
+        return self.facts.get("task", tasks.PIXELS)
+
+    def degradation(self) -> dip_blocks.Degradation:
+        """The same as an object; a mask from its seed."""
+        height, width = self.facts["image"]["shape"][:2]
+        seed, p = self.facts["seeds"]["mask"], self.facts["p"]
+        return tasks.degradation(self.task, height, width, p=p, seed=seed)
+
+    def data(self) -> torch.Tensor:
+        """x̂ as the run saw it, (C, h, w); errors as `truth`."""
+        return self.degradation().degrade(self.truth(), self.facts["seeds"]["mask"])
+
     def degraded(self) -> tuple[np.ndarray, np.ndarray]:
-        """x̂ (H, W) in [0, 1] and the mask (H, W), bool, from the seed; errors as `truth`."""
-        seed = self.facts["seeds"]["mask"]
-        x_hat, mask = dip_blocks.degrade(self.truth(), p=self.facts["p"], seed=seed)
-        return x_hat[0].numpy(), mask[0].numpy().astype(bool)
+        """x̂ for eyes, of the picture's size and in [0, 1], and the known pixels (H, W), bool.
+
+        Errors as `truth`.
+        """
+        x_hat, height, width = self.data(), *self.facts["image"]["shape"][:2]
+        known = self.degradation().known(x_hat)[0].numpy().astype(bool)
+        return tasks.for_eyes(x_hat, height, width), known
 
     def _picture(self, kind: str) -> np.ndarray:
         if kind not in self.kinds:
@@ -139,8 +158,9 @@ class Run:
         sheet = self.sheets[what]
         file = beside(self.place, what)
         try:
+            mode = "RGB" if len(sheet["shape"]) == 3 else "L"
             with Image.open(intact(file, sheet)) as picture:
-                pixels = np.asarray(picture.convert("L"), dtype=np.float32) / 255
+                pixels = np.asarray(picture.convert(mode), dtype=np.float32) / 255
             return dict(zip(sheet[keys], _cut(pixels, sheet["shape"], len(sheet[keys]))))
         except (OSError, ValueError, SyntaxError) as error:
             raise RunError(f"{file} is damaged: {error}") from error
@@ -206,8 +226,8 @@ def beside(place: Path, what: str) -> Path:
     return place.with_name(place.name + SUFFIXES[what])  # with_suffix would cut "seed0-p0.3"
 
 
-def check_size(shape: tuple[int, int], frames: int = 2) -> None:
-    """RunError for pictures (H, W), or a number of frames, that one WebP file cannot hold."""
+def check_size(shape: tuple[int, ...], frames: int = 2) -> None:
+    """RunError for pictures (H, W[, 3]), or a number of frames, that one WebP file cannot hold."""
     _columns(shape, max(frames, 2))
 
 
@@ -239,9 +259,9 @@ def text(value, indent: str = "") -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _columns(shape: tuple[int, int], count: int) -> tuple[int, int]:
+def _columns(shape: tuple[int, ...], count: int) -> tuple[int, int]:
     """How many pictures stand under one another, and in how many columns."""
-    height, width = shape
+    height, width = shape[:2]
     rows = min(count, TALLEST // height)
     if rows == 0 or -(-count // rows) * width > TALLEST:
         raise RunError(
@@ -254,21 +274,22 @@ def _columns(shape: tuple[int, int], count: int) -> tuple[int, int]:
 def draw(file: Path, pictures, **options) -> dict:
     """Write pictures of one shape as one WebP file: its description."""
     cells = [images.to_bytes(picture) for picture in pictures]
-    height, width = cells[0].shape
-    rows, columns = _columns((height, width), len(cells))
-    sheet = np.zeros((rows * height, columns * width), np.uint8)
+    shape = cells[0].shape
+    height, width = shape[:2]
+    rows, columns = _columns(shape, len(cells))
+    sheet = np.zeros((rows * height, columns * width, *shape[2:]), np.uint8)
     for i, cell in enumerate(cells):
         column, row = divmod(i, rows)
         sheet[row * height :, column * width :][:height, :width] = cell
     Image.fromarray(sheet).save(file, "WEBP", method=6, **options)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return {"shape": [height, width], "sha256": digest}
+    return {"shape": list(shape), "sha256": digest}
 
 
 def _cut(sheet: np.ndarray, shape: list[int], count: int) -> list[np.ndarray]:
-    height, width = shape
-    rows, columns = _columns((height, width), count)
-    if sheet.shape != (rows * height, columns * width):
+    height, width = shape[:2]
+    rows, columns = _columns(shape, count)
+    if sheet.shape[:2] != (rows * height, columns * width):
         raise ValueError(f"it has the shape {sheet.shape}")
     places = (divmod(i, rows) for i in range(count))
     return [sheet[row * height :, column * width :][:height, :width] for column, row in places]

@@ -29,7 +29,7 @@ from pathlib import Path
 import filelock
 
 import dip_blocks
-from dip_book import images
+from dip_book import images, tasks
 from dip_book.runs.record import (
     SUFFIXES,
     Run,
@@ -177,6 +177,7 @@ def find(
     recipe: str | None = None,
     image: str | None = None,
     size: int | None = ANY,
+    task: str = tasks.PIXELS,
 ) -> list[Run]:
     """Stored runs, sorted by path; opens no picture.
 
@@ -184,6 +185,7 @@ def find(
         recipe: only of this one, as its folder is named: with its changes.
         image: only of this picture of the book's, or of this name with its digest.
         size: only of this size in pixels a side; None: not shrunk.
+        task: only of this one, see `tasks.degradation`.
 
     A damaged run is left out, and named in a warning (`DamagedRun`).
     """
@@ -200,7 +202,8 @@ def find(
             _skip(str(error))
             continue
         names = run.facts["image"]
-        if size in (ANY, names["size"]) and image in (None, names["name"]):
+        asked = (size in (ANY, names["size"]), image in (None, names["name"]), run.task == task)
+        if all(asked):
             runs.append(run)
     return runs
 
