@@ -15,6 +15,7 @@ from PIL import Image
 
 import dip_blocks
 from dip_book import images, tasks
+from dip_book.runs.placing import beside
 from dip_book.runs.spec import RunError
 
 FORMAT = 3
@@ -37,7 +38,6 @@ FACTS = {
 }  # fmt: skip
 #: What of a record is not facts.
 STORED = ("pictures", "frames", "columns", "history")
-SUFFIXES = {"pictures": ".webp", "frames": ".frames.webp", "record": ".json"}  # the record last
 
 
 class Run:
@@ -219,11 +219,6 @@ def other_format(place: Path, number) -> str:
         f"The run {place} has format {number!r}, this version reads {FORMAT}: "
         "make it again (again=True, --again), or remove it."
     )
-
-
-def beside(place: Path, what: str) -> Path:
-    """The file of a run's "pictures", "frames" or "record"."""
-    return place.with_name(place.name + SUFFIXES[what])  # with_suffix would cut "seed0-p0.3"
 
 
 def check_size(shape: tuple[int, ...], frames: int = 2) -> None:

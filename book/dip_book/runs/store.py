@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import warnings
 from contextlib import ExitStack, suppress
 from functools import lru_cache
@@ -30,10 +29,10 @@ import filelock
 
 import dip_blocks
 from dip_book import images, tasks
+from dip_book.runs import placing
+from dip_book.runs.placing import WORK, beside
 from dip_book.runs.record import (
-    SUFFIXES,
     Run,
-    beside,
     draw,
     from_record,
     intact,
@@ -45,7 +44,6 @@ from dip_book.runs.spec import RunError, Spec
 
 ROOT = Path(__file__).resolve().parents[2] / "runs"
 ANY = -1  # size of whatever run
-WORK = ".work"  # of a store: drafts, locks, checkpoints
 OTHER_FOLDERS, OTHER_FILES = {WORK, "bench"}, {"baselines.json", "ceilings.json"}
 
 
@@ -59,16 +57,13 @@ class DamagedRun(UserWarning):
 def write(store: Path, path: Path, run: Run) -> Run:
     """Store a run at `Spec.path`, in files of its own; one of the same name is replaced.
 
-    Whoever is killed meanwhile leaves the old run or the new one in its place; or, in the instant
-    between two moves, a record whose pictures are not its own, which `check` notices.
+    Whoever is killed meanwhile leaves the old run or the new one in its place (`placing`).
 
     Raises RunError for pictures larger than a file can hold, OSError for what the system refuses.
     """
-    drafts = store / WORK / f"{work_name(path)}.{os.getpid()}"
-    shutil.rmtree(drafts, ignore_errors=True)
-    draft = drafts / path
-    draft.parent.mkdir(parents=True)
-    try:
+    with placing.draft(store, work_name(path)) as folder:
+        draft = folder / path
+        draft.parent.mkdir(parents=True)
         record = dict(run.facts)
         if run.pictures:
             exact = {"lossless": True, "quality": 90}  # quality: here, how long to look for less
@@ -80,28 +75,10 @@ def write(store: Path, path: Path, run: Run) -> Run:
         record["columns"] = list(dip_blocks.Step._fields)
         record["history"] = [row(step) for step in run.history]
         beside(draft, "record").write_text(text(record) + "\n", encoding="utf-8")
-        move(draft, store / path)
-    finally:
-        shutil.rmtree(drafts, ignore_errors=True)
+        placing.place(folder, store, path)
     stored = read(store / path)
     stored.source = run.source
     return stored
-
-
-def move(draft: Path, place: Path) -> None:
-    """Bring a run's files to its place: pictures first, the record last."""
-    there = [what for what in SUFFIXES if beside(draft, what).exists()]
-    for what in there:
-        for patience in range(100):  # `tidy` may remove a folder that is empty still
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.replace(beside(draft, what), beside(place, what))
-                break
-            except FileNotFoundError:
-                if patience == 99 or not beside(draft, what).exists():
-                    raise
-    for what in set(SUFFIXES) - set(there):  # of the run that was replaced
-        beside(place, what).unlink(missing_ok=True)
 
 
 def work_name(path: Path) -> str:
@@ -213,6 +190,7 @@ def paths(store: Path = ROOT) -> list[Path]:
 
     A damaged collection is named in a warning (`DamagedRun`).
     """
+    placing.settle(store)
     own = [
         file.with_name(file.name.removesuffix(".json"))
         for file in store.glob("*/*/*.json")
@@ -251,6 +229,7 @@ def record_at(store: Path, path: Path) -> dict:
     Raises NotStored (a RunError) where there is none, RunError where it cannot be read.
     """
     place = store / path
+    placing.settle(store)
     with suppress(FileNotFoundError):  # or it is gathered just now
         return _parsed(beside(place, "record"))
     recipe, *rest = path.parts
@@ -283,7 +262,7 @@ def _parsed(file: Path) -> dict:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last: JSON as deep as a well
         raise RunError(f"{file} is damaged: {error}.") from error
     if not isinstance(content, dict):
         raise RunError(f"{file} is damaged: it holds no record.")
