@@ -256,11 +256,11 @@ class Engine:
 
         Frames, bar and ``watch`` as in `dip_blocks.restore`.
         """
-        if total - self.iteration > 100:  # recording takes as long as a few dozen iterations
-            self.record()
         wanted, hidden = set(frames), None if progress else True
         bar = tqdm(initial=self.iteration, total=total, desc="restoring", unit="it", disable=hidden)
         try:
+            if total - self.iteration > 100:  # recording takes as long as a few dozen iterations
+                self.record()
             while self.iteration < total:
                 end = min(i for i in (*wanted, total) if i > self.iteration)
                 self.run(min(end - self.iteration, len(self.notes)))
@@ -412,12 +412,14 @@ class Engine:
 
         Args:
             capture: takes an iteration and returns its replay; `cuda_graph`, on a GPU, if None.
+
+        An interrupt (KeyboardInterrupt) goes on to the caller, and the fit is where it was before.
         """
         if capture is None:
             if self.device.type != "cuda":
                 return False
             capture = partial(cuda_graph, generator=self.noise)
-        before = self.state()
+        before, stop = self.state(), None
         try:
             replay = capture(self.step)
             self.load(before)
@@ -425,11 +427,15 @@ class Engine:
                 self._replay = replay
                 return True
             why = "its replay does not lead where plain iterations do"
+        except KeyboardInterrupt as interrupt:
+            stop = interrupt
         except Exception as error:  # whatever a driver may raise: the plain step is there
-            why = f"{type(error).__name__}: {error}"
+            why, stop = f"{type(error).__name__}: {error}", error.__context__
         # A generator that a graph has held is not used again.
         self.draw_from(torch.Generator(self.z.device))
         self.load(before)
+        if isinstance(stop, KeyboardInterrupt):  # or what it left broken was complained of
+            raise stop
         warnings.warn(
             f"No CUDA graph here, the plain step is used, which is slower: {why}", stacklevel=2
         )

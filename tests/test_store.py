@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import small_config, store_run
 from dip_book import images, runs
+from dip_book.build import first_cell
 from dip_book.cli import main
 from dip_book.commands import TABLES
 from dip_book.results import ablation
@@ -383,13 +384,17 @@ WAYS = {
 }  # fmt: skip
 
 
+def damage(store, spec, way):
+    suffix, content = WAYS[way]
+    if isinstance(content, dict):  # a part of a record that is whole otherwise
+        content = json.dumps(json.loads(own(store, spec).read_text()) | content).encode()
+    own(store, spec, suffix).write_bytes(content)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_damaged_run_ends_no_command(damaged, tmp_path, capsys, way):
     store, (good, bad) = damaged
-    suffix, content = WAYS[way]
-    if isinstance(content, dict):  # a part of a record that is whole otherwise
-        content = json.dumps(json.loads(own(store, bad).read_text()) | content).encode()
-    own(store, bad, suffix).write_bytes(content)
+    damage(store, bad, way)
     for command in (
         ["status"],
         ["status", "--missing"],
@@ -424,6 +429,38 @@ def test_a_damaged_collection_is_named_and_the_rest_is_found(damaged, capsys):
     )
     with pytest.warns(runs.DamagedRun):
         assert len(runs.find(store)) == 2
+
+
+@pytest.mark.parametrize("way", [*WAYS, "no pictures", "a folder", "a collection"])
+def test_a_warning_names_a_run_by_its_path_in_the_store(damaged, way):
+    """It gets into pages, where a path of the machine that made them says nothing."""
+    store, (_, bad) = damaged
+    name = str(bad.path)
+    if way in WAYS:
+        damage(store, bad, way)
+    elif way == "no pictures":
+        own(store, bad, ".webp").unlink()
+    elif way == "a folder":
+        own(store, bad).unlink()
+        own(store, bad).mkdir()
+    else:
+        name = "other.json"
+        (store / name).mkdir()
+    with pytest.warns(runs.DamagedRun) as warned:
+        runs.find(store), runs.stored(bad, store)
+    for told in map(str, (warning.message for warning in warned)):
+        assert name in told and str(store) not in told
+
+
+def test_a_notebook_s_warnings_name_no_place_of_the_machine(monkeypatch, tmp_path):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    first_cell.notebook()
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.warns(runs.DamagedRun) as warned:
+        runs.find(tmp_path)
+    (one,) = warned
+    said = warnings.formatwarning(one.message, one.category, one.filename, one.lineno)
+    assert said == "DamagedRun: Skipped. other.json is damaged: it holds no record.\n"
 
 
 def test_a_run_of_format_2_is_refused_in_a_sentence(tmp_path):

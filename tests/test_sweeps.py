@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -554,7 +555,7 @@ def test_the_table_says_what_each_number_is(table_store):
     assert row(table, "House")[rerun] == "33.00 ± 1.00", "the seeds' longest runs, of one length"
     assert row(table, "Montage")[rerun] == "28.00 (2,000 it.)", "marked as shorter than the recipe"
     assert row(table, "Lena")[rerun] == "32.50"
-    assert row(table, "**mean of 3**")[rerun] == "—", "no mean over what was cut short"
+    assert row(table, "**mean of 3**")[rerun] == "–", "no mean over what was cut short"
     assert row(tables.averaged(table_store), "Lena")["averaged output"] == "33.50"
     assert row(tables.ssim(table_store), "Lena")[f"{rerun}: raw output"] == "0.900"
     for name in images.STANDARD:
@@ -569,10 +570,10 @@ def test_tables_are_written_in_three_ways(form):
     table = Table(["image", "a − b"], [["C_1", 1.234], ["**mean**", several], ["x", None]])
     expected = {
         "markdown": "| image | a − b |\n| --- | ---: |\n| C_1 | 1.23 |\n"
-        "| **mean** | −2.00 ± 1.00 |\n| x | — |",
+        "| **mean** | −2.00 ± 1.00 |\n| x | – |",
         "csv": "image,a − b,a − b: standard deviation\nC_1,1.234,\nmean,-2.0,1.0\nx,,",
         "latex": "\\begin{tabular}{lr}\n\\hline\nimage & a $-$ b \\\\\n\\hline\nC\\_1 & 1.23 \\\\\n"
-        "\\textbf{mean} & $-$2.00 $\\pm$ 1.00 \\\\\nx & — \\\\\n\\hline\n\\end{tabular}",
+        "\\textbf{mean} & $-$2.00 $\\pm$ 1.00 \\\\\nx & – \\\\\n\\hline\n\\end{tabular}",
     }
     assert table.to(form) == expected[form]
 
@@ -794,6 +795,50 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
     assert main(["pack", "--store", str(filled), "--to", str(tmp_path / "box")]) == 0
     assert main(["unpack", str(tmp_path / "box-1.zip"), "--store", str(tmp_path / "there")]) == 0
     assert capsys.readouterr().out.count(": new") == 3
+
+
+@pytest.fixture
+def nothing_run(tmp_path):
+    """A store without runs, but with what the tables compare them with."""
+    for name in ("baselines.json", "ceilings.json"):
+        shutil.copy(runs.ROOT / name, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in TABLES if name not in ("embedded", "quick", "repeated")]
+)
+def test_a_table_without_rows_says_what_would_fill_it(nothing_run, capsys, name):
+    assert main(["table", name, "--store", str(nothing_run)]) == 0
+    markdown = capsys.readouterr().out
+    if "| ---" in markdown:  # what others report, or what there is to run
+        assert len(markdown.splitlines()) > 2
+        return
+    named = re.fullmatch(
+        r"The runs of this table are not stored yet: "
+        r"`python -m dip_book run --missing ([\w -]+)` makes them\.\n",
+        markdown,
+    )
+    assert set(named[1].split()) <= set(plan.WANTED)
+    assert main(["table", name, "--store", str(nothing_run), "--format", "csv"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1 and said.err == markdown
+
+
+@pytest.mark.parametrize(
+    "name", ["members", "at_rest", "averaged", "distances", "final", "muon", "pairs", "longer",
+             "sooner", "hidden", "blends", "large"]
+)  # fmt: skip
+def test_the_groups_that_an_empty_table_names_fill_it(nothing_run, name):
+    table = TABLES[name](store=nothing_run)
+    history = [dip_blocks.Step(i, 0.001, 0.001, False, 30.0, 30.0) for i in (10, 400)]
+    better = {"raw_pasted": 33.0, "averaged_pasted": 33.0}
+    wanted = [spec for group in table.filled_by for spec in plan.WANTED[group]]
+    for spec in {spec for mean in wanted for spec in (mean, *mean.members)}:
+        grey = np.full((spec.size or 8,) * 2, 0.5, np.float32)
+        pictures = {"raw": grey, "averaged": grey} if spec.image in images.EMBEDDED else {}
+        store_run(nothing_run, spec, 30.0, pictures, history, core_seconds=1.0, psnr_db=better)
+    assert table.rows == [] and TABLES[name](store=nothing_run).rows
 
 
 @pytest.mark.parametrize(

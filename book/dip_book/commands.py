@@ -238,7 +238,10 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _table(args: argparse.Namespace) -> int:
-    print(TABLES[args.name](store=args.store).to(args.format))
+    table = TABLES[args.name](store=args.store)
+    print(table.to(args.format))
+    if table.lacks and args.format == "csv":  # its rows are a program's
+        print(table.lacks, file=sys.stderr)
     return 0
 
 

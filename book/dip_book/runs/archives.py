@@ -87,7 +87,7 @@ def _whole(run: Run) -> Run:
     """A run whose pictures are the ones that it names, of the size that it names."""
     for what, sheet in runs.check(run).sheets.items():
         if list(sheet["shape"]) != run.facts["image"]["shape"]:
-            raise RunError(f"The run {run.place} is damaged: its {what} have another size than it.")
+            raise RunError(f"The run {run.name} is damaged: its {what} have another size than it.")
     return run
 
 

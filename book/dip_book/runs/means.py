@@ -79,7 +79,7 @@ def mean_of(members: list[Run]) -> tuple[np.ndarray, np.ndarray]:
         if len({key(run.facts) for run in members}) > 1:
             raise RunError(
                 f"A mean of networks of different {what} means nothing: "
-                f"{', '.join(str(run.place) for run in members)}."
+                f"{', '.join(run.name for run in members)}."
             )
     return tuple(
         np.mean([getattr(run, kind) for run in members], axis=0, dtype=np.float32)

@@ -63,7 +63,12 @@ class Run:
             self.pictures, self.frames = pictures or {}, frames or {}
 
     def __repr__(self) -> str:
-        return f"Run({self.place or self.facts['image']['name']}, {self.psnr:.2f} dB)"
+        return f"Run({self.name}, {self.psnr:.2f} dB)"
+
+    @property
+    def name(self) -> str:
+        """How messages name it: `named`; a run that is not stored, by its picture."""
+        return self.facts["image"]["name"] if self.place is None else str(named(self.place))
 
     @cached_property
     def pictures(self) -> dict[str, np.ndarray]:
@@ -110,13 +115,13 @@ class Run:
         image = self.facts["image"]
         if self.source is None and "@" in image["name"]:
             raise images.ImageError(
-                f"The run {self.place} is of a file of yours, '{image['name'].split('@')[0]}', "
+                f"The run {self.name} is of a file of yours, '{image['name'].split('@')[0]}', "
                 "which is not stored with it."
             )
         x = images.load(self.source or image["name"], size=image["size"])
         if images.digest(x) != image["sha256"]:
             raise RunError(
-                f"The run {self.place} is of another picture than the '{image['name']}' found here."
+                f"The run {self.name} is of another picture than the '{image['name']}' found here."
             )
         return x
 
@@ -147,7 +152,7 @@ class Run:
     def _picture(self, kind: str) -> np.ndarray:
         if kind not in self.kinds:
             raise RunError(
-                f"No {KINDS[kind]} is kept of the run {self.place}: "
+                f"No {KINDS[kind]} is kept of the run {self.name}: "
                 "make it again to see it (again=True, --again)."
             )
         return self.pictures[kind]
@@ -163,7 +168,7 @@ class Run:
                 pixels = np.asarray(picture.convert(mode), dtype=np.float32) / 255
             return dict(zip(sheet[keys], _cut(pixels, sheet["shape"], len(sheet[keys]))))
         except (OSError, ValueError, SyntaxError) as error:
-            raise RunError(f"{file} is damaged: {error}") from error
+            raise RunError(f"{named(file)} is damaged: {reason(error)}") from error
 
 
 def from_record(record: dict, place: Path) -> Run:
@@ -196,7 +201,7 @@ def from_record(record: dict, place: Path) -> Run:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise RunError(f"The run {place} is damaged: {what}.") from error
+        raise RunError(f"The run {named(place)} is damaged: {what}.") from error
     return Run(facts, history, place=place, sheets=sheets)
 
 
@@ -216,9 +221,22 @@ def _check_nested(facts: dict) -> None:
 def other_format(place: Path, number) -> str:
     """What to say of a run that another version stored."""
     return (
-        f"The run {place} has format {number!r}, this version reads {FORMAT}: "
+        f"The run {named(place)} has format {number!r}, this version reads {FORMAT}: "
         "make it again (again=True, --again), or remove it."
     )
+
+
+def named(place: Path) -> Path:
+    """A run, or a file of it, as messages name it: by its path in the store, as `status` does.
+
+    Messages get into pages, where a path of the machine that made them says nothing.
+    """
+    return Path(*place.parts[-3:])
+
+
+def reason(error: Exception) -> str:
+    """What is wrong, without the path that a system's errors repeat."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def check_size(shape: tuple[int, ...], frames: int = 2) -> None:

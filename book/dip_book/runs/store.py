@@ -37,6 +37,7 @@ from dip_book.runs.record import (
     from_record,
     intact,
     other_format,
+    reason,
     row,
     text,
 )
@@ -112,7 +113,7 @@ def check(run: Run) -> Run:
         try:
             intact(beside(run.place, what), sheet).close()
         except (OSError, ValueError) as error:
-            raise RunError(f"The run {run.place} is damaged: {error}.") from error
+            raise RunError(f"The run {run.name} is damaged: {reason(error)}.") from error
     return run
 
 
@@ -231,7 +232,7 @@ def record_at(store: Path, path: Path) -> dict:
     place = store / path
     placing.settle(store)
     with suppress(FileNotFoundError):  # or it is gathered just now
-        return _parsed(beside(place, "record"))
+        return _parsed(beside(place, "record"), store)
     recipe, *rest = path.parts
     found = collection(store, recipe).get("/".join(rest))
     if found is not None:
@@ -248,24 +249,28 @@ def collection(store: Path, recipe: str) -> dict[str, dict]:
         stat = file.stat()
     except OSError:
         return {}
-    return _collection(file, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return _collection(file, store, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
 
 
 @lru_cache(maxsize=256)
-def _collection(file: Path, stamp: tuple) -> dict[str, dict]:
-    return _parsed(file)
+def _collection(file: Path, store: Path, stamp: tuple) -> dict[str, dict]:
+    return _parsed(file, store)
 
 
-def _parsed(file: Path) -> dict:
-    """What a JSON file holds; FileNotFoundError for none, RunError for a damaged one."""
+def _parsed(file: Path, store: Path) -> dict:
+    """What a JSON file of a store holds.
+
+    FileNotFoundError for none, RunError for a damaged one, by its path in the store.
+    """
+    name = file.relative_to(store)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:  # the last: JSON as deep as a well
-        raise RunError(f"{file} is damaged: {error}.") from error
+        raise RunError(f"{name} is damaged: {reason(error)}.") from error
     if not isinstance(content, dict):
-        raise RunError(f"{file} is damaged: it holds no record.")
+        raise RunError(f"{name} is damaged: it holds no record.")
     return content
 
 
