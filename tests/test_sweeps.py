@@ -578,6 +578,13 @@ def test_tables_are_written_in_three_ways(form):
     assert table.to(form) == expected[form]
 
 
+def test_what_stands_in_a_file_is_shown_and_not_obeyed():
+    hostile = "<img src=x onerror=alert(1)> | & \n\n# no"
+    (row,) = Table(["device", "s"], [[hostile, 1.0]]).to("markdown").splitlines()[2:]
+    assert "<" not in row and row.replace("\\|", "").count("|") == 3
+    assert row.startswith("| &lt;img src=x onerror=alert(1)> \\| &amp; # no | 1.00 |")
+
+
 # The benchmark ----------------------------------------------------------------------------
 
 

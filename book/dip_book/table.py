@@ -118,7 +118,8 @@ class Table:
         if self.lacks:
             return self.lacks
         rule = ["---"] + ["---:"] * (len(self.header) - 1)
-        return "\n".join(f"| {' | '.join(row)} |" for row in [self.header, rule, *self.shown()])
+        rows = [[_plain(cell) for cell in row] for row in [self.header, *self.shown()]]
+        return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]])
 
     def _latex(self) -> str:
         if self.lacks:
@@ -186,6 +187,13 @@ def _bare(cell: Cell) -> Cell:
         return cell.replace("**", "")
     value = cell.mean if isinstance(cell, Figure) else cell
     return round(float(value), 6) if isinstance(value, float) else value
+
+
+def _plain(text: str) -> str:
+    """A cell that stays one, and is shown as it is: much of it comes from files."""
+    for character, written in {"&": "&amp;", "<": "&lt;", "|": r"\|"}.items():
+        text = text.replace(character, written)
+    return " ".join(text.split())
 
 
 def _latex(text: str) -> str:
