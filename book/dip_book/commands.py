@@ -11,10 +11,12 @@ from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
+import torch
+
 import dip_blocks
 from dip_book import bench, images, photo, runs
 from dip_book.results import ablation, baselines, ceiling, compared, optimiser, tables
-from dip_book.runs import plan, sweeps
+from dip_book.runs import again, plan, sweeps
 from dip_book.show import figures
 
 #: What `table` prints.
@@ -237,6 +239,21 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+def _rerun(args: argparse.Namespace) -> int:
+    run = runs.read(args.store / args.run)
+    torch.set_num_threads(args.threads or run.facts["threads"])
+    found = again.made_again(run, args.picture, device=args.device)
+    for kind, then in found.stored.items():
+        now = found.now[kind]
+        print(f"{runs.KINDS[kind]}: {then:.2f} dB stored, {now:.2f} dB now ({now - then:+.4f})")
+    for kind, levels in found.pixels.items():
+        print(f"{runs.KINDS[kind]}: pixels differ by {levels} of 255 at most")
+    if found.first_apart is not None:
+        print(f"The losses differ from iteration {found.first_apart:,} on.")
+    print("The same." if found.same else "Not the same.")
+    return 0 if found.same else 1
+
+
 def _table(args: argparse.Namespace) -> int:
     table = TABLES[args.name](store=args.store)
     print(table.to(args.format))
@@ -317,6 +334,7 @@ def _picture(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "restore": _restore, "run": _run, "status": _status, "show": _show, "table": _table,
+    "rerun": _rerun,
     "pack": _pack, "unpack": _unpack, "tidy": _tidy,
     "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "picture": _picture,
 }  # fmt: skip
