@@ -16,9 +16,8 @@ Sources, named in the docstrings below:
 
 Conventions.  Images are float32 tensors of shape (C, H, W) with values in [0, 1]; C is 1 (grey)
 or 3 (colour).  Masks have shape (1, H, W): 1 where the pixel is known, 0 where it is missing.
-Inside the network everything has a batch dimension of one.
-What `Fit` does with a loss (step or go back, average, note) is in `dip_parts.engine`; other tasks,
-noise and shrinking among them, are other degradations, in `dip_parts.degradations`.
+Inside the network everything has a batch dimension of one.  What `Fit` does with a loss is in
+`dip_parts.engine`; other tasks are other degradations, in `dip_parts.degradations`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ import torch
 from torch import nn
 
 from dip_parts.ablations import Lanczos, total_variation
-from dip_parts.checks import CONFIG_LISTS, as_image, as_mask, check_config, check_recipe
+from dip_parts.checks import CONFIG_LISTS, as_image, as_mask, as_pair, check_config, check_recipe
 from dip_parts.degradations import Degradation, Masked, Noisy, Shrunk
 from dip_parts.devices import as_device, best_device, best_precision, numerics
 from dip_parts.engine import DivergenceError, Engine, Restoration, Step, decibel
@@ -378,11 +377,12 @@ def masked_loss(output: torch.Tensor, x_hat: torch.Tensor, mask: torch.Tensor) -
     return (((output - x_hat) * mask) ** 2).sum() / known_values
 
 
-def psnr(image: torch.Tensor, truth: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio in dB, peak 1, over the *whole* image; inf if they are equal."""
-    if image.shape != truth.shape:
-        raise ValueError(f"PSNR compares one shape, not {(*image.shape,)} and {(*truth.shape,)}.")
-    return decibel(float(((image.detach().double() - truth.double()) ** 2).mean()))
+def psnr(image, truth) -> float:
+    """Peak signal-to-noise ratio in dB, peak 1, over the *whole* image; inf if they are equal.
+
+    Of tensors or arrays, see `as_image`; ValueError for two shapes and for values in [0, 255].
+    """
+    return decibel(float(torch.sub(*as_pair(image, truth)).square().mean()))
 
 
 # Learning loop ------------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ def as_image(image, bounded: bool = True) -> torch.Tensor:
 
     Args:
         image: a NumPy array (H, W) or (H, W, C), or a tensor (H, W) or (C, H, W).  8- and 16-bit
-            unsigned integers are divided by 255 and 65535; floats must lie in [0, 1] already.
+            unsigned integers are divided by 255 and 65535; floats must lie in [0, 1] already.  Or
+            a picture of Pillow's, grey or colour; a palette is looked up.
         bounded: False for data that noise or a filter carried out of [0, 1]: floats are then
             taken as they are.
 
@@ -35,22 +36,11 @@ def as_image(image, bounded: bool = True) -> torch.Tensor:
             pixels, values outside [0, 1].
         TypeError: a type of number that has no obvious range.
     """
-    if isinstance(image, torch.Tensor):
-        x = image.detach().cpu()
-        x = x.double() / 65535 if x.dtype == torch.uint16 else x  # few operations know uint16
-    else:
-        array = np.asarray(image)
-        if array.dtype == np.uint16:
-            array = array.astype(np.float64) / 65535
-        if array.dtype.kind not in "uif":
-            raise TypeError(_no_range(array.dtype))
-        x = torch.from_numpy(np.ascontiguousarray(array))
-        x = x.permute(2, 0, 1) if x.ndim == 3 else x
-    x = x[None] if x.ndim == 2 else x
+    x = _channels_first(image)
     if x.ndim != 3 or x.shape[0] not in (1, 3):
         raise ValueError(
             "Expected one grey or colour image: an array (H, W) or (H, W, 3), or a tensor "
-            f"(1, H, W) or (3, H, W). Got shape {tuple(image.shape)}."
+            f"(1, H, W) or (3, H, W). Got shape {tuple(np.shape(image))}."
         )
     if x.numel() == 0:
         raise ValueError(f"The image is empty: its shape is {tuple(image.shape)}.")
@@ -73,6 +63,63 @@ def as_image(image, bounded: bool = True) -> torch.Tensor:
             "values by 255."
         )
     return x.clamp(0, 1)
+
+
+def as_pair(image, truth) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two images of one shape, float64, white 1; each an array or a tensor, see `as_image`.
+
+    What a method draws may overshoot [0, 1], but not by as much as if it were in [0, 255].
+
+    Raises ValueError for two shapes and for such values, TypeError as `as_image`.
+    """
+    pair = []
+    for x in map(_channels_first, (image, truth)):
+        if x.dtype == torch.uint8:
+            x = x.double() / 255
+        if not x.dtype.is_floating_point:
+            raise TypeError(_no_range(x.dtype))
+        if x.numel() and (float(x.min()) < -1 or float(x.max()) > 2):
+            raise ValueError(
+                f"PSNR takes images in [0, 1]; this one goes from {float(x.min()):.4g} to "
+                f"{float(x.max()):.4g}. Divide 8-bit values by 255."
+            )
+        pair.append(x.double())
+    if pair[0].shape != pair[1].shape:
+        shapes = f"{tuple(np.shape(image))} and {tuple(np.shape(truth))}"
+        raise ValueError(f"PSNR compares images of one shape; got {shapes}.")
+    return pair[0], pair[1]
+
+
+def _channels_first(image) -> torch.Tensor:
+    """An array, a tensor or a picture of Pillow's as a tensor, (C, H, W) if it has 2 or 3 axes."""
+    if isinstance(image, torch.Tensor):
+        x = image.detach().cpu()
+        x = x.double() / 65535 if x.dtype == torch.uint16 else x  # few operations know uint16
+    else:
+        array = np.asarray(_looked_up(image))
+        if array.dtype == np.uint16:
+            array = array.astype(np.float64) / 65535
+        if array.dtype.kind not in "uif":
+            raise TypeError(_no_range(array.dtype))
+        array = np.ascontiguousarray(array)
+        x = torch.from_numpy(array if array.flags.writeable else array.copy())
+        x = x.permute(2, 0, 1) if x.ndim == 3 else x
+    return x[None] if x.ndim == 2 else x
+
+
+def _looked_up(image):
+    """A picture of Pillow's whose numbers are colours; anything else as it is."""
+    mode = getattr(image, "mode", None)
+    if mode is None or not hasattr(image, "convert"):
+        return image
+    if mode == "P" and "transparency" not in image.info:
+        return image.convert("RGB")  # its numbers are places in a palette
+    if mode not in ("L", "RGB", "I;16"):
+        raise ValueError(
+            f"A picture of the mode {mode} is neither grey nor colour alone: "
+            "image.convert('RGB') or image.convert('L') makes it so."
+        )
+    return image
 
 
 def _no_range(dtype) -> str:

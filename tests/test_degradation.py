@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dip_blocks import as_image, as_mask, bernoulli_mask, degrade, masked_loss, psnr
 
@@ -150,3 +151,35 @@ def test_psnr():
     assert psnr(wrong_at_one, truth) == pytest.approx(-10 * math.log10(0.4**2 / 16))
     with pytest.raises(ValueError, match="one shape"):
         psnr(truth, truth[:, :2])
+
+
+def test_psnr_of_arrays_and_bytes():
+    """Right, or one clear error; never a number of something else."""
+    truth = np.random.default_rng(0).random((5, 6, 3))
+    wrong = truth.copy()
+    wrong[0] = 1 - wrong[0]
+    tensors = [torch.from_numpy(x).permute(2, 0, 1) for x in (wrong, truth)]
+    expected = -10 * math.log10(((wrong - truth) ** 2).mean())
+    assert psnr(*tensors) == psnr(wrong, truth) == psnr(wrong, tensors[1])
+    assert psnr(wrong, truth) == pytest.approx(expected)
+    eight = [np.round(x * 255).astype(np.uint8) for x in (wrong, truth)]
+    assert psnr(*eight) == pytest.approx(expected, abs=0.05)
+    assert psnr(*map(torch.from_numpy, eight)) == pytest.approx(psnr(*eight))
+    assert psnr(truth[..., 0], tensors[1][:1]) == math.inf
+    with pytest.raises(ValueError, match="PSNR takes images in .*Divide 8-bit values by 255"):
+        psnr(torch.from_numpy(wrong * 255), torch.from_numpy(truth * 255))
+    with pytest.raises(TypeError, match="no known range"):
+        psnr(np.ones((4, 4), np.int64), np.ones((4, 4), np.int64))
+
+
+def test_pictures_of_pillows():
+    """Numbers of a palette are looked up; what has no plain colours is refused."""
+    colours = np.random.default_rng(0).integers(0, 256, (5, 6, 3)).astype(np.uint8)
+    picture = Image.fromarray(colours)
+    assert torch.equal(as_image(picture), as_image(colours))
+    palette = picture.quantize(8)
+    assert torch.equal(as_image(palette), as_image(np.asarray(palette.convert("RGB"))))
+    assert torch.equal(as_image(picture.convert("L")), as_image(np.asarray(picture.convert("L"))))
+    for mode in ("CMYK", "HSV", "YCbCr", "RGBA", "LA"):
+        with pytest.raises(ValueError, match=f"of the mode {mode} is neither grey nor colour"):
+            as_image(picture.convert(mode))

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from dip_book import images, runs
 from dip_book.build import first_cell
 from dip_book.results import baselines
 from dip_book.results.selection import best_run
-from dip_book.runs import sweeps
+from dip_book.runs import plan, sweeps
 from dip_book.show import explorer, views
 
 TINY = {"picture": "brick", "recipe": "quick", "size": 64, "iterations": 12}
@@ -193,6 +194,20 @@ def test_what_a_run_is_compared_with_is_measured():
     assert quality["linear"] > quality["degraded"] + 5
     stored = baselines.baseline("brick", "biharmonic", 64)["psnr_db"]
     assert abs(quality["biharmonic"] - stored) < 0.01
+
+
+@pytest.mark.parametrize("name", ["house", "camera", "holiday"])
+def test_a_run_of_a_readers_own_picture_is_shown(name, tmp_path, recipe, monkeypatch):
+    """Whatever the file is called; as measured now, and as stored, where the file is unknown."""
+    monkeypatch.setitem(explorer.dip_blocks.RECIPES, "tiny", replace(recipe, iterations=3))
+    images.save_png(tmp_path / f"{name}.png", np.random.default_rng(0).random((32, 32)))
+    spec = runs.Spec(str(tmp_path / f"{name}.png"), None, "tiny")
+    made = sweeps.perform(spec, tmp_path / "store", device="cpu", progress=False)
+    assert spec.path not in plan.of_the_book()
+    for run in (made, runs.read(tmp_path / "store" / spec.path)):
+        (shown,) = explorer.Explorer([run]).data["runs"]
+        assert shown["title"] == name and shown["restored"] and explorer.still(run)
+    assert all(shown[key] is None for key in explorer.STILLS), "the file is not stored"
 
 
 def test_a_picture_without_a_free_licence_is_never_put_into_a_page(monkeypatch):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from dip_book import images
 from dip_book.images import ImageError, load
 from PIL import Image
@@ -109,6 +110,37 @@ def test_to_bytes_takes_every_shape():
     assert images.to_bytes(np.ones((1, 4, 5))).shape == (4, 5)
     assert images.to_bytes(np.ones((3, 4, 5))).shape == (4, 5, 3)
     assert images.to_bytes(np.full((4, 5, 3), 2.0)).max() == 255
+
+
+def test_bytes_stay_bytes_and_ambiguous_shapes_are_right(tmp_path):
+    assert np.array_equal(images.to_bytes(COLOUR), COLOUR)
+    assert np.array_equal(images.to_bytes(COLOUR.astype(np.uint16) * 257), COLOUR)
+    assert np.array_equal(images.to_bytes(torch.from_numpy(COLOUR).permute(2, 0, 1)), COLOUR)
+    images.save_png(tmp_path / "a.png", GREY)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), GREY)
+    three = COLOUR[:3] / 255  # rows, not channels
+    assert np.array_equal(images.to_bytes(three), COLOUR[:3])
+    assert np.array_equal(images.to_bytes(three[:, :3]), COLOUR[:3, :3])
+    assert images.to_bytes(np.eye(3, dtype=bool)).max() == 255
+    assert np.array_equal(
+        images.to_bytes(torch.from_numpy(three[:, :3]).permute(2, 0, 1)), COLOUR[:3, :3]
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.full((4, 5), 200.0), "Divide 8-bit values by 255"),
+        (np.full((4, 5), np.nan), "NaN or infinite"),
+        (np.ones((4, 5, 2)), "got shape"),
+        (np.ones((1, 3, 4, 5)), "got shape"),
+        (np.ones((4, 5), np.int64), "no known range"),
+    ],
+    ids=["255", "nan", "two", "four", "int"],
+)
+def test_what_is_no_image_is_not_written(image, words):
+    with pytest.raises(ImageError, match=words):
+        images.to_bytes(image)
 
 
 # What is wrong, in one clear sentence each ------------------------------------------------

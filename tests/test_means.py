@@ -10,10 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import small_config
-from dip_book import images, photo, runs
+from dip_book import runs
 from dip_book.cli import main
 from dip_book.runs import means, sweeps
-from PIL import Image
 
 import dip_blocks
 
@@ -118,54 +117,3 @@ def test_a_mean_on_the_command_line(tmp_path, capsys):
     shutil.rmtree(tmp_path / "both")
     assert main(["unpack", str(tmp_path / "box-1.zip"), "--store", str(tmp_path)]) == 0
     assert json.loads((tmp_path / "both" / "brick-32" / "seed0-27it.json").read_text())["members"]
-
-
-@pytest.fixture
-def damaged(tmp_path):
-    picture = np.asarray(
-        Image.fromarray(images.to_bytes(images.load("camera", size=40))), np.uint8
-    ).copy()
-    picture[np.random.default_rng(0).random(picture.shape) < 0.4] = 0
-    Image.fromarray(picture).save(tmp_path / "photo.png")
-    return tmp_path / "photo.png"
-
-
-def test_a_photo_by_two_networks(damaged):
-    x_hat, known = images.load_damaged(damaged)
-    to = photo.restore(damaged, recipe="both", device="cpu", progress=False)
-    mean = dip_blocks.mean_of(
-        dip_blocks.restore(x_hat, known, member, device="cpu", progress=False)
-        for member in (SMOOTH, SHARP)
-    )
-    expected = images.to_bytes(dip_blocks.blend(mean.averaged, x_hat, known)[0].numpy())
-    assert np.array_equal(np.asarray(Image.open(to).convert("L")), expected)
-    assert not list(damaged.parent.glob("*.checkpoint"))
-
-
-@pytest.mark.parametrize("stop", [5, 14, 20])
-def test_a_photo_by_two_networks_goes_on_after_an_interrupt(damaged, stop, monkeypatch):
-    """In the first network, as the second begins, and in its midst: the same bytes as without."""
-    whole = photo.restore(
-        damaged, "whole.png", recipe="both", device="cpu", progress=False
-    ).read_bytes()
-    monkeypatch.setattr(photo, "CHECKPOINT_S", 0.0)
-    original, count = dip_blocks.Fit.step, []
-
-    def step(fit):
-        count.append(None)
-        if len(count) == stop:
-            raise KeyboardInterrupt
-        original(fit)
-
-    monkeypatch.setattr(dip_blocks.Fit, "step", step)
-    with pytest.raises(
-        photo.Unfinished,
-        match=f"Stopped after {stop - 1} of 27 iterations.*the same command goes on",
-    ):
-        photo.restore(damaged, "cut.png", recipe="both", device="cpu", progress=False)
-    assert (
-        photo.restore(damaged, "cut.png", recipe="both", device="cpu", progress=False).read_bytes()
-        == whole
-    )
-    assert len(count) == 27 + 1, "nothing was done twice"
-    assert not list(damaged.parent.glob("*.checkpoint"))

@@ -1,13 +1,16 @@
 """The pairs agree, stay light, and their first cell works where nothing is installed."""
 
 import base64
+import importlib.util
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import nbformat
@@ -99,6 +102,18 @@ def test_the_colab_link_appears_with_the_repository_and_goes_with_it():
     )
 
 
+def test_nbval_finds_its_settings_from_any_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    spec = importlib.util.spec_from_file_location("root_conftest", pairs.ROOT / "conftest.py")
+    conftest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conftest)
+    options = SimpleNamespace(nbval=True, nbval_sanitize_with=None)
+    conftest.pytest_configure(SimpleNamespace(option=options))
+    assert "ADDRESS" in Path(options.nbval_sanitize_with).read_text()
+    written = tomllib.loads((pairs.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "sanitize" not in written["tool"]["pytest"]["ini_options"]["addopts"]
+
+
 # Synchronising ----------------------------------------------------------------------------
 
 SMALL = """\
@@ -161,6 +176,24 @@ def test_sync_ipynb_to_text(chapter):
     edit(chapter)
     assert pairs.sync(chapter, "") == "executed"
     assert 'print("three")' in chapter.read_text() and printed(chapter) == ["three\n"]
+
+
+@pytest.mark.parametrize("first", ["ipynb", "md"])
+def test_prose_of_either_side_is_edited_again_and_again(chapter, first):
+    """After each time both sides agree, and either may be edited next."""
+    sides = ["ipynb", "md"] if first == "ipynb" else ["md", "ipynb"]
+    for number, side in enumerate([*sides, *sides[:1], *sides[:1], sides[1]]):
+        before, after = f"A chapter{number or ''}", f"A chapter{number + 1}"
+        if side == "md":
+            chapter.write_text(chapter.read_text().replace(before, after))
+        else:
+            stored = nbformat.read(chapter.with_suffix(".ipynb"), as_version=4)
+            stored.cells[0].source = stored.cells[0].source.replace(before, after)
+            nbformat.write(stored, chapter.with_suffix(".ipynb"))
+        other = "text" if side == "ipynb" else ".ipynb"
+        assert pairs.sync(chapter, "") == f"prose written to the {other}"
+        assert f"# {after}\n" in chapter.read_text() and pairs.sync(chapter, "") == "in step"
+        assert f"# {after}" in chapter.with_suffix(".ipynb").read_text()
 
 
 def test_sync_loses_nothing_when_both_sides_were_edited(chapter):

@@ -1,33 +1,40 @@
-"""A picture of the reader's own: what is known of it, and its restoration."""
+"""A picture of the reader's own by the command: where to, going on, interrupts, many at once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import small_config
-from dip_book import images, photo
+from dip_book import images
+from dip_book.build.first_cell import ROOT
 from dip_book.cli import main
+from dip_book.restoring import core, photos
+from dip_book.runs import RunError
 from PIL import Image
 from skimage import data
 
-import dip_blocks
-
-TINY = dip_blocks.Recipe(config=small_config(), z_channels=4, iterations=25, lr=0.003)
-
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch, tmp_path):
-    monkeypatch.setitem(dip_blocks.RECIPES, "quick", TINY)
+def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(photos, "work_root", lambda: tmp_path / ".work")
 
 
 @pytest.fixture
 def clean():
     """A colour picture of odd size, (37, 51, 3), 8 bits, with no black pixel."""
-    return np.maximum(data.astronaut()[:74:2, 200:302:2], 1)
+    return np.maximum(data.astronaut()[:74:2, 200:302:2], 30)
 
 
 @pytest.fixture
 def missing():
-    return np.random.default_rng(1).random((37, 51)) < 0.4
+    gone = np.zeros((37, 51), bool)
+    gone[10:14, 5:40] = gone[20:30, 22:24] = True
+    return gone
 
 
 def write(path, array):
@@ -35,178 +42,347 @@ def write(path, array):
     return path
 
 
-# What is known ----------------------------------------------------------------------------
-
-
-def test_black_pixels_are_missing(clean, missing, tmp_path):
-    path = write(tmp_path / "a.png", np.where(missing[..., None], 0, clean).astype(np.uint8))
-    x_hat, m = images.load_damaged(path)
-    assert (m == ~missing).all() and x_hat.shape == (37, 51, 3)
-    assert np.allclose(x_hat[m], clean[m] / 255, atol=1e-6) and not x_hat[~m].any()
-
-
-def test_a_pixel_black_in_one_channel_is_known(clean, tmp_path):
-    clean[5, 5], clean[6, 6] = (0, 9, 9), (0, 0, 0)
-    _, m = images.load_damaged(write(tmp_path / "a.png", clean))
-    assert m[5, 5] and not m[6, 6] and m.sum() == m.size - 1
-
-
-def test_transparency_says_what_is_missing_and_black_may_then_be_black(clean, missing, tmp_path):
-    clean[0, 0] = 0
-    missing[0, 0], missing[0, 1] = False, True
-    alpha = np.where(missing, 0, 255).astype(np.uint8)
-    alpha[0, 1] = 128  # half transparent: its colour is a mixture
-    x_hat, m = images.load_damaged(write(tmp_path / "a.png", np.dstack([clean, alpha])))
-    assert (m == ~missing).all() and m[0, 0] and not x_hat[~m].any()
-
-
-@pytest.mark.parametrize("kind", ["bool", "grey", "colour"])
-def test_a_mask_says_what_is_missing(clean, missing, tmp_path, kind):
-    drawn = np.where(missing, 0, 255).astype(np.uint8)
-    drawn = {"bool": ~missing, "grey": drawn, "colour": np.dstack([drawn] * 3)}[kind]
-    x_hat, m = images.load_damaged(
-        write(tmp_path / "a.png", clean), write(tmp_path / "m.png", drawn)
-    )
-    assert (m == ~missing).all() and not x_hat[missing].any()
-
-
-def test_a_grey_picture_stays_grey_with_its_16_bits(missing, tmp_path):
-    values = np.random.default_rng(0).integers(1, 65536, (37, 51)).astype(np.uint16)
-    x_hat, m = images.load_damaged(
-        write(tmp_path / "a.png", np.where(missing, 0, values).astype(np.uint16))
-    )
-    assert x_hat.shape == (37, 51) and np.allclose(x_hat[m], values[m] / 65535, atol=1e-7)
-    eight = np.dstack([(values // 256 + 1).clip(0, 255).astype(np.uint8)] * 3)
-    assert (
-        images.load_damaged(
-            write(tmp_path / "b.png", np.where(missing[..., None], 0, eight).astype(np.uint8))
-        )[0].ndim
-        == 2
-    )
-
-
-def test_what_cannot_be_used_is_said(clean, missing, tmp_path):
-    whole, holed = (
-        write(tmp_path / "whole.png", clean),
-        np.where(missing[..., None], 0, clean).astype(np.uint8),
-    )
-    for path, mask, words in [
-        (whole, None, "nothing is missing"),
-        (
-            whole,
-            write(tmp_path / "white.png", np.full((37, 51), 255, np.uint8)),
-            "white everywhere",
-        ),
-        (whole, write(tmp_path / "black.png", np.zeros((37, 51), np.uint8)), "No pixel"),
-        (
-            whole,
-            write(tmp_path / "other.png", np.zeros((51, 37), np.uint8)),
-            "37×51 pixels, the picture 51×37",
-        ),
-        (write(tmp_path / "dark.png", np.zeros_like(clean)), None, "No pixel"),
-        (write(tmp_path / "holed.jpg", holed), None, "JPEG"),
-        (tmp_path / "none.png", None, "There is no picture"),
-        (whole, tmp_path / "none.png", "There is no picture"),
-    ]:
-        with pytest.raises(images.ImageError, match=words):
-            images.load_damaged(path, mask)
-    assert (
-        images.load_damaged(tmp_path / "holed.jpg", write(tmp_path / "m.png", ~missing))[1].sum()
-        == (~missing).sum()
-    )
-
-
-# The restoration --------------------------------------------------------------------------
-
-
 @pytest.fixture
 def holed(clean, missing, tmp_path):
     return write(tmp_path / "photo.png", np.where(missing[..., None], 0, clean).astype(np.uint8))
 
 
+class Fake:
+    """In the place of `core.fill`: three pictures, each lighter; notes what it was asked for."""
+
+    def __init__(self):
+        self.asked, self.fail, self.stop_at = [], None, None
+
+    def __call__(self, image, known, *, work=None, again=False, progress=None, **options):
+        self.asked.append({"work": work, "again": again, **options})
+        if self.fail:
+            raise self.fail
+        filled = image.copy()
+        for step, said in enumerate(("A smooth filling.", "Better.", "Better still.")):
+            filled[~known] = 0.25 * (step + 1)
+            progress(core.Progress(said, filled, (0.01, 0.5, 0.9)[step], 1.0))
+            if step == self.stop_at:
+                (work / "state").write_text("where it was")
+                return core.Filled(filled, {}, "Stopped early.", True)
+        return core.Filled(filled, {"chosen": "network"}, "It helps.", False)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    made = Fake()
+    monkeypatch.setattr(core, "fill", made)
+    monkeypatch.setattr(photos, "SELDOM", 0.0)
+    return made
+
+
+def filled_with(path, missing):
+    """What the missing pixels of a result hold, as one of the fake's three pictures."""
+    values = np.unique(np.asarray(Image.open(path))[missing])
+    assert len(values) == 1
+    return {64: "first", 128: "second", 191: "last"}[int(values[0])]
+
+
+# One picture ------------------------------------------------------------------------------
+
+
 def test_the_command_fills_what_is_missing_and_nothing_else(
     holed, clean, missing, tmp_path, capsys
 ):
-    assert main(["restore", "photo.png", "--device", "cpu"]) == 0
+    """With the network, in short."""
+    assert main(["restore", "photo.png", "--device", "cpu", "--iterations", "3"]) == 0
     said = capsys.readouterr().out
-    assert (
-        f"51×37 pixels, colour; {missing.sum():,} of them" in said and "photo-restored.png" in said
-    )
+    assert f"51×37 pixels, colour, 8 bits; {missing.sum():,} of them" in said
+    assert "Written: photo-restored.png" in said
     made = np.asarray(Image.open("photo-restored.png"))
     assert made.shape == clean.shape and (made[~missing] == clean[~missing]).all()
     error = np.abs(made[missing].astype(float) - clean[missing]).mean()
-    assert error < np.abs(0.0 - clean[missing]).mean() / 2, (
-        "what is drawn is nearer to the truth than black is"
-    )
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "photo-restored.png",
-        "photo.png",
-    ], "no checkpoint is left"
+    assert error < np.abs(0.0 - clean[missing]).mean() / 2
+    names = sorted(path.name for path in tmp_path.iterdir() if path.name != ".work")
+    assert names == ["photo-restored.png", "photo.png"], "nothing else lies there"
 
 
-def test_an_interrupted_restoration_goes_on_to_the_same_picture(
-    holed, monkeypatch, tmp_path, capsys
+def test_options_reach_the_fit(holed, fake):
+    words = "--minutes 3 --recipe best --iterations 7 --seed 4 --device cpu --precision fp32"
+    assert main(["restore", "photo.png", *words.split(), "--smaller"]) == 0
+    (asked,) = fake.asked
+    assert {key: asked[key] for key in asked if key not in ("work", "again")} == {
+        "minutes": 3.0, "recipe": "best", "iterations": 7, "seed": 4, "device": "cpu",
+        "precision": "fp32", "smaller": True,
+    }  # fmt: skip
+    assert main(["restore", "photo.png", "--to", "other.png"]) == 0
+    assert {key for key in fake.asked[1]} == {"work", "again", "seed", "smaller"}
+
+
+def test_pictures_on_the_way_are_on_disk_and_lines_come_without_a_terminal(
+    holed, fake, missing, monkeypatch
 ):
-    whole = photo.restore(holed, "whole.png", device="cpu", progress=False).read_bytes()
-    monkeypatch.setattr(photo, "CHECKPOINT_S", 0.0)
-    original = dip_blocks.Fit.step
+    seen = []
+    original = photos.Showing.__call__
 
-    def step(fit):
-        if fit.iteration == 12:
-            raise KeyboardInterrupt
-        original(fit)
+    def looked(showing, progress):
+        original(showing, progress)
+        seen.append(filled_with("photo-restored.png", missing))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(dip_blocks.Fit, "step", step)
-        assert main(["restore", "photo.png", "--device", "cpu", "--to", "cut.png"]) == 130
-    said = capsys.readouterr().out
-    assert (
-        "Stopped after 12 of 25 iterations" in said
-        and "cut.png" in said
-        and "goes on from the last checkpoint" in said
-    )
-    assert (tmp_path / "cut.png").read_bytes() != whole, "the picture so far"
-    steps = []
-    monkeypatch.setattr(
-        dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit))
-    )
-    assert main(["restore", "photo.png", "--device", "cpu", "--to", "cut.png"]) == 0
-    assert steps == list(range(12, 25)) and (tmp_path / "cut.png").read_bytes() == whole
-    assert not list(tmp_path.glob("*.checkpoint"))
+    monkeypatch.setattr(photos.Showing, "__call__", looked)
+    monkeypatch.setattr(photos, "PLAIN_S", 0.0)
+    lines = []
+    photos.restore("photo.png", say=lines.append)
+    assert seen == ["first", "second", "last"]
+    assert "A smooth filling. The picture so far is in 'photo-restored.png'." in lines
+    assert [line for line in lines if line in ("Better.", "Better still.")]
+    assert lines[-2:] == ["It helps.", "Written: photo-restored.png"]
 
 
-def test_an_interrupt_before_the_first_checkpoint_says_how_to_begin_anew(
-    holed, monkeypatch, capsys
-):
-    def stop(fit):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(dip_blocks.Fit, "step", stop)
-        assert main(["restore", "photo.png", "--device", "cpu"]) == 130
-    assert "with --again" in capsys.readouterr().out
-    assert main(["restore", "photo.png", "--device", "cpu"]) == 2, (
-        "the picture so far is not overwritten unasked"
-    )
-    assert main(["restore", "photo.png", "--device", "cpu", "--again"]) == 0
-
-
-def test_nothing_is_overwritten_unasked(holed, tmp_path, capsys):
-    before = holed.read_bytes()
-    for words, said in [
-        (["--to", "photo.png"], "would replace"),
-        (["--to", "a.jpg"], "call it 'a.png'"),
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--to", "photo.png"], "would replace a picture that it is made from"),
+        (["--mask", "mask.png", "--to", "mask.png"], "would replace a picture"),
+        (["--to", "a.gif"], "call it 'a.png'"),
         (["--to", "nowhere/a.png"], "no folder 'nowhere'"),
         (["--recipe", "slow"], "No recipe is called 'slow'; there are blog"),
         (["--iterations", "0"], "1 or more"),
+        (["--minutes", "0"], "above 0"),
+        (["--minutes", "nan"], "above 0"),
         (["--device", "gpu"], "no device 'gpu' here"),
-    ]:
-        assert main(["restore", "photo.png", *words]) == 2
-        assert said in capsys.readouterr().err
-    assert holed.read_bytes() == before and list(tmp_path.iterdir()) == [holed]
-    assert main(["restore", "photo.png", "--iterations", "1"]) == 0
-    assert (
-        main(["restore", "photo.png", "--iterations", "1"]) == 2
-        and "there already" in capsys.readouterr().err
-    )
-    assert main(["restore", "photo.png", "--iterations", "1", "--again"]) == 0
+        (["--mask", "none.png"], "There is no picture 'none.png'"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+)
+def test_what_is_wrong_is_said_before_any_work(holed, missing, tmp_path, capsys, words, said):
+    write(tmp_path / "mask.png", ~missing)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert main(["restore", "photo.png", *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.png")} == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_any_work(holed, fake, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(photos.files.tempfile, "NamedTemporaryFile", refuse)
+    with pytest.raises(images.ImageError, match=r"cannot be written to \(Permission denied\)"):
+        photos.restore("photo.png", say=None)
+    assert not fake.asked
+
+
+def test_a_folder_as_target(holed, fake, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert main(["restore", "photo.png", "--to", "out"]) == 0
+    assert main(["restore", "photo.png", "--to", "new/"]) == 0
+    assert (tmp_path / "out/photo-restored.png").exists()
+    assert (tmp_path / "new/photo-restored.png").exists()
+
+
+# Going on ---------------------------------------------------------------------------------
+
+
+def test_an_interrupt_keeps_the_best_so_far_and_the_same_command_goes_on(
+    holed, fake, missing, capsys
+):
+    fake.stop_at = 1
+    assert main(["restore", "photo.png"]) == 130
+    said = capsys.readouterr().out
+    assert "The picture so far is in 'photo-restored.png'; the same command goes on." in said
+    assert filled_with("photo-restored.png", missing) == "second"
+    work = fake.asked[0]["work"]
+    assert (work / "state").exists() and not fake.asked[0]["again"]
+    fake.stop_at = None
+    assert main(["restore", "photo.png"]) == 0
+    assert fake.asked[1]["work"] == work and not fake.asked[1]["again"]
+    assert filled_with("photo-restored.png", missing) == "last"
+
+
+def test_going_on_never_replaces_a_result_by_a_worse_one(holed, fake, missing, monkeypatch):
+    fake.stop_at = 1
+    assert main(["restore", "photo.png"]) == 130
+    fake.stop_at = 0
+    assert main(["restore", "photo.png"]) == 130, "interrupted before it was where it had been"
+    assert filled_with("photo-restored.png", missing) == "second"
+    fake.fail = RunError("The checkpoints are of other settings: seed is 1 here and 0 there.")
+    assert main(["restore", "photo.png", "--seed", "1"]) == 2
+    assert filled_with("photo-restored.png", missing) == "second"
+
+
+def test_an_interrupt_before_there_is_a_picture(holed, fake, capsys, tmp_path):
+    fake.fail = KeyboardInterrupt()
+    assert main(["restore", "photo.png"]) == 130
+    said = capsys.readouterr().out
+    assert "There is no picture yet; the same command goes on." in said
+    assert not (tmp_path / "photo-restored.png").exists()
+    fake.fail = None
+    assert main(["restore", "photo.png"]) == 0
+
+
+def test_a_finished_run_is_left_or_continued(holed, fake, capsys):
+    assert main(["restore", "photo.png"]) == 0
+    assert main(["restore", "photo.png"]) == 0 and len(fake.asked) == 1
+    assert "is there already, restored from 'photo.png'. Go on with" in capsys.readouterr().out
+    assert main(["restore", "photo.png", "--minutes", "5"]) == 0
+    assert fake.asked[1]["minutes"] == 5 and not fake.asked[1]["again"]
+    assert main(["restore", "photo.png", "--again"]) == 0 and fake.asked[2]["again"]
+    assert main(["restore", "photo.png", "--seed", "3"]) == 0, "here the fit says what differs"
+    assert len(fake.asked) == 4
+
+
+def test_other_pixels_missing_or_another_picture_is_said(holed, clean, fake, missing, capsys):
+    assert main(["restore", "photo.png"]) == 0
+    assert main(["restore", "photo.png", "--missing", "black", "--grow", "1"]) == 2
+    assert "was made from other missing pixels: choose another name" in capsys.readouterr().err
+    write(holed, np.where(missing[..., None], 0, clean[:, ::-1]).astype(np.uint8))
+    assert main(["restore", "photo.png"]) == 2
+    assert "was made from other pixels of the picture" in capsys.readouterr().err
+    assert main(["restore", "photo.png", "--again"]) == 0
+
+
+def test_a_file_that_is_there_already_is_only_replaced_when_asked(holed, clean, fake, capsys):
+    other = write(Path("photo-restored.png"), clean).read_bytes()
+    assert main(["restore", "photo.png"]) == 2
+    assert "is there already: choose another name, or write over it" in capsys.readouterr().err
+    assert Path("photo-restored.png").read_bytes() == other and not fake.asked
+    assert main(["restore", "photo.png", "--again"]) == 0
+    write(Path("photo-restored.png"), clean)  # and then by hand
+    assert main(["restore", "photo.png"]) == 2
+
+
+def test_files_of_the_users_are_left_alone(holed, fake, tmp_path):
+    theirs = [tmp_path / name for name in ("a.checkpoint", "a.quick.checkpoint", "a.png.tmp")]
+    for path in theirs:
+        path.write_text("mine")
+    folder = photos.place(tmp_path / "a.png")
+    folder.mkdir(parents=True)
+    (folder / "diary.txt").write_text("mine")  # even there
+    assert main(["restore", "photo.png", "--to", "a.png", "--again"]) == 0
+    assert all(path.read_text() == "mine" for path in (*theirs, folder / "diary.txt"))
+    assert fake.asked[0]["work"] is None, "nothing is kept in a folder that is somebody else's"
+
+
+def test_what_was_begun_long_ago_is_forgotten(holed, fake):
+    assert main(["restore", "photo.png"]) == 0
+    old, other = photos.place(Path("photo-restored.png")), photos.work_root() / "other"
+    other.mkdir()
+    (other / photos.JOB).write_text(json.dumps({"what": "something else"}))
+    for folder in (old, other):
+        os.utime(folder / photos.JOB, (0, 0))
+    assert main(["restore", "photo.png", "--to", "b.png"]) == 0
+    assert not old.exists() and other.exists()
+
+
+def test_a_result_of_another_process_is_waited_for(holed, fake, capsys):
+    folder = photos.place(Path("photo-restored.png"))
+    folder.mkdir(parents=True)
+    with photos.filelock.FileLock(folder / "lock"):
+        assert main(["restore", "photo.png"]) == 2
+    assert "Another process is restoring into 'photo-restored.png'" in capsys.readouterr().err
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from dip_book.restoring import core, photos
+def fill(image, known, *, progress, work, **options):
+    filled = image.copy()
+    filled[~known] = 0.5
+    try:
+        progress(core.Progress("A smooth filling.", filled, 0.1, 60))
+        while True:
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        return core.Filled(filled, {}, "Stopped early.", True)
+core.fill = fill
+photos.work_root = lambda: Path(".work").absolute()
+from dip_book.cli import main
+sys.exit(main(["restore", "photo.png"]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_sigterm_keeps_the_best_so_far(holed, missing, tmp_path):
+    path = os.pathsep.join([str(ROOT), str(ROOT / "book")])
+    working = subprocess.Popen(
+        [sys.executable, "-c", SLOW], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    for line in working.stdout:
+        if "The picture so far" in line:
+            break
+    working.send_signal(signal.SIGTERM)
+    said, _ = working.communicate(timeout=60)
+    assert working.returncode == 128 + signal.SIGTERM
+    assert "The picture so far is in 'photo-restored.png'; the same command goes on." in said
+    assert filled_with(tmp_path / "photo-restored.png", missing) == "second"
+
+
+# Many pictures ----------------------------------------------------------------------------
+
+
+def test_one_that_fails_leaves_the_others_to_be_restored(holed, fake, clean, capsys, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    write(tmp_path / "third.png", np.asarray(Image.open(holed)))
+    assert main(["restore", "photo.png", "broken.png", "third.png", "--to", "out"]) == 1
+    said = capsys.readouterr()
+    assert "'broken.png' is no picture of a known kind" in said.err
+    assert "1 of 3 pictures were not restored." in said.err and "[3/3] third.png" in said.out
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert main(["restore", "broken.png"]) == 2
+    for fault in (MemoryError(), RuntimeError("a fault of ours")):
+        fake.fail = fault
+        words = ["restore", "photo.png", "--to", "b.png"]
+        if isinstance(fault, MemoryError):
+            assert main(words) == 2 and "does not fit into" in capsys.readouterr().err
+        else:
+            with pytest.raises(RuntimeError, match="a fault of ours"):
+                main(words)
+
+
+def test_a_folder_of_masks(holed, clean, missing, fake, tmp_path, capsys):
+    for name in ("a.jpg", "b.png", "c.png"):
+        write(tmp_path / name, clean)
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    write(masks / "a.png", ~missing)
+    write(masks / "b.png", missing)
+    assert main(["restore", "a.jpg", "b.png", "c.png", "--mask", "masks", "--to", "out"]) == 1
+    assert "'masks' holds no mask of the name 'c'" in capsys.readouterr().err
+    assert filled_with("out/a-restored.png", missing) == "last"
+    assert filled_with("out/b-restored.png", ~missing) == "last"
+    write(masks / "a.bmp", ~missing)
+    assert main(["restore", "a.jpg", "--mask", "masks", "--again"]) == 2
+    assert "holds 2 masks for 'a.jpg': a.bmp, a.png" in capsys.readouterr().err
+
+
+def test_two_pictures_never_share_a_result(holed, fake, tmp_path, capsys):
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "sub/photo.jpg", np.asarray(Image.open(holed)))
+    assert main(["restore", "photo.png", "sub/photo.jpg"]) == 2
+    assert "would both be written to 'photo-restored.png'" in capsys.readouterr().err
+    assert main(["restore", "photo.png", "sub/photo.jpg", "--to", "x.png"]) == 2
+    assert "give --to a folder" in capsys.readouterr().err
+    assert main(["restore", "photo.png", "sub/photo.jpg", "--to", "no/where"]) == 2
+    assert "no folder 'no'" in capsys.readouterr().err
+    assert main(["restore", "photo.png", "photo.png"]) == 0, "one picture, named twice"
+    assert len(fake.asked) == 1
+
+
+def test_an_interrupt_ends_all_and_says_how_many_are_left(holed, fake, tmp_path, capsys):
+    write(tmp_path / "b.png", np.asarray(Image.open(holed)))
+    fake.stop_at = 0
+    assert main(["restore", "photo.png", "b.png"]) == 130
+    assert "Not begun: 1 more." in capsys.readouterr().out and len(fake.asked) == 1
+
+
+# In Python --------------------------------------------------------------------------------
+
+
+def test_arrays_of_a_damaged_picture(holed, clean, missing):
+    x_hat, known = photos.load_damaged(holed)
+    assert (known == ~missing).all() and not x_hat[missing].any()
+    assert np.allclose(x_hat[known], clean[known] / 255, atol=1e-6)
+
+
+def test_in_python_an_interrupt_is_an_error_of_its_own(holed, fake):
+    fake.stop_at = 1
+    with pytest.raises(photos.Unfinished, match="The picture so far is in 'b.png'"):
+        photos.restore(holed, "b.png", say=None)

@@ -961,13 +961,29 @@ def test_a_failed_run_shows_in_the_exit_status(tmp_path, capsys):
 
 
 def test_an_interrupt_on_the_command_line(tmp_path, capsys, monkeypatch):
+    """What is said is what there is: nothing yet, or a checkpoint."""
+    words = ["run", "camera", "--recipe", "tiny", "--size", "32", "--store", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeps, "_perform", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main(words) == 130
+    said = capsys.readouterr().out
+    assert "0 of 1 are stored" in said and "there is no checkpoint yet" in said
+    original, count = dip_blocks.Fit.step, []
+
+    def step(fit):
+        count.append(None)
+        if len(count) == 5:
+            raise KeyboardInterrupt
+        original(fit)
+
+    monkeypatch.setattr(dip_blocks.Fit, "step", step)
+    one = sweeps._perform_one
     monkeypatch.setattr(
-        sweeps, "_perform", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt)
+        sweeps, "_perform_one", lambda *a, **k: one(*a, **{**k, "checkpoint_s": 0.0})
     )
-    assert (
-        main(["run", "camera", "--recipe", "tiny", "--size", "32", "--store", str(tmp_path)]) == 130
-    )
-    assert "goes on from the last checkpoint" in capsys.readouterr().out
+    assert main(words) == 130
+    said = capsys.readouterr().out
+    assert "0 of 1 are stored" in said and "goes on from the last checkpoint" in said
 
 
 def test_help_teaches():

@@ -72,24 +72,52 @@ def parser() -> argparse.ArgumentParser:
 
     restore = commands.add_parser(
         "restore",
-        help="fill in the missing pixels of a picture of yours",
-        description="Fill in the missing pixels of a picture of yours. Missing is what is "
-        "transparent or, in a picture without transparency, black; or what is black in a mask. "
-        "Interrupt it, and the picture so far is written; the same command goes on.",
+        help="fill in the missing pixels of pictures of yours",
+        description="Fill in the missing pixels of pictures of yours. Missing is what is black in "
+        "a mask; without one what is transparent or, in a picture without transparency, black; or "
+        "what has the colour of --missing. All other pixels stay as they are. A first picture is "
+        "written at once and replaced by better ones. Interrupt it, and the picture so far is "
+        "kept; the same command goes on.",
     )
-    restore.add_argument("picture", type=Path, help="a picture file; PNG if it has no mask")
+    restore.add_argument(
+        "picture", type=Path, nargs="+", help="picture files; PNG or TIFF if they have no mask"
+    )
     restore.add_argument(
         "--mask",
         type=Path,
-        help="a picture of the same size: white where a pixel is known, black where it is missing",
+        help="a picture of the same size: white where a pixel is known, black where it is missing; "
+        "or a folder with a mask of each picture's name",
+    )
+    restore.add_argument(
+        "--invert", action="store_true", help="white is missing in the mask, and black known"
+    )
+    restore.add_argument(
+        "--missing", metavar="COLOUR", help="of missing pixels: black, white, red, #ff00ff, ..."
+    )
+    restore.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="N",
+        help="how far a pixel may be from that colour, of 255 (default: 0, or 24 in a JPEG file)",
+    )
+    restore.add_argument(
+        "--grow", type=int, default=0, metavar="N", help="what is missing by N pixels (default: 0)"
     )
     restore.add_argument(
         "--to",
-        type=Path,
-        help="the PNG file to write (default: PICTURE-restored.png, in this folder)",
+        help="what to write: a PNG, JPEG, TIFF or WebP file, or a folder "
+        "(default: PICTURE-restored.png, in this folder)",
     )
-    restore.add_argument("--recipe", default="quick", help=f"{', '.join(RECIPES)} (default: quick)")
-    restore.add_argument("--iterations", type=int, help="fewer (or more) than the recipe's")
+    restore.add_argument(
+        "--minutes", type=float, help="of work for a picture, more for a better one (default: 2)"
+    )
+    restore.add_argument("--recipe", help=f"{', '.join(RECIPES)} (default: by what is missing)")
+    restore.add_argument("--iterations", type=int, help="so many, however long they take")
+    restore.add_argument(
+        "--smaller",
+        action="store_true",
+        help="draw large holes at a lower resolution, where time is short",
+    )
     restore.add_argument("--seed", type=int, default=0, help="of weights, z and noise (default: 0)")
     restore.add_argument(
         "--device", help="cuda, cuda:1, mps or cpu (default: the first that is there)"
@@ -98,7 +126,7 @@ def parser() -> argparse.ArgumentParser:
         "--precision", choices=PRECISIONS, help="of the convolutions (default: by the device)"
     )
     restore.add_argument(
-        "--again", action="store_true", help="write over a result that is there already"
+        "--again", action="store_true", help="begin anew, and write over what is there already"
     )
 
     run = command(

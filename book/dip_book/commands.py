@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import warnings
 from contextlib import nullcontext
@@ -14,7 +15,8 @@ from pathlib import Path
 import torch
 
 import dip_blocks
-from dip_book import bench, images, photo, runs
+from dip_book import bench, images, runs
+from dip_book.restoring import photos
 from dip_book.results import ablation, baselines, ceiling, compared, optimiser, tables
 from dip_book.runs import again, plan, sweeps
 from dip_book.show import figures
@@ -61,15 +63,8 @@ def run(args: argparse.Namespace) -> int:
     except EXPECTED as error:
         print(error, file=sys.stderr)
         return 2
-    except photo.Unfinished as stopped:
-        print(stopped)
-        return 130
     except KeyboardInterrupt:
-        further = (
-            " What was complete is stored; the same command goes on from the last checkpoint, at "
-            "most a minute back."
-        )
-        print(f"Interrupted.{further if args.command == 'run' else ''}")
+        print("Interrupted.")
         return 130
 
 
@@ -79,12 +74,8 @@ def _say(message, category, filename, lineno, file=None, line=None) -> None:
 
 
 def _restore(args: argparse.Namespace) -> int:
-    options = {
-        key: getattr(args, key)
-        for key in ("mask", "recipe", "iterations", "seed", "device", "precision", "again")
-    }
-    print(f"Written: {photo.restore(args.picture, args.to, **options)}")
-    return 0
+    options = {key: value for key, value in vars(args).items() if key not in ("command", "picture")}
+    return photos.restore_all(args.picture, options.pop("to"), **options)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -102,17 +93,35 @@ def _run(args: argparse.Namespace) -> int:
         for member in spec.members:
             if begun := sweeps.progress_of(member, args.store):
                 print(f"{member.path}: begun already{begun}", flush=True)
-    with _executor(args.scheduler) as executor:
-        for spec, run, outcome in sweeps.sweep(
-            specs, args.store, executor=executor, threads=args.threads, **options
-        ):
-            done += 1
-            figures = f": {run.psnr:.2f} dB, {run.facts['wall_time_s']:.0f} s" if run else ""
-            failed += outcome.startswith("failed")
-            print(f"[{done}/{len(specs)}] {spec.path}: {outcome}{figures}", flush=True)
+    with photos.stopped_by_signals() as stopped:
+        try:
+            with _executor(args.scheduler) as executor:
+                for spec, run, outcome in sweeps.sweep(
+                    specs, args.store, executor=executor, threads=args.threads, **options
+                ):
+                    done += 1
+                    figures = (
+                        f": {run.psnr:.2f} dB, {run.facts['wall_time_s']:.0f} s" if run else ""
+                    )
+                    failed += outcome.startswith("failed")
+                    print(f"[{done}/{len(specs)}] {spec.path}: {outcome}{figures}", flush=True)
+        except KeyboardInterrupt:
+            print(_interrupted(specs, done - failed, args.store), flush=True)
+            return 128 + (stopped[0] if stopped else signal.SIGINT)
     if not specs:
         print("Nothing is missing.")
     return 1 if failed else 0
+
+
+def _interrupted(specs: list[runs.Spec], done: int, store: Path) -> str:
+    """What there is after an interrupt, and how to go on."""
+    begun = any(sweeps.progress_of(member, store) for spec in specs for member in spec.members)
+    further = (
+        "goes on from the last checkpoint, at most a minute back"
+        if begun
+        else "makes the others from their beginning, because there is no checkpoint yet"
+    )
+    return f"Interrupted: {done} of {len(specs)} are stored. The same command {further}."
 
 
 def _specs(args: argparse.Namespace) -> list[runs.Spec]:

@@ -174,67 +174,6 @@ def load(
     return (np.asarray(picture, dtype=np.float64) / scale).astype(np.float32)
 
 
-def load_damaged(
-    path: str | os.PathLike, mask: str | os.PathLike | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """A picture file of which pixels are missing, at its own size, and which of them are known.
-
-    Args:
-        path: a picture file, see `load`.  It is grey if all its pixels are.
-        mask: a picture file of the same size, white where a pixel is known and black where it is
-            missing.  None: missing is what is not fully opaque; in a picture without transparency,
-            what is black (0 in all channels).
-
-    Returns:
-        x̂: float32 in [0, 1], shape (H, W) or (H, W, 3), 0 at missing pixels; m: bool, (H, W).
-
-    Raises:
-        ImageError: see `load`; a mask of another size; all pixels known, or none; a JPEG file
-            without a mask, because compression has blurred the edges of its holes.
-    """
-    path = Path(path)
-    picture = _open(path)
-    opaque = _opacity(picture)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # transparency is dropped, but not lost
-        x = load(path, colour=True)
-        x = x if np.ptp(x, axis=-1).any() else load(path)  # 16-bit grey keeps its bits
-    if mask is not None:
-        drawn = load(mask)
-        if drawn.shape != x.shape[:2]:
-            raise ImageError(
-                f"'{mask}' has {drawn.shape[1]}×{drawn.shape[0]} pixels, the picture "
-                f"{x.shape[1]}×{x.shape[0]}: a mask has the picture's size."
-            )
-        m = drawn > 0.5
-    elif not opaque.all():
-        m = opaque
-    elif _format(path) in ("JPEG", "MPO"):
-        raise ImageError(
-            f"'{path}' is a JPEG file, whose compression blurs the edges of holes. Name a mask "
-            "(white: known, black: missing), or use a PNG file in which nothing but missing pixels "
-            "is black or transparent."
-        )
-    else:
-        m = (x if x.ndim == 3 else x[..., None]).any(axis=-1)
-    if m.all():
-        where = (
-            f"'{mask}' is white everywhere"
-            if mask is not None
-            else f"'{path}' has no black and no transparent pixel"
-        )
-        raise ImageError(
-            f"{where}: nothing is missing. Make missing pixels transparent or black, "
-            "or name a mask in which they are black."
-        )
-    if not m.any():
-        raise ImageError(
-            f"No pixel of '{path}' is known: a mask is white where a pixel is known, and black "
-            "where it is missing."
-        )
-    return np.where(m if x.ndim == 2 else m[..., None], x, np.float32(0)), m
-
-
 def digest(image: np.ndarray) -> str:
     """SHA-256 of a loaded picture's pixels, rounded to 16 bits: what exactly was restored."""
     return hashlib.sha256(
@@ -302,18 +241,52 @@ def available(name: str) -> bool:
 
 
 def save_png(path: str | os.PathLike, image) -> None:
-    """Write an image in [0, 1], (H, W), (H, W, 3) or (C, H, W), as 8-bit PNG."""
+    """Write an image, see `to_bytes`, as 8-bit PNG."""
     Image.fromarray(to_bytes(image)).save(path, optimize=True)
 
 
-def to_bytes(image) -> np.ndarray:
-    """An image in [0, 1] as uint8, (H, W) or (H, W, 3).
+#: Beyond this a float cannot be an overshoot of a method whose range is [0, 1].
+OVERSHOOT = 2.0
 
-    Takes the (C, H, W) tensors of `dip_blocks` too.
+
+def to_bytes(image) -> np.ndarray:
+    """An image as uint8, (H, W) or (H, W, 3).
+
+    Args:
+        image: floats in [0, 1] (what lies a little outside is clipped), 8- or 16-bit unsigned
+            integers, or bool; an array (H, W) or (H, W, 3), or a tensor (H, W) or (C, H, W) of
+            `dip_blocks`, which arrays may be too where that cannot be mistaken.
+
+    Raises:
+        ImageError: another shape or type of number; NaN; values that are not of [0, 1].
     """
-    array = np.asarray(image, dtype=np.float64)
-    if array.ndim == 3 and array.shape[0] in (1, 3):
-        array = array[0] if array.shape[0] == 1 else array.transpose(1, 2, 0)
+    array, tensor = np.asarray(image), hasattr(image, "detach")
+    shape = array.shape
+    if array.ndim == 3 and shape[0] in (1, 3) and (tensor or shape[2] not in (1, 3)):
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ImageError(
+            f"An image is an array (H, W) or (H, W, 3), or a tensor (1, H, W) or (3, H, W); got "
+            f"shape {shape}."
+        )
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype == np.uint16:
+        array = array / 65535
+    elif array.dtype.kind not in "bf":
+        raise ImageError(
+            f"An image of {array.dtype} has no known range: use uint8, uint16 or floats in [0, 1]."
+        )
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ImageError("The image holds values that are NaN or infinite.")
+    if array.min() < 1 - OVERSHOOT or array.max() > OVERSHOOT:
+        raise ImageError(
+            f"Values of an image lie in [0, 1]; these go from {array.min():.4g} to "
+            f"{array.max():.4g}. Divide 8-bit values by 255."
+        )
     return np.round(np.clip(array, 0, 1) * 255).astype(np.uint8)
 
 
@@ -350,11 +323,6 @@ def _open(path: Path) -> Image.Image:
     return ImageOps.exif_transpose(picture)
 
 
-def _format(path: Path) -> str:
-    with Image.open(path) as file:  # a copy, as `_open` gives, no longer knows
-        return file.format
-
-
 def _check_size(size: tuple[int, int], name) -> None:
     width, height = size
     if width * height <= 1:
@@ -363,13 +331,6 @@ def _check_size(size: tuple[int, int], name) -> None:
         raise ImageError(
             f"'{name}' has {width}×{height} pixels, more than {MAX_PIXELS:,}: shrink it first."
         )
-
-
-def _opacity(picture: Image.Image) -> np.ndarray:
-    """Where a picture is not transparent at all: bool, (H, W)."""
-    if picture.mode not in ("LA", "PA", "RGBA") and "transparency" not in picture.info:
-        return np.ones((picture.height, picture.width), bool)
-    return np.asarray(picture.convert("RGBA").getchannel("A")) == 255
 
 
 def _plain(picture: Image.Image, colour: bool, name) -> Image.Image:

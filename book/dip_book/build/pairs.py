@@ -127,14 +127,14 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
     pair = path.with_suffix(".ipynb")
     text = jupytext.read(path, fmt=TEXT)
     stored = nbformat.read(pair, as_version=4) if pair.exists() else None
-    same_code = stored is not None and _code(stored) == _code(text)
+    same_code, done = stored is not None and _code(stored) == _code(text), ".ipynb"
     if stored is not None and differences(text, stored) and _edited(stored, stored):
         if _edited(text, stored):
             raise PairError(
                 f"{path.name} and {pair.name} were both edited and disagree. Keep one, restore the "
                 "other (with git, say), and run this again."
             )
-        text = jupytext.reads(jupytext.writes(stored, fmt=TEXT), fmt=TEXT)
+        text, done = jupytext.reads(jupytext.writes(stored, fmt=TEXT), fmt=TEXT), "text"
     text = with_setup(text, path.stem, url)
     written = jupytext.writes(text, fmt=TEXT)
     if written != path.read_text(encoding="utf-8"):
@@ -145,14 +145,14 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
         text
     )  # the setup cell may have been written anew
     if same_code and not execute:
-        if not differences(text, stored):
-            return "in step"
+        if not differences(text, stored) and not _edited(stored, stored):
+            return "in step"  # and the .ipynb knows it
         outputs = iter([cell for cell in stored.cells if cell.cell_type == "code"])
         for cell in text.cells:
             if cell.cell_type == "code":
                 run = next(outputs)
                 cell.outputs, cell.execution_count = run.outputs, run.execution_count
-        done = "prose written to the .ipynb"
+        done = f"prose written to the {done}"
     else:
         run_cells(text)
         done = "executed"

@@ -1,0 +1,743 @@
+"""Picture files of a reader's own: all that is in them read, and written again.
+
+Pillow opens and writes; what it would cut to 8 bits (16-bit colour, and grey with alpha) is read by
+OpenCV or tifffile.  A result is upright: a photo's orientation is applied to its pixels, and the
+tag then says 1, because viewers disagree about tags and agree about pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import math
+import os
+import struct
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from dip_book.images import ImageError
+
+#: Read is what has at most so many pixels; as floats, in colour, that is 0.6 GB.
+MAX_PIXELS = 50_000_000
+#: What is written, by suffix.
+WRITTEN = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WebP",
+}
+#: Formats that always lose something.  WebP may or may not; see `_is_lossy`.
+LOSSY = ("JPEG", "MPO", "HEIF", "AVIF")
+#: How Pillow writes each.
+_OPTIONS = {
+    "PNG": {},
+    "TIFF": {},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WebP": {"lossless": True, "exact": True},
+}
+#: Longest side of what a format holds.
+LONGEST = {"WebP": 16383, "JPEG": 65535}
+
+#: Of Pillow's `info`: what a result goes without.
+_NOT_KEPT = {"xmp": "XMP", "photoshop": "IPTC"}
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_ORIENTATION = 0x0112
+_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
+#: Tags of a TIFF file that say how its pixels lie there, or hold what is kept elsewhere: not EXIF.
+_OF_THE_FILE = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284),
+    *(288, 289, 290, 291, 292, 293, 297, 317, 320, 322, 323, 324, 325, 330, 332, 333, 334, 336),
+    *(338, 339, 340, 341, 342, 347, 512, 513, 514, 529, 530, 531, 532, 700, 33723, 34377, 34675),
+}
+#: Text of IFD 0 that tifffile can write: description, make, model, software, date, artist, rights.
+_TEXTS = (270, 271, 272, 305, 306, 315, 33432)
+#: Chunks of a PNG file that say what its numbers look like, and its texts.
+_LOOKS, _WORDS = (b"gAMA", b"cHRM", b"sRGB", b"cICP"), (b"tEXt", b"zTXt", b"iTXt")
+
+
+@dataclass
+class Photo:
+    """A picture file's own pixels, upright, and what is to be kept beside them.
+
+    Attributes:
+        path: of the file.
+        pixels: uint8 or uint16, (H, W) or (H, W, 3), as the file has them.
+        alpha: of the same type, (H, W); None where the file has none.
+        icc: its colour profile; None where there is none.
+        exif: with orientation 1 and no thumbnail; None where there is none.
+        dpi: horizontal and vertical, or None.
+        chunks: of a PNG file: gamma and its like, and texts, each with its name.
+        lossy: has compression changed pixels?
+        turned: the (width, height) that the file stores, where its orientation tag turns it.
+        notes: what a reader should know, a sentence each.
+    """
+
+    path: Path
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    icc: bytes | None = None
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
+    lossy: bool = False
+    turned: tuple[int, int] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, upright."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def bits(self) -> int:
+        """Of a value in the file: 8 or 16."""
+        return 8 * self.pixels.dtype.itemsize
+
+    @property
+    def white(self) -> int:
+        """The value that stands for white, see `white_of`."""
+        return white_of(self.pixels)
+
+    def floats(self, known: np.ndarray) -> np.ndarray:
+        """The picture as the fit wants it: float32 in [0, 1], 0 where it is not known.
+
+        Args:
+            known: bool, (H, W).
+
+        Returns:
+            (H, W) if all *known* pixels are grey, whatever the others are; else (H, W, 3).
+        """
+        x = self.pixels
+        if x.ndim == 3:
+            of_known = x[known]
+            if (of_known == of_known[:, :1]).all():
+                x = x[..., 0]
+        floats = x.astype(np.float32) / np.float32(white_of(self.pixels[known]))
+        floats[~known] = 0
+        return floats
+
+    def merged(
+        self, image: np.ndarray, filled: np.ndarray, known: np.ndarray, box=np.s_[:, :]
+    ) -> np.ndarray:
+        """The file's own pixels, and those of an image in [0, 1] where ``filled``.
+
+        Args:
+            image: (H, W) or (H, W, 3), of the box.
+            filled, known: bool, (H, W), of the whole picture.
+            box: the part of the picture that the image is of, two slices.
+
+        Returns:
+            The whole picture, like `pixels` and equal to it wherever not ``filled``.
+        """
+        inside, white = filled[box], white_of(self.pixels[known])
+        drawn = np.round(np.clip(image[inside].astype(np.float64), 0, 1) * white)
+        if self.pixels.ndim == 3 and drawn.ndim == 1:
+            drawn = drawn[:, None]
+        merged = self.pixels.copy()
+        merged[box][inside] = drawn.astype(merged.dtype)
+        return merged
+
+    def losses(self, to: str | Path, alpha: np.ndarray | None = None) -> list[str]:
+        """What a file of that name cannot keep, a sentence each; see `save`.
+
+        Raises:
+            ImageError: for a suffix that is not written, a picture too large for the format, and
+                transparency that it cannot hold.
+        """
+        to = Path(to)
+        kind = _kind(to)
+        alpha = self.alpha if alpha is None else alpha
+        if max(self.size) > LONGEST.get(kind, math.inf):
+            raise ImageError(
+                f"{kind} holds at most {LONGEST[kind]:,} pixels a side: "
+                f"write '{to.with_suffix('.png')}' instead."
+            )
+        if kind == "JPEG" and alpha is not None and (alpha < alpha.max(initial=0)).any():
+            raise ImageError(
+                f"JPEG has no transparency, and '{self.path}' has: "
+                f"write '{to.with_suffix('.png')}' instead."
+            )
+        said = []
+        if kind == "JPEG":
+            said.append(
+                "JPEG compresses with losses: known pixels will be close to what they were, not "
+                "equal; a .png, .tif or .webp file keeps them."
+            )
+        if self.bits == 16 and kind in ("JPEG", "WebP"):
+            said.append(
+                f"{kind} has 8 bits: of {self.white + 1:,} levels 256 are left; "
+                "a .png or .tif file keeps them."
+            )
+        if kind != "PNG" and not (kind == "TIFF" and self._is_wide()):
+            names = {"icc_profile": "colour profile", "exif": "EXIF"}
+            kept, taken = {"icc_profile": self.icc, "exif": self.exif}, self._taken(kind)
+            lost = [names[name] for name, value in kept.items() if value and name not in taken]
+            if lost:
+                said.append(f"{kind} cannot hold this picture's {' and '.join(lost)}.")
+        if self.chunks and kind != "PNG":
+            names = sorted({name.decode() for name, _ in self.chunks})
+            said.append(f"{kind} does not hold what PNG has in {', '.join(names)}.")
+        if kind == "TIFF" and self._is_wide() and self.exif and _EXIF_IFD in _exif_of(self.exif):
+            said.append("Of EXIF, 16-bit colour TIFF keeps texts and date; a .png file keeps all.")
+        return said
+
+    def save(self, to: str | Path, pixels: np.ndarray, alpha: np.ndarray | None = None) -> None:
+        """Write pixels in this picture's place: same depth, grey or colour, and all that is kept.
+
+        The file appears at once and whole: it is written under another name and then renamed.  PNG,
+        TIFF and WebP (lossless) hold the pixels bit for bit; JPEG (quality 95, 4:4:4) does not.
+
+        Args:
+            to: PNG, JPEG, TIFF or WebP by suffix.
+            pixels: like `pixels`.
+            alpha: like `alpha`, which is written if None.
+
+        Raises:
+            ImageError: see `losses`; OSError: what the system says of a file that cannot be
+                written, and then a file of that name stays as it was.
+        """
+        to = Path(to)
+        alpha = self.alpha if alpha is None else alpha
+        self.losses(to, alpha)
+        write_whole(to, self._encoded(_kind(to), pixels, alpha))
+
+    def _is_wide(self) -> bool:
+        """Is this what Pillow would cut to 8 bits?"""
+        return self.bits == 16 and (self.pixels.ndim == 3 or self.alpha is not None)
+
+    def _encoded(self, kind: str, pixels: np.ndarray, alpha: np.ndarray | None) -> bytes:
+        if kind == "JPEG":
+            alpha = None
+        if kind in ("JPEG", "WebP") and pixels.dtype == np.uint16:
+            pixels = np.round(pixels * (255.0 / white_of(pixels))).astype(np.uint8)
+            alpha = None if alpha is None else (alpha >> 8).astype(np.uint8)
+        samples = pixels if alpha is None else np.dstack([pixels, alpha])
+        wide = samples.dtype == np.uint16 and samples.ndim == 3
+        if kind == "PNG":
+            plain = _png16(samples) if wide else _pillow(samples, "PNG")
+            return _with_chunks(plain, list(self._chunks()))
+        if kind == "TIFF" and wide:
+            return self._tiff16(samples)
+        return _pillow(samples, kind, **_OPTIONS[kind], **self._taken(kind))
+
+    def _taken(self, kind: str) -> dict:
+        """Of what is kept, what this format takes: tried out on one pixel.
+
+        JPEG has no place for more than 64 KB of EXIF; what cameras write is not always in order.
+        """
+        kept = {"icc_profile": self.icc, "exif": self.exif, "dpi": self.dpi}
+        grey = self.pixels.ndim == 2
+        if kind == "WebP":
+            kept.pop("dpi")  # it has it in EXIF alone
+            if grey and self.icc and self.icc[16:20] == b"GRAY":
+                kept.pop("icc_profile")  # it has no grey pixels
+        taken = {}
+        pixel = np.zeros((1, 1) if grey else (1, 1, 3), np.uint8)
+        for name, value in kept.items():
+            with contextlib.suppress(Exception):
+                if value and _pillow(pixel, kind, **_OPTIONS[kind], **{name: value}):
+                    taken[name] = value
+        if kind == "TIFF" and "exif" not in taken:
+            # by libtiff, to which Pillow cannot hand EXIF's own tags
+            taken["compression"] = "tiff_adobe_deflate"
+        return taken
+
+    def _chunks(self) -> Iterator[tuple[bytes, bytes]]:
+        """What is kept, as PNG has it."""
+        if self.icc:
+            yield b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc)
+        yield from (
+            (name, data)
+            for name, data in self.chunks
+            if not (self.icc and name == b"sRGB")  # one or the other, says the standard
+        )
+        if self.dpi:
+            yield b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in self.dpi), 1)
+        if self.exif:
+            yield b"eXIf", self.exif.removeprefix(b"Exif\0\0")
+
+    def _tiff16(self, samples: np.ndarray) -> bytes:
+        import tifffile
+
+        texts, colour = _exif_of(self.exif) if self.exif else {}, self.pixels.ndim == 3
+        buffer = io.BytesIO()
+        tifffile.imwrite(
+            buffer,
+            samples,
+            photometric="rgb" if colour else "minisblack",
+            planarconfig="contig",
+            extrasamples=["unassalpha"] if samples.shape[2] in (2, 4) else None,
+            compression="zlib",
+            iccprofile=self.icc,
+            resolution=self.dpi,
+            resolutionunit="INCH" if self.dpi else None,
+            software=False,
+            metadata=None,
+            extratags=[
+                (tag, "s", 0, str(texts[tag]).encode("ascii", "replace").decode(), True)
+                for tag in _TEXTS
+                if tag in texts
+            ],
+        )
+        return buffer.getvalue()
+
+
+def white_of(pixels: np.ndarray) -> int:
+    """The value that stands for 1.0: 255; of 16 bits the largest of the bits in use.
+
+    A scan with 12 bits in 16 has 4095 here.  Taken for 65535 it would be nearly black.
+    """
+    if pixels.dtype == np.uint8:
+        return 255
+    return 2 ** max(8, int(pixels.max(initial=0)).bit_length()) - 1
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+def read(path: str | Path) -> Photo:
+    """Everything that a picture file holds; of an animation or several pages, the first.
+
+    Palettes become colours; CMYK and Lab become RGB, which is said.
+
+    Raises:
+        ImageError: one sentence on what is wrong and what to do: no file, a folder, an empty or
+            broken file, no picture or one of an unknown kind, floating-point pixels, more than
+            `MAX_PIXELS` (by the header: nothing is decoded), HEIC without `pillow-heif`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ImageError(f"There is no picture '{path}'.")
+    if path.is_dir():
+        raise ImageError(f"'{path}' is a folder: name the pictures in it, '{path / '*.png'}'.")
+    head = _head(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow finds odd; what matters is said below
+        try:
+            with Image.open(path) as opened:
+                _check_size(path, opened.size)
+                return _read(path, opened, head)
+        except ImageError:
+            raise
+        except UnidentifiedImageError as error:
+            if (photo := _only_tifffile(path)) is not None:
+                return photo
+            if _is_heic(head):
+                raise ImageError(
+                    f"'{path}' is a HEIC file: install pillow-heif (pip install pillow-heif), or "
+                    "save it as JPEG or PNG."
+                ) from None
+            raise ImageError(_broken(path, error)) from None
+        except Exception as error:  # decoders raise what they like at a broken file
+            raise ImageError(_broken(path, error)) from None
+
+
+def _head(path: Path) -> bytes:
+    """The beginning of a file; makes HEIC readable where its reader is installed."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise ImageError(f"'{path}' cannot be read: {error.strerror}.") from None
+    if not head:
+        raise ImageError(f"'{path}' cannot be read as a picture: it is empty.")
+    if _is_heic(head) and importlib.util.find_spec("pillow_heif") is not None:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return head
+
+
+def _is_heic(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height <= 1:
+        raise ImageError(f"'{path}' has {width}×{height} pixels: there is nothing to restore.")
+    if width * height > MAX_PIXELS:
+        share = math.sqrt(MAX_PIXELS / (width * height))
+        raise ImageError(
+            f"'{path}' has {width}×{height} pixels, more than {MAX_PIXELS:,}: shrink it to "
+            f"{int(width * share)}×{int(height * share)} or cut out a part."
+        )
+
+
+def _broken(path: Path, error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"'{path}' has more than {MAX_PIXELS:,} pixels: shrink it or cut out a part."
+    if isinstance(error, MemoryError):
+        return f"'{path}' does not fit into this machine's memory: shrink it or cut out a part."
+    if isinstance(error, UnidentifiedImageError):
+        if _is_float_tiff(path):
+            return _no_floats(path)
+        return f"'{path}' is no picture of a known kind: save it as PNG, TIFF or JPEG."
+    what = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return f"'{path}' cannot be read as a picture, it is broken or cut off: {what}."
+
+
+def _no_floats(path: Path) -> str:
+    return f"'{path}' holds floating-point pixels without a known range: save it with 8 or 16 bits."
+
+
+def _only_tifffile(path: Path) -> Photo | None:
+    """A TIFF file of 16-bit grey with alpha, which Pillow does not know; None for all else."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages[0]
+            _check_size(path, (page.imagewidth, page.imagelength))
+            if page.dtype != np.uint16 or page.samplesperpixel != 2:
+                return None
+            tags = {tag: page.tags[tag].value for tag in (_ORIENTATION, 34675) if tag in page.tags}
+            samples = np.atleast_3d(_tiff_samples(path))
+            grey, alpha = (_upright(samples[..., i], tags.get(_ORIENTATION, 1)) for i in (0, 1))
+            dpi = page.get_resolution("INCH") if 282 in page.tags else None
+            return Photo(path, grey, alpha, icc=tags.get(34675), dpi=dpi)
+    except tifffile.TiffFileError:
+        return None
+
+
+def _is_float_tiff(path: Path) -> bool:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            return file.pages[0].dtype.kind == "f"
+    except Exception:  # no TIFF file, or a broken one
+        return False
+
+
+def _read(path: Path, opened: Image.Image, head: bytes) -> Photo:
+    photo = Photo(path, np.zeros((1, 1), np.uint8), lossy=_is_lossy(opened.format, path))
+    if (count := getattr(opened, "n_frames", 1)) > 1:
+        photo.notes.append(
+            f"'{path}' holds {count} pictures: the first is restored, the others are left out."
+        )
+    tiff = opened.format == "TIFF"
+    tags = dict(opened.tag_v2) if tiff else {}  # before loading, which turns a TIFF file upright
+    exif = opened.getexif()
+    for nested in {_EXIF_IFD, _GPS_IFD} & set(exif):
+        exif.get_ifd(nested)  # now: once its pixels are read, a TIFF file is closed
+    orientation = exif.get(_ORIENTATION, 1)
+    stored_size = opened.size
+    opened.load()  # of what OpenCV reads too: it takes a broken file for a whole one
+    wide = _is_wide(opened, tags, head)
+    if not wide:
+        orientation = opened.getexif().get(_ORIENTATION, 1)
+    if not tiff:
+        exif = opened.getexif()  # PNG may have it behind its pixels
+    planes, alpha = _wide(path, opened, tags) if wide else _plain(path, opened, photo)
+    if tags.get(262) == 0 and planes.dtype == np.uint16:  # "0 is white", which all three overlook
+        planes = np.uint16(65535) - planes
+    photo.pixels = _upright(planes, orientation)
+    photo.alpha = None if alpha is None else _upright(alpha, orientation)
+    if photo.size != stored_size:
+        photo.turned = stored_size
+    photo.exif = _kept_exif(exif, photo.size, turned=photo.turned is not None)
+    photo.dpi = _kept_dpi(opened.info, turned=photo.turned is not None)
+    profile = opened.info.get("icc_profile")
+    if opened.mode in ("CMYK", "LAB"):  # a profile of what the pixels are no longer
+        profile = photo.icc
+    photo.icc = profile or None
+    if left := [name for key, name in _NOT_KEPT.items() if opened.info.get(key)]:
+        photo.notes.append(f"What '{path}' holds as {' and '.join(left)} is not kept.")
+    if opened.format == "PNG":
+        photo.chunks = [
+            (name, data) for name, data in _chunks_of(path.read_bytes()) if _is_kept(name, data)
+        ]
+    if opened.info.get("bit_depth", 8) > 8 and photo.bits == 8:
+        photo.notes.append(f"'{path}' has {opened.info['bit_depth']} bits, of which 8 are read.")
+    return photo
+
+
+def _is_lossy(kind: str | None, path: Path) -> bool:
+    return kind in LOSSY or (kind == "WEBP" and b"VP8L" not in _webp_chunks(path))
+
+
+def _webp_chunks(path: Path) -> list[bytes]:
+    """Names of the chunks of a WebP file, those of an animation's frames too."""
+    data, position, names = path.read_bytes(), 12, []
+    while position + 8 <= len(data):
+        name, length = struct.unpack("<4sI", data[position : position + 8])
+        names.append(name)
+        position += 8 + (16 if name == b"ANMF" else length + length % 2)
+    return names
+
+
+def _is_wide(opened: Image.Image, tags: dict, head: bytes) -> bool:
+    """Has the file 16 bits that Pillow cuts to 8?"""
+    if opened.format == "PNG":
+        return head[24] == 16 and head[25] in (2, 4, 6)
+    bits = tags.get(258, ())
+    return len(bits) > 1 and set(bits) == {16} and tags.get(262) in (0, 1, 2)
+
+
+def _wide(path: Path, opened: Image.Image, tags: dict) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of what has 16 bits and more than one channel, as stored, not turned."""
+    grey_alpha = opened.format == "PNG" and path.read_bytes()[25:26] == b"\4"
+    samples = _tiff_samples(path) if tags else _by_opencv(path.read_bytes(), path)
+    if samples.ndim == 2:
+        return samples, None
+    count = samples.shape[2]
+    if grey_alpha or count == 2:
+        return samples[..., 0], samples[..., -1]
+    alpha = samples[..., 3] if count == 4 else None
+    pixels = samples[..., :3]
+    clear = opened.info.get("transparency")
+    if alpha is None and isinstance(clear, tuple):  # PNG: one colour stands for transparent
+        alpha = np.where((pixels == np.array(clear)).all(-1), 0, 65535).astype(np.uint16)
+    return pixels, alpha
+
+
+def _tiff_samples(path: Path) -> np.ndarray:
+    """Channels last; by tifffile, or by OpenCV where its compression needs a further library."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        try:
+            samples = page.asarray()
+            planar = page.planarconfig == 2 and samples.ndim == 3
+            return np.moveaxis(samples, 0, -1) if planar else samples
+        except (KeyError, ValueError, ImportError):
+            data, tag = bytearray(path.read_bytes()), page.tags.get(_ORIENTATION)
+            if tag is not None:  # OpenCV stumbles over 16 bits that it is to turn
+                order = "little" if file.byteorder == "<" else "big"
+                data[tag.valueoffset : tag.valueoffset + 2] = (1).to_bytes(2, order)
+            return _by_opencv(bytes(data), path)
+
+
+def _by_opencv(data: bytes, path: Path) -> np.ndarray:
+    """RGB or RGBA, 16 bits."""
+    try:
+        import cv2
+    except ImportError:
+        raise ImageError(
+            f"To read the 16 bits of '{path}' install OpenCV "
+            "(pip install opencv-python-headless), or save it with 8 bits."
+        ) from None
+    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if samples is None or samples.dtype != np.uint16:
+        raise ImageError(f"The 16 bits of '{path}' cannot be read: save it as a plain PNG file.")
+    if samples.ndim == 3:  # OpenCV has blue first
+        samples = samples[..., [2, 1, 0, 3][: samples.shape[2]]]
+    return samples
+
+
+def _plain(path: Path, opened: Image.Image, photo: Photo) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of what Pillow reads with all its bits."""
+    mode, clear = opened.mode, "transparency" in opened.info
+    if mode == "F":
+        raise ImageError(_no_floats(path))
+    if mode == "I" or mode.startswith("I;16"):
+        values = np.asarray(opened).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageError(
+                f"'{path}' holds whole numbers from {values.min():,} to {values.max():,}: save it "
+                "with 8 or 16 bits."
+            )
+        value = opened.info.get("transparency")
+        alpha = None
+        if isinstance(value, int):
+            alpha = np.where(values == value, 0, 65535).astype(np.uint16)
+        return values.astype(np.uint16), alpha
+    if mode in ("1", "L", "LA", "La"):
+        alpha = np.asarray(opened.convert("RGBA"))[..., 3] if clear or mode[1:] else None
+        if mode == "La":  # colours multiplied by alpha
+            opened = opened.convert("LA")
+        return np.array(opened.convert("L") if mode in "1L" else opened.getchannel("L")), alpha
+    if mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+        rgb = _as_srgb(opened, photo) if mode == "CMYK" else opened.convert("RGB")
+        photo.notes.append(f"'{path}' is {mode}: it is read, and written, as RGB.")
+        return np.array(rgb), None
+    if mode in ("PA", "RGBA", "RGBa") or clear:
+        samples = np.array(opened.convert("RGBA"))
+        pixels, alpha = samples[..., :3], samples[..., 3].copy()
+    else:
+        pixels, alpha = np.array(opened.convert("RGB")), None
+    palette = mode in ("P", "PA") and not opened.info.get("icc_profile")
+    if palette and (pixels == pixels[..., :1]).all():  # of greys
+        pixels = pixels[..., 0]
+    return np.ascontiguousarray(pixels), alpha
+
+
+def _as_srgb(opened: Image.Image, photo: Photo) -> Image.Image:
+    """CMYK by its profile, if it has one that works; else by the plain formula."""
+    if profile := opened.info.get("icc_profile"):
+        try:
+            srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+            rgb = ImageCms.profileToProfile(
+                opened, ImageCms.ImageCmsProfile(io.BytesIO(profile)), srgb, outputMode="RGB"
+            )
+            photo.icc = srgb.tobytes()
+            return rgb
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a broken profile
+    return opened.convert("RGB")
+
+
+def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """What EXIF's orientation (1 to 8) says, done to an array, rows first."""
+    if orientation not in range(2, 9):
+        return np.ascontiguousarray(array)
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
+
+
+# What is kept -------------------------------------------------------------------------------------
+
+
+def _exif_of(data: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(data)
+    return exif
+
+
+def _kept_exif(exif: Image.Exif, size: tuple[int, int], turned: bool) -> bytes | None:
+    """EXIF for upright pixels; the thumbnail, which shows the damage, is left out."""
+    try:
+        for tag in _OF_THE_FILE & set(exif):
+            del exif[tag]
+        if not len(exif):  # nested tags are reached by one of these
+            return None
+        exif[_ORIENTATION] = 1
+        if turned and _EXIF_IFD in exif:
+            exif.get_ifd(_EXIF_IFD).update({0xA002: size[0], 0xA003: size[1]})
+        data = exif.tobytes()
+        _exif_of(data)
+        return data
+    except Exception:  # EXIF is often broken, and no reason to refuse a picture
+        return None
+
+
+def _kept_dpi(info: dict, turned: bool) -> tuple[float, float] | None:
+    try:
+        x, y = (float(value) for value in info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not (0 < x < 1e6 and 0 < y < 1e6):
+        return None
+    return (y, x) if turned else (x, y)
+
+
+def _chunks_of(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    position = 8
+    while position + 12 <= len(png):
+        length, name = struct.unpack(">I4s", png[position : position + 8])
+        yield name, png[position + 8 : position + 8 + length]
+        position += length + 12
+
+
+def _is_kept(name: bytes, data: bytes) -> bool:
+    """Gamma and its like; texts, but for those that programs put there for each other."""
+    return name in _LOOKS or (
+        name in _WORDS and not data.startswith((b"Raw profile", b"XML:com.adobe"))
+    )
+
+
+# Writing ------------------------------------------------------------------------------------------
+
+
+def _kind(to: Path) -> str:
+    if to.suffix.lower() not in WRITTEN:
+        raise ImageError(
+            f"The result can be PNG, JPEG, TIFF or WebP: call it '{to.with_suffix('.png')}', not "
+            f"'{to}'."
+        )
+    return WRITTEN[to.suffix.lower()]
+
+
+def check_target(to: str | Path, sources: list[str | Path] = ()) -> None:
+    """Can this file be written?  Tried out, before any work.
+
+    Raises:
+        ImageError: for a suffix that is not written, a folder that is missing or cannot be written
+            to, and a file that is one of the sources.
+    """
+    to = Path(to)
+    _kind(to)
+    if any(to.resolve() == Path(source).resolve() for source in sources):
+        raise ImageError(
+            f"'{to}' would replace a picture that it is made from: choose another name."
+        )
+    if to.is_dir():
+        raise ImageError(f"'{to}' is a folder: choose another name.")
+    if not to.parent.is_dir():
+        raise ImageError(f"There is no folder '{to.parent}' to write the result into.")
+    try:
+        with tempfile.NamedTemporaryFile(dir=to.parent, prefix=f".{to.name[:40]}."):
+            pass
+    except OSError as error:
+        raise ImageError(
+            f"The folder '{to.parent}' cannot be written to ({error.strerror}): choose another "
+            "with --to."
+        ) from None
+
+
+def write_whole(to: Path, data: bytes) -> None:
+    """Write a file under another name and rename it: nobody ever finds half of it."""
+    draft = to.with_name(f".{to.name[:200]}.{os.getpid()}.part")
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, to)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _pillow(samples: np.ndarray, kind: str, **options) -> bytes:
+    if samples.ndim == 3 and samples.shape[2] == 2:
+        picture = Image.merge("LA", [Image.fromarray(samples[..., i].copy()) for i in (0, 1)])
+    else:
+        picture = Image.fromarray(np.ascontiguousarray(samples))
+    if kind == "WebP" and picture.mode in ("L", "LA"):
+        picture = picture.convert("RGBA" if picture.mode == "LA" else "RGB")
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _png16(samples: np.ndarray) -> bytes:
+    """16-bit PNG of two to four channels: Pillow has none, OpenCV none of grey with alpha.
+
+    Each row is stored as differences to the pixel on the left, the standard's filter "Sub".
+    """
+    height, width, channels = samples.shape
+    rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
+    step = 2 * channels
+    sub = rows.copy()
+    sub[:, step:] -= rows[:, :-step]
+    filtered = np.hstack([np.ones((height, 1), np.uint8), sub])
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def _with_chunks(png: bytes, chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """Chunks put behind a PNG file's header, where each of them may stand."""
+    end_of_header = 8 + 25
+    extra = b"".join(_chunk(*chunk) for chunk in chunks)
+    return png[:end_of_header] + extra + png[end_of_header:]
