@@ -47,7 +47,7 @@ class View:
     def __init__(self, module: str, data: dict, fallback, description: str):
         self.data = data
         self._module, self._description = module, description
-        self._fallback = _figure_url(fallback)
+        self._fallback = figure_url(fallback)
 
     def _repr_html_(self) -> str:
         code = script(self._module).replace("export default", "const view =")
@@ -369,7 +369,8 @@ def image_url(image, lossless: bool = False, quick: bool = False) -> str:
     )
 
 
-def _figure_url(figure) -> str:
+def figure_url(figure) -> str:
+    """A matplotlib figure as a data URL, small: what stands where scripts do not run."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=68)
     picture = np.asarray(Image.open(buffer).convert("RGB"))
