@@ -90,11 +90,15 @@ EMBEDDED_RGB = {f"{name}-rgb": name for name in ("astronaut", "chelsea", "coffee
 
 @dataclass(frozen=True)
 class Colour:
-    """A colour test image: how it is called, where it is, and its file's hash."""
+    """A colour test image: how it is called, where it is, and its file's hash.
+
+    ``multiple``: rows and columns beyond a multiple of it, below and on the right, are cut off.
+    """
 
     title: str
     url: str
     sha256: str
+    multiple: int = 1
 
 
 _TAMPERE = "https://webpages.tuni.fi/foi/GCF-BM3D/images/image_"
@@ -113,7 +117,7 @@ COLOUR = {
     "set5-bird": Colour("Bird", f"{_SET5}2_SRF_4_HR.png", "7ed486a42ce3fca8d9ed2ff328419a92a50fc64e479765552ee544eb45f187a2"),
     "set5-butterfly": Colour("Butterfly", f"{_SET5}3_SRF_4_HR.png", "a58f6334af41127d8de5ea64e36ad174623a689c1bd5c4100aee20738b93a944"),
     "set5-head": Colour("Head", f"{_SET5}4_SRF_4_HR.png", "30bd282537e4660651d5f668252353a66723c301ccba541a699af053269e9eb3"),
-    "set5-woman": Colour("Woman", f"{_SET5}5_SRF_4_HR.png", "653e3aa5cbc70487e38e31260ba2d42588d575e267e23951ea66157adc3285e6"),
+    "set5-woman": Colour("Woman", f"{_SET5}5_SRF_4_HR.png", "653e3aa5cbc70487e38e31260ba2d42588d575e267e23951ea66157adc3285e6", 8),
     "kate": Colour("Kate", f"{_PAPERS}inpainting/kate.png", "8516aecf3628fd97ba12ab480d7b9c64d1c8e06be2ef603256087a40cae4971a"),
     "library": Colour("Library", f"{_PAPERS}inpainting/library.png", "4795d1f90c0c5310456057a8ea219e2bcf9ff2f6abcd9a192abfe0c2d472a647"),
     "vase": Colour("Vase", f"{_PAPERS}inpainting/vase.png", "1c25862a0a914bdb29ee793d182533b9e64c2c2da40d56623ee33f9dcfd38424"),
@@ -168,6 +172,9 @@ def load(
         standard = any(name in known for known in (STANDARD, COLOUR, MASKS))
         picture = _open(fetch(name) if standard else Path(name))
     picture = _plain(picture, colour, name)
+    if name in COLOUR:
+        width, height = (side - side % COLOUR[name].multiple for side in picture.size)
+        picture = picture.crop((0, 0, width, height))  # as super-resolution is measured
     if size is not None:
         picture = _square(picture, size)
     scale = 65535 if picture.mode == "I;16" else 255

@@ -329,6 +329,50 @@ WANTED: dict[str, list[Spec]] = {
 }
 
 
+#: Super-resolution: what was tried at 128×128, shrunk 4 times, on `SHRINK_TRIED`: idea → recipe and
+#: changes.  Chosen is by the mean PSNR of the averaged outputs with the data put back.
+SHRINK_IDEAS = {
+    "nearest, σₚ = 1/90": ("best-nearest", ()),
+    "nearest, σₚ = 0.03": ("best-nearest", (("sigma_p", 0.03),)),
+    "bilinear, σₚ = 1/90": ("best-bilinear", ()),
+    "bilinear, σₚ = 0.03": ("best-bilinear", (("sigma_p", 0.03),)),
+}
+SHRINK_TRIED = ("astronaut-rgb", "coffee-rgb")
+#: What was chosen: changes of the recipe two-upsamplings, iterations of each member, and the side
+#: of the free pictures.
+SHRUNK_CHANGES: tuple[tuple[str, float], ...] = ()
+SHRUNK_ITERATIONS, SHRUNK_SIZE = 200, 256
+
+
+def shrink_idea(name: str, image: str) -> Spec:
+    """The run that tries one of `SHRINK_IDEAS`."""
+    recipe, changes = SHRINK_IDEAS[name]
+    return Spec(image, 128, recipe, changes, 250, task="shrink4")
+
+
+def shrunk(image: str, factor: int, size: int | None) -> Spec:
+    """The mean of two networks of a picture that was shrunk so many times."""
+    task, many = f"shrink{factor}", SHRUNK_ITERATIONS
+    return Spec(image, size, "two-upsamplings", SHRUNK_CHANGES, many, task=task)
+
+
+WANTED |= {
+    "shrink-ideas": [
+        shrink_idea(name, image) for name, image in product(SHRINK_IDEAS, SHRINK_TRIED)
+    ],
+    "shrink-free": [
+        shrunk(image, factor, SHRUNK_SIZE)
+        for factor, image in product((4, 8), images.EMBEDDED_RGB)
+    ],
+    **{
+        f"set5-x{factor}": [
+            shrunk(name, factor, None) for name in images.COLOUR if name.startswith("set5-")
+        ]
+        for factor in (4, 8)
+    },
+}
+
+
 def missing(groups: list[str] | None = None, store: Path = ROOT) -> list[Spec]:
     """The wanted runs that are not stored; of all groups if None, most wanted first.
 
@@ -367,6 +411,8 @@ def with_frames() -> list[Spec]:
         # chapter 12: the race
         *(under_muon(idea, "camera") for idea in ("Adam in its place", "Muon")),
         *WANTED["front"],
+        # super-resolution: the explorer
+        *(member for spec in WANTED["shrink-free"] for member in spec.members),
     ]
 
 
@@ -388,6 +434,8 @@ def with_pictures() -> list[Spec]:
         # chapter 12: what best draws; means of all pairs of ideas, correlations, blending
         *WANTED["best-free"],
         *WANTED["muon"], *WANTED["muon-256"], *WANTED["hidden"], *WANTED["hidden-512"],
+        # super-resolution: data put back, means
+        *WANTED["shrink-ideas"],
     ]  # fmt: skip
 
 

@@ -7,7 +7,8 @@ function options(select, names) {
 // What a side shows besides runs: key of an entry → its name.  Those that no run of a picture has are left out.
 const STILLS = {
   degraded: "what was given", biharmonic: "biharmonic interpolation", linear: "linear interpolation", nlm: "non-local means",
-  tv: "total variation", wavelet: "wavelet shrinkage", bm3d: "BM3D", bicubic: "bicubic interpolation", telea: "Telea's fast marching",
+  tv: "total variation", wavelet: "wavelet shrinkage", bm3d: "BM3D", bicubic: "bicubic interpolation",
+  lanczos: "Lanczos interpolation", projected: "bicubic, back-projected", telea: "Telea's fast marching",
   truth: "the truth",
 };
 // Colours and patterns for a run whose own another run of the picture has already.

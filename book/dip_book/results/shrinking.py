@@ -1,0 +1,266 @@
+"""Super-resolution in numbers: what networks and methods without one make of a shrunk picture.
+
+PSNR is in dB, in two conventions side by side: over all channels of the whole picture, and of the
+luma less a border of as many pixels as the picture was shrunk times, which is the field's.
+Networks' pictures are the averaged outputs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import dip_blocks
+from dip_book import images, runs
+from dip_book.results import classical
+from dip_book.results.selection import all_stored, machines
+from dip_book.runs import means, plan
+from dip_book.runs.provenance import provenance
+from dip_book.table import Cell, Table, mean
+from dip_parts.degradations import lanczos
+
+FILE = "shrinking.json"
+FACTORS = (4, 8)
+SET5 = tuple(name for name in images.COLOUR if name.startswith("set5-"))
+#: The methods without a network, as readers know them.
+TITLES = {
+    "bicubic": "bicubic",
+    "lanczos": "Lanczos",
+    "projected": "bicubic, back-projected",
+    "tv": "total variation",
+}
+#: What networks drew, likewise; the mean is of the first two.
+NETWORKS = {"nearest": "network, nearest", "bilinear": "network, bilinear", "mean": "mean of both"}
+PUT_BACK = ", data put back"
+
+Picture = np.ndarray | torch.Tensor
+
+
+def put_back(
+    drawn: torch.Tensor, x_hat: torch.Tensor, degradation: dip_blocks.Shrunk
+) -> torch.Tensor:
+    """The picture nearest to this one, (C, H, W), that shrinks to x̂, (C, h, w), exactly.
+
+    x + D⁺(x̂ − D x), D⁺ the pseudo-inverse.  The truth shrinks to x̂ too, so this never is further
+    from it (book, "Super-resolution").  It is not clipped.
+    """
+    off = x_hat - degradation.apply(drawn)
+    down, across = (_inverse(length, degradation) for length in drawn.shape[-2:])
+    return drawn + down @ off @ across.T
+
+
+def _inverse(length: int, degradation: dip_blocks.Shrunk) -> torch.Tensor:
+    return _pseudo_inverse(length, degradation.factor, degradation.lobes)
+
+
+@cache
+def _pseudo_inverse(length: int, factor: int, lobes: int) -> torch.Tensor:
+    matrix = lanczos(length, factor, lobes, torch.device("cpu"))
+    return torch.linalg.pinv(matrix.double()).float()
+
+
+def off(drawn: Picture, x_hat: torch.Tensor, degradation: dip_blocks.Degradation) -> float:
+    """By how many grey levels of 255 a picture, shrunk, misses the data: root mean square."""
+    missed = degradation.apply(dip_blocks.as_image(drawn)) - x_hat
+    return float(missed.square().mean().sqrt() * 255)
+
+
+def quality(drawn: Picture, truth: Picture, factor: int) -> dict[str, float]:
+    """PSNR in dB: "psnr_db" over the whole picture, "psnr_luma_db" as the field has it."""
+    pair = [dip_blocks.as_image(picture) for picture in (drawn, truth)]
+    inner = [means.luma(picture, factor) for picture in pair]
+    return {"psnr_db": dip_blocks.psnr(*pair), "psnr_luma_db": dip_blocks.psnr(*inner)}
+
+
+def _measured(drawn: Picture, truth: Picture, x_hat, degradation) -> dict[str, float]:
+    found = quality(drawn, truth, degradation.factor)
+    return found | {"off": off(drawn, x_hat, degradation)}
+
+
+def without_network(truth: np.ndarray, factor: int) -> dict[str, dict[str, float]]:
+    """Each of `TITLES` on a picture (H, W, 3): PSNR in dB, how far off the data, and seconds."""
+    degradation, found = dip_blocks.Shrunk(factor), {}
+    x_hat = degradation.degrade(truth)
+    for name, draw in classical.methods(f"shrink{factor}").items():
+        begun = time.process_time()
+        drawn = draw(x_hat, degradation)
+        seconds = time.process_time() - begun
+        found[name] = _measured(drawn, truth, x_hat, degradation) | {"core_seconds": seconds}
+    return found
+
+
+def members(image: str, factor: int, size: int | None, store: Path = runs.ROOT):
+    """"nearest" and "bilinear" → the stored runs of a picture, as far as there are any."""
+    pair = plan.shrunk(image, factor, size).members
+    return all_stored(dict(zip(NETWORKS, pair)), store)
+
+
+def drawn_by(found: dict[str, runs.Run]) -> dict[str, torch.Tensor]:
+    """What stored runs of one picture drew, and their mean: name → (C, H, W) in [0, 1].
+
+    Each as it is and with the data put back; of runs whose pictures are kept.
+    """
+    kept = {name: run for name, run in found.items() if "averaged" in run.kinds}
+    drawn = {name: dip_blocks.as_image(run.averaged) for name, run in kept.items()}
+    if len(drawn) == 2:
+        drawn["mean"] = torch.stack(list(drawn.values())).mean(0)
+    for run in list(kept.values())[:1]:
+        x_hat, degradation = run.data(), run.degradation()
+        drawn |= {
+            f"{name}{PUT_BACK}": put_back(picture, x_hat, degradation).clamp(0, 1)
+            for name, picture in drawn.items()
+        }
+    return drawn
+
+
+def with_network(found: dict[str, runs.Run]) -> dict[str, dict[str, float]]:
+    """The same in numbers, with core-seconds where the runs say them."""
+    if not found:
+        return {}
+    run = next(iter(found.values()))
+    truth, x_hat, degradation = run.truth(), run.data(), run.degradation()
+    measured = {
+        name: _measured(picture, truth, x_hat, degradation)
+        for name, picture in drawn_by(found).items()
+    }
+    cost = {name: one.facts.get("core_seconds") for name, one in found.items()}
+    cost["mean"] = None if None in cost.values() else sum(cost.values())
+    for name, entry in measured.items():
+        if (seconds := cost[name.removesuffix(PUT_BACK)]) is not None:
+            entry["core_seconds"] = seconds
+    return measured
+
+
+# Set5 -----------------------------------------------------------------------------------------
+
+
+def write(store: Path = runs.ROOT) -> Path:
+    """Measure Set5 and store the figures beside the runs; gives the file's path.
+
+    Methods without a network are computed; networks are measured from stored pictures, and where
+    these are not kept any more, what was stored before stays.  Raises `images.ImageError` where a
+    picture cannot be had.
+    """
+    before = read(store)["factors"] if (store / FILE).exists() else {}
+    what = (
+        "Set5 at full size, shrunk by the Lanczos operator: PSNR in dB over all channels of the "
+        "whole picture, and of the luma less a border; off: by how many grey levels of 255 the "
+        "picture, shrunk, misses the data, root mean square; networks from pictures of 8 bits"
+    )
+    facts = provenance() | {"what": what, "factors": {}}
+    for factor in FACTORS:
+        facts["factors"][str(factor)] = entries = {}
+        for name in SET5:
+            truth = images.load(name)
+            entry = before.get(str(factor), {}).get(name, {}) | {"sha256": images.digest(truth)}
+            entry |= without_network(truth, factor)
+            entry |= with_network(members(name, factor, None, store))
+            entries[name] = {
+                key: of if isinstance(of, str) else {k: round(v, 4) for k, v in of.items()}
+                for key, of in entry.items()
+            }
+    (store / FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return store / FILE
+
+
+def read(store: Path = runs.ROOT) -> dict:
+    """What `write` stored; the book's own where a store has none."""
+    path = store / FILE
+    path = path if path.exists() else runs.ROOT / FILE
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+# Tables ---------------------------------------------------------------------------------------
+
+
+def _table(entries: dict[str, dict], caption: str) -> Table:
+    """Methods under one another, pictures beside one another; a method that one lacks has no mean.
+
+    Args:
+        entries: picture → method → figures.
+    """
+    shown = [*TITLES, *NETWORKS, *(f"{name}{PUT_BACK}" for name in NETWORKS)]
+    rows: list[list[Cell]] = []
+    for method in shown:
+        found = [entry.get(method, {}) for entry in entries.values()]
+        if not any(found):
+            continue
+        every = {
+            key: mean(one.get(key) for one in found)
+            for key in ("psnr_db", "psnr_luma_db", "off", "core_seconds")
+        }
+        rows.append([_title(method), *(one.get("psnr_db") for one in found), *every.values()])
+    header = [
+        "method", *map(images.title, entries), "mean", "mean, luma", "off the data", "core-seconds",
+    ]  # fmt: skip
+    return Table(header, rows, {"off the data": "{:.2f}", "core-seconds": _seconds}, caption)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+
+
+def _title(method: str) -> str:
+    name = method.removesuffix(PUT_BACK)
+    return ({**TITLES, **NETWORKS}[name]) + method[len(name) :]
+
+
+CONVENTIONS = (
+    "PSNR in dB over all channels of the whole picture; in the column “mean, luma” as the field "
+    "has it. Off the data: what the picture, shrunk, misses, in grey levels of 255. "
+)
+
+
+def development(factor: int = 4, store: Path = runs.ROOT) -> Table:
+    """The free pictures in colour, 256×256, as far as their networks are stored; in dB."""
+    found = {name: members(name, factor, plan.SHRUNK_SIZE, store) for name in images.EMBEDDED_RGB}
+    found = {name: of for name, of in found.items() if of}
+    entries = {
+        name: without_network(images.load(name, size=plan.SHRUNK_SIZE), factor) | with_network(of)
+        for name, of in found.items()
+    }
+    ran = [run for of in found.values() for run in of.values()]
+    caption = f"Shrunk {factor} times, {plan.SHRUNK_SIZE}×{plan.SHRUNK_SIZE}, free pictures. "
+    return _table(entries, f"{caption}{CONVENTIONS}Networks on {machines(ran)}.")
+
+
+def set5(factor: int = 4, store: Path = runs.ROOT) -> Table:
+    """Set5 at full size, from `write`'s file; networks as far as they are stored; in dB."""
+    entries = read(store)["factors"][str(factor)]
+    count = sum("mean" in entry for entry in entries.values())
+    ran = "no network is stored yet" if not count else f"networks on {count} of {len(entries)}"
+    caption = f"Set5 at full size, shrunk {factor} times; {ran}. {CONVENTIONS}"
+    return _table(entries, caption.rstrip())
+
+
+def tried(store: Path = runs.ROOT) -> Table:
+    """What was tried at 128×128, shrunk 4 times: averaged, and with the data put back; in dB."""
+    rows, ran, pictures = [], [], plan.SHRINK_TRIED
+    for idea in plan.SHRINK_IDEAS:
+        specs = {image: plan.shrink_idea(idea, image) for image in pictures}
+        found = all_stored(specs, store)
+        if set(found) != set(pictures):
+            continue
+        ran += found.values()
+        cells: list[Cell] = [idea]
+        for run in found.values():
+            drawn = drawn_by({"nearest": run})
+            cells += [quality(one, run.truth(), 4)["psnr_db"] for one in drawn.values()]
+        missed = mean(off(run.averaged, run.data(), run.degradation()) for run in found.values())
+        rows.append([*cells, missed, mean(run.facts["core_seconds"] for run in found.values())])
+    titled = (
+        f"{images.title(name)}{kind}" for name in pictures for kind in ("", PUT_BACK)
+    )
+    caption = (
+        "What was tried, 128×128, shrunk 4 times: PSNR in dB of the averaged output, and of the "
+        f"same with the data put back. On {machines(ran)}."
+    )
+    header = ["network", *titled, "off the data", "core-seconds"]
+    return Table(header, rows, {"core-seconds": _seconds}, caption)
+
+
