@@ -41,27 +41,44 @@ PUT_BACK = ", data put back"
 Picture = np.ndarray | torch.Tensor
 
 
-def put_back(
+def onto_data(
     drawn: torch.Tensor, x_hat: torch.Tensor, degradation: dip_blocks.Shrunk
 ) -> torch.Tensor:
     """The picture nearest to this one, (C, H, W), that shrinks to x̂, (C, h, w), exactly.
 
-    x + D⁺(x̂ − D x), D⁺ the pseudo-inverse.  The truth shrinks to x̂ too, so this never is further
-    from it (book, "Super-resolution").  It is not clipped.
+    x + D⁺(x̂ − D x), D⁺ the pseudo-inverse; values may leave [0, 1].
     """
     off = x_hat - degradation.apply(drawn)
-    down, across = (_inverse(length, degradation) for length in drawn.shape[-2:])
+    how = degradation.factor, degradation.lobes
+    down, across = (_inverse(length, *how) for length in drawn.shape[-2:])
     return drawn + down @ off @ across.T
 
 
-def _inverse(length: int, degradation: dip_blocks.Shrunk) -> torch.Tensor:
-    return _pseudo_inverse(length, degradation.factor, degradation.lobes)
+#: Turns between the data and [0, 1]: for what networks draw, a hundredth of a grey level is left.
+TURNS = 20
+
+
+def put_back(
+    drawn: torch.Tensor, x_hat: torch.Tensor, degradation: dip_blocks.Shrunk
+) -> torch.Tensor:
+    """A picture (C, H, W) with the data x̂, (C, h, w), put back, in [0, 1].
+
+    In turn it goes to the nearest picture that meets the data, and is clipped.  The truth meets the
+    data and lies in [0, 1], so no turn leads away from it (book, "Super-resolution").
+    """
+    for _ in range(TURNS):
+        drawn = onto_data(drawn, x_hat, degradation).clamp(0, 1)
+    return drawn
+
+
+def weights(length: int, factor: int, lobes: int = 3) -> torch.Tensor:
+    """What `dip_blocks.Shrunk` does along a line: (length / factor, length), a row a new pixel."""
+    return lanczos(length, factor, lobes, torch.device("cpu"))
 
 
 @cache
-def _pseudo_inverse(length: int, factor: int, lobes: int) -> torch.Tensor:
-    matrix = lanczos(length, factor, lobes, torch.device("cpu"))
-    return torch.linalg.pinv(matrix.double()).float()
+def _inverse(length: int, factor: int, lobes: int) -> torch.Tensor:
+    return torch.linalg.pinv(weights(length, factor, lobes).double()).float()
 
 
 def off(drawn: Picture, x_hat: torch.Tensor, degradation: dip_blocks.Degradation) -> float:
@@ -95,9 +112,16 @@ def without_network(truth: np.ndarray, factor: int) -> dict[str, dict[str, float
 
 
 def members(image: str, factor: int, size: int | None, store: Path = runs.ROOT):
-    """"nearest" and "bilinear" → the stored runs of a picture, as far as there are any."""
+    """ "nearest" and "bilinear" → the stored runs of a picture, as far as there are any."""
     pair = plan.shrunk(image, factor, size).members
     return all_stored(dict(zip(NETWORKS, pair)), store)
+
+
+def free(factor: int = 4, store: Path = runs.ROOT) -> dict[str, dict[str, runs.Run]]:
+    """Free picture → "nearest" and "bilinear" → its stored run at 256×256; those that have one."""
+    size = plan.SHRUNK_SIZE
+    found = {name: members(name, factor, size, store) for name in images.EMBEDDED_RGB}
+    return {name: of for name, of in found.items() if of}
 
 
 def drawn_by(found: dict[str, runs.Run]) -> dict[str, torch.Tensor]:
@@ -112,7 +136,7 @@ def drawn_by(found: dict[str, runs.Run]) -> dict[str, torch.Tensor]:
     for run in list(kept.values())[:1]:
         x_hat, degradation = run.data(), run.degradation()
         drawn |= {
-            f"{name}{PUT_BACK}": put_back(picture, x_hat, degradation).clamp(0, 1)
+            f"{name}{PUT_BACK}": put_back(picture, x_hat, degradation)
             for name, picture in drawn.items()
         }
     return drawn
@@ -218,8 +242,7 @@ CONVENTIONS = (
 
 def development(factor: int = 4, store: Path = runs.ROOT) -> Table:
     """The free pictures in colour, 256×256, as far as their networks are stored; in dB."""
-    found = {name: members(name, factor, plan.SHRUNK_SIZE, store) for name in images.EMBEDDED_RGB}
-    found = {name: of for name, of in found.items() if of}
+    found = free(factor, store)
     entries = {
         name: without_network(images.load(name, size=plan.SHRUNK_SIZE), factor) | with_network(of)
         for name, of in found.items()
@@ -253,14 +276,10 @@ def tried(store: Path = runs.ROOT) -> Table:
             cells += [quality(one, run.truth(), 4)["psnr_db"] for one in drawn.values()]
         missed = mean(off(run.averaged, run.data(), run.degradation()) for run in found.values())
         rows.append([*cells, missed, mean(run.facts["core_seconds"] for run in found.values())])
-    titled = (
-        f"{images.title(name)}{kind}" for name in pictures for kind in ("", PUT_BACK)
-    )
+    titled = (f"{images.title(name)}{kind}" for name in pictures for kind in ("", PUT_BACK))
     caption = (
         "What was tried, 128×128, shrunk 4 times: PSNR in dB of the averaged output, and of the "
         f"same with the data put back. On {machines(ran)}."
     )
     header = ["network", *titled, "off the data", "core-seconds"]
     return Table(header, rows, {"core-seconds": _seconds}, caption)
-
-

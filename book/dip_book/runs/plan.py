@@ -361,8 +361,7 @@ WANTED |= {
         shrink_idea(name, image) for name, image in product(SHRINK_IDEAS, SHRINK_TRIED)
     ],
     "shrink-free": [
-        shrunk(image, factor, SHRUNK_SIZE)
-        for factor, image in product((4, 8), images.EMBEDDED_RGB)
+        shrunk(image, factor, SHRUNK_SIZE) for factor, image in product((4, 8), images.EMBEDDED_RGB)
     ],
     **{
         f"set5-x{factor}": [
