@@ -116,7 +116,7 @@ def store(tmp_path, monkeypatch):
     """A store with both members of the astronaut, tiny, and one of the coffee."""
     monkeypatch.setattr(plan, "SHRUNK_CHANGES", SMALL)
     monkeypatch.setattr(plan, "SHRUNK_ITERATIONS", 3)
-    monkeypatch.setattr(plan, "SHRUNK_SIZE", 32)
+    monkeypatch.setattr(plan, "SHRUNK_SIZES", (32, 48))
     both, one = plan.shrunk("astronaut-rgb", 4, 32), plan.shrunk("coffee-rgb", 4, 32)
     for spec in (*both.members, one.members[0]):
         sweeps.perform(spec, tmp_path, device="cpu", progress=False, frames=0)
@@ -124,13 +124,13 @@ def store(tmp_path, monkeypatch):
 
 
 def test_networks_stand_beside_methods_as_far_as_they_are_stored(store):
-    table = shrinking.development(4, store)
+    table = shrinking.development(4, store=store)
     rows = {row[0]: row for row in table.rows}
     assert table.header[1:3] == ["Astronaut", "Coffee"]
     assert rows["mean of both"][1] is not None and rows["mean of both"][2] is None
     assert rows["mean of both"][3] is None, "no mean of what one picture lacks"
     assert rows["bicubic"][3] == pytest.approx(np.mean(rows["bicubic"][1:3]))
-    run = shrinking.free(4, store)["astronaut-rgb"]["nearest"]
+    run = shrinking.free(4, store=store)["astronaut-rgb"]["nearest"]
     stored = run.facts["psnr_db"]["averaged"]
     assert rows["network, nearest"][1] == pytest.approx(stored, abs=0.02)
     assert rows["network, nearest, data put back"][1] >= rows["network, nearest"][1]
@@ -138,8 +138,20 @@ def test_networks_stand_beside_methods_as_far_as_they_are_stored(store):
     assert luma == pytest.approx(run.facts["psnr_luma_db"]["averaged"], abs=0.02)
 
 
+def test_the_larger_size_is_shown_once_as_much_of_it_is_there(store):
+    sides = []
+    for name in ("astronaut-rgb", "chelsea-rgb"):
+        for spec in plan.shrunk(name, 4, 48).members:
+            found = shrinking.free(4, store=store)
+            sides.append(found["astronaut-rgb"]["nearest"].facts["image"]["size"])
+            sweeps.perform(spec, store, device="cpu", progress=False, frames=0)
+    assert sides == [32, 32, 32, 48], "three runs are stored at 32×32"
+    assert list(shrinking.free(4, 32, store)) == ["astronaut-rgb", "coffee-rgb"]
+    assert shrinking.free(8, store=store) == {}
+
+
 def test_a_mean_is_the_mean(store):
-    drawn = shrinking.drawn_by(shrinking.free(4, store)["astronaut-rgb"])
+    drawn = shrinking.drawn_by(shrinking.free(4, store=store)["astronaut-rgb"])
     assert torch.allclose(drawn["mean"], (drawn["nearest"] + drawn["bilinear"]) / 2)
     assert list(drawn)[3:] == [f"{name}{shrinking.PUT_BACK}" for name in shrinking.NETWORKS]
 
@@ -149,7 +161,7 @@ def test_what_was_measured_is_kept_when_its_pictures_are_gone(store, monkeypatch
     monkeypatch.setattr(shrinking, "SET5", tuple(pictures))
     monkeypatch.setattr(shrinking.images, "load", lambda name, size=None: pictures[name])
     monkeypatch.setattr(classical, "TV_STEPS", 3)
-    found = shrinking.free(4, store)
+    found = shrinking.free(4, store=store)
     monkeypatch.setattr(
         shrinking, "members", lambda name, factor, *_: found.get(name, {}) if factor == 4 else {}
     )

@@ -117,11 +117,22 @@ def members(image: str, factor: int, size: int | None, store: Path = runs.ROOT):
     return all_stored(dict(zip(NETWORKS, pair)), store)
 
 
-def free(factor: int = 4, store: Path = runs.ROOT) -> dict[str, dict[str, runs.Run]]:
-    """Free picture → "nearest" and "bilinear" → its stored run at 256×256; those that have one."""
-    size = plan.SHRUNK_SIZE
-    found = {name: members(name, factor, size, store) for name in images.EMBEDDED_RGB}
-    return {name: of for name, of in found.items() if of}
+def free(
+    factor: int = 4, size: int | None = None, store: Path = runs.ROOT
+) -> dict[str, dict[str, runs.Run]]:
+    """Free picture → "nearest" and "bilinear" → its stored run; those that have one.
+
+    Args:
+        size: pixels a side; None: of `plan.SHRUNK_SIZES` the last at which all are stored, else the
+            last at which any is.
+    """
+    found = {}
+    for side in plan.SHRUNK_SIZES if size is None else (size,):
+        of = {name: members(name, factor, side, store) for name in images.EMBEDDED_RGB}
+        of = {name: both for name, both in of.items() if both}
+        if not found or sum(map(len, of.values())) >= sum(map(len, found.values())):
+            found = of
+    return found
 
 
 def drawn_by(found: dict[str, runs.Run]) -> dict[str, torch.Tensor]:
@@ -240,16 +251,17 @@ CONVENTIONS = (
 )
 
 
-def development(factor: int = 4, store: Path = runs.ROOT) -> Table:
-    """The free pictures in colour, 256×256, as far as their networks are stored; in dB."""
-    found = free(factor, store)
+def development(factor: int = 4, size: int | None = None, store: Path = runs.ROOT) -> Table:
+    """The free pictures in colour, as far as their networks are stored (`free`); in dB."""
+    found = free(factor, size, store)
+    ran = [run for of in found.values() for run in of.values()]
     entries = {
-        name: without_network(images.load(name, size=plan.SHRUNK_SIZE), factor) | with_network(of)
+        name: without_network(next(iter(of.values())).truth(), factor) | with_network(of)
         for name, of in found.items()
     }
-    ran = [run for of in found.values() for run in of.values()]
-    caption = f"Shrunk {factor} times, {plan.SHRUNK_SIZE}×{plan.SHRUNK_SIZE}, free pictures. "
-    return _table(entries, f"{caption}{CONVENTIONS}Networks on {machines(ran)}.")
+    sides = dict.fromkeys(f"{side}×{side}" for side in (run.facts["image"]["size"] for run in ran))
+    caption = f"Free pictures, {', '.join(sides)}, shrunk {factor} times. {CONVENTIONS}"
+    return _table(entries, f"{caption}Networks on {machines(ran)}.")
 
 
 def set5(factor: int = 4, store: Path = runs.ROOT) -> Table:

@@ -39,7 +39,7 @@ PURPOSES = {
     "repeated": ("11", "one recipe with four seeds on each of two pictures, to be averaged"),
     "jump": ("8", "what counts as a jump of the loss"),
     "shrink-ideas": ("21", "networks for super-resolution, one at a time"),
-    "shrink-free": ("21", "super-resolution of the free pictures at 256²"),
+    "shrink-free": ("21", "super-resolution of the free pictures at 128² and 256²"),
     "set5-x4": ("21", "Set5, shrunk 4 times"),
     "set5-x8": ("21", "Set5, shrunk 8 times"),
 }

@@ -338,16 +338,16 @@ SHRINK_IDEAS = {
     "bilinear, σₚ = 0.03": ("best-bilinear", (("sigma_p", 0.03),)),
 }
 SHRINK_TRIED = ("astronaut-rgb", "coffee-rgb")
-#: What was chosen: changes of the recipe two-upsamplings, iterations of each member, and the side
-#: of the free pictures.
+#: What was chosen: the recipe two-upsamplings as it is, but for the iterations of each member; and
+#: the sides of the free pictures.
 SHRUNK_CHANGES: tuple[tuple[str, float], ...] = ()
-SHRUNK_ITERATIONS, SHRUNK_SIZE = 200, 256
+SHRUNK_ITERATIONS, SHRUNK_SIZES = 250, (128, 256)
 
 
 def shrink_idea(name: str, image: str) -> Spec:
     """The run that tries one of `SHRINK_IDEAS`."""
     recipe, changes = SHRINK_IDEAS[name]
-    return Spec(image, 128, recipe, changes, 250, task="shrink4")
+    return Spec(image, 128, recipe, changes, SHRUNK_ITERATIONS, task="shrink4")
 
 
 def shrunk(image: str, factor: int, size: int | None) -> Spec:
@@ -361,7 +361,8 @@ WANTED |= {
         shrink_idea(name, image) for name, image in product(SHRINK_IDEAS, SHRINK_TRIED)
     ],
     "shrink-free": [
-        shrunk(image, factor, SHRUNK_SIZE) for factor, image in product((4, 8), images.EMBEDDED_RGB)
+        shrunk(image, factor, size)
+        for (factor, size), image in product(((4, 128), (4, 256), (8, 256)), images.EMBEDDED_RGB)
     ],
     **{
         f"set5-x{factor}": [
