@@ -255,13 +255,14 @@ def development(factor: int = 4, size: int | None = None, store: Path = runs.ROO
     """The free pictures in colour, as far as their networks are stored (`free`); in dB."""
     found = free(factor, size, store)
     ran = [run for of in found.values() for run in of.values()]
+    side = ran[0].facts["image"]["size"] if ran else size or plan.SHRUNK_SIZES[-1]
     entries = {
-        name: without_network(next(iter(of.values())).truth(), factor) | with_network(of)
-        for name, of in found.items()
+        name: without_network(images.load(name, size=side), factor)
+        | with_network(found.get(name, {}))
+        for name in found or images.EMBEDDED_RGB
     }
-    sides = dict.fromkeys(f"{side}×{side}" for side in (run.facts["image"]["size"] for run in ran))
-    caption = f"Free pictures, {', '.join(sides)}, shrunk {factor} times. {CONVENTIONS}"
-    return _table(entries, f"{caption}Networks on {machines(ran)}.")
+    caption = f"Free pictures, {side}×{side}, shrunk {factor} times. {CONVENTIONS}".rstrip()
+    return _table(entries, f"{caption} Networks on {machines(ran)}." if ran else caption)
 
 
 def set5(factor: int = 4, store: Path = runs.ROOT) -> Table:
