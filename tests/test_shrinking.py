@@ -117,6 +117,9 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "SHRUNK_CHANGES", SMALL)
     monkeypatch.setattr(plan, "SHRUNK_ITERATIONS", 3)
     monkeypatch.setattr(plan, "SHRUNK_SIZES", (32, 48))
+    monkeypatch.setattr(classical, "TV_STEPS", 3)
+    monkeypatch.setattr(shrinking, "SET5", ())
+    shrinking.write(tmp_path)
     both, one = plan.shrunk("astronaut-rgb", 4, 32), plan.shrunk("coffee-rgb", 4, 32)
     for spec in (*both.members, one.members[0]):
         sweeps.perform(spec, tmp_path, device="cpu", progress=False, frames=0)
@@ -160,17 +163,16 @@ def test_what_was_measured_is_kept_when_its_pictures_are_gone(store, monkeypatch
     pictures = {name: images.load(name, size=32) for name in images.EMBEDDED_RGB}
     monkeypatch.setattr(shrinking, "SET5", tuple(pictures))
     monkeypatch.setattr(shrinking.images, "load", lambda name, size=None: pictures[name])
-    monkeypatch.setattr(classical, "TV_STEPS", 3)
     found = shrinking.free(4, store=store)
     monkeypatch.setattr(
         shrinking, "members", lambda name, factor, *_: found.get(name, {}) if factor == 4 else {}
     )
     first = json.loads(shrinking.write(store).read_text())
-    assert first["commit"] and "mean" in first["factors"]["4"]["astronaut-rgb"]
-    assert "mean" not in first["factors"]["8"]["astronaut-rgb"]
+    assert first["commit"] and "mean" in first["set5"]["4"]["astronaut-rgb"]
+    assert "mean" not in first["set5"]["8"]["astronaut-rgb"]
     monkeypatch.setattr(shrinking, "members", lambda *_: {})
-    second = json.loads(shrinking.write(store).read_text())["factors"]["4"]["astronaut-rgb"]
-    assert second["mean"] == first["factors"]["4"]["astronaut-rgb"]["mean"]
+    second = json.loads(shrinking.write(store).read_text())["set5"]["4"]["astronaut-rgb"]
+    assert second["mean"] == first["set5"]["4"]["astronaut-rgb"]["mean"]
     table = shrinking.set5(4, store)
     assert "networks on 1 of 3" in table.caption
     assert [row[0] for row in table.rows if row[4] is None] == [

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -175,32 +176,40 @@ def with_network(found: dict[str, runs.Run]) -> dict[str, dict[str, float]]:
 
 
 def write(store: Path = runs.ROOT) -> Path:
-    """Measure Set5 and store the figures beside the runs; gives the file's path.
+    """Measure Set5 and the free pictures, and store the figures beside the runs; the file's path.
 
-    Methods without a network are computed; networks are measured from stored pictures, and where
-    these are not kept any more, what was stored before stays.  Raises `images.ImageError` where a
-    picture cannot be had.
+    Methods without a network are computed; Set5's networks are measured from stored pictures, and
+    where these are not kept any more, what was stored before stays.  Raises `images.ImageError`
+    where a picture cannot be had.
     """
-    before = read(store)["factors"] if (store / FILE).exists() else {}
+    before = read(store)["set5"] if (store / FILE).exists() else {}
     what = (
-        "Set5 at full size, shrunk by the Lanczos operator: PSNR in dB over all channels of the "
-        "whole picture, and of the luma less a border; off: by how many grey levels of 255 the "
-        "picture, shrunk, misses the data, root mean square; networks from pictures of 8 bits"
+        "Super-resolution, pictures shrunk by the Lanczos operator: PSNR in dB over all channels "
+        "of the whole picture, and of the luma less a border; off: by how many grey levels of 255 "
+        "the picture, shrunk, misses the data, root mean square; networks from pictures of 8 bits. "
+        "set5: at full size; free: scikit-image's, by size"
     )
-    facts = provenance() | {"what": what, "factors": {}}
-    for factor in FACTORS:
-        facts["factors"][str(factor)] = entries = {}
+    facts = provenance() | {"what": what, "set5": {}, "free": {}}
+    for factor in map(str, FACTORS):
+        facts["set5"][factor], facts["free"][factor] = {}, {}
         for name in SET5:
             truth = images.load(name)
-            entry = before.get(str(factor), {}).get(name, {}) | {"sha256": images.digest(truth)}
-            entry |= without_network(truth, factor)
-            entry |= with_network(members(name, factor, None, store))
-            entries[name] = {
-                key: of if isinstance(of, str) else {k: round(v, 4) for k, v in of.items()}
-                for key, of in entry.items()
-            }
-    (store / FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            entry = before.get(factor, {}).get(name, {}) | {"sha256": images.digest(truth)}
+            entry |= without_network(truth, int(factor))
+            entry |= with_network(members(name, int(factor), None, store))
+            facts["set5"][factor][name] = _rounded(entry)
+        for name, side in product(images.EMBEDDED_RGB, plan.SHRUNK_SIZES):
+            truth = images.load(name, size=side)
+            facts["free"][factor][f"{name}-{side}"] = _rounded(without_network(truth, int(factor)))
+    (store / FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return store / FILE
+
+
+def _rounded(entry: dict) -> dict:
+    return {
+        key: of if isinstance(of, str) else {what: round(value, 4) for what, value in of.items()}
+        for key, of in entry.items()
+    }
 
 
 def read(store: Path = runs.ROOT) -> dict:
@@ -256,9 +265,9 @@ def development(factor: int = 4, size: int | None = None, store: Path = runs.ROO
     found = free(factor, size, store)
     ran = [run for of in found.values() for run in of.values()]
     side = ran[0].facts["image"]["size"] if ran else size or plan.SHRUNK_SIZES[-1]
+    stored = read(store)["free"][str(factor)]
     entries = {
-        name: without_network(images.load(name, size=side), factor)
-        | with_network(found.get(name, {}))
+        name: stored[f"{name}-{side}"] | with_network(found.get(name, {}))
         for name in found or images.EMBEDDED_RGB
     }
     caption = f"Free pictures, {side}×{side}, shrunk {factor} times. {CONVENTIONS}".rstrip()
@@ -267,7 +276,7 @@ def development(factor: int = 4, size: int | None = None, store: Path = runs.ROO
 
 def set5(factor: int = 4, store: Path = runs.ROOT) -> Table:
     """Set5 at full size, from `write`'s file; networks as far as they are stored; in dB."""
-    entries = read(store)["factors"][str(factor)]
+    entries = read(store)["set5"][str(factor)]
     count = sum("mean" in entry for entry in entries.values())
     ran = "no network is stored yet" if not count else f"networks on {count} of {len(entries)}"
     caption = f"Set5 at full size, shrunk {factor} times; {ran}. {CONVENTIONS}"
