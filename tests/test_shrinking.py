@@ -116,7 +116,7 @@ def store(tmp_path, monkeypatch):
     """A store with both members of the astronaut, tiny, and one of the coffee."""
     monkeypatch.setattr(plan, "SHRUNK_CHANGES", SMALL)
     monkeypatch.setattr(plan, "SHRUNK_ITERATIONS", 3)
-    monkeypatch.setattr(plan, "SHRUNK_SIZES", (32, 48))
+    monkeypatch.setattr(plan, "SHRUNK_SIZES", (32,))
     monkeypatch.setattr(classical, "TV_STEPS", 3)
     monkeypatch.setattr(shrinking, "SET5", ())
     shrinking.write(tmp_path)
@@ -127,13 +127,13 @@ def store(tmp_path, monkeypatch):
 
 
 def test_networks_stand_beside_methods_as_far_as_they_are_stored(store):
-    table = shrinking.development(4, store=store)
+    table = shrinking.development(4, 32, store)
     rows = {row[0]: row for row in table.rows}
     assert table.header[1:3] == ["Astronaut", "Coffee"]
     assert rows["mean of both"][1] is not None and rows["mean of both"][2] is None
     assert rows["mean of both"][3] is None, "no mean of what one picture lacks"
     assert rows["bicubic"][3] == pytest.approx(np.mean(rows["bicubic"][1:3]))
-    run = shrinking.free(4, store=store)["astronaut-rgb"]["nearest"]
+    run = shrinking.free(4, 32, store)["astronaut-rgb"]["nearest"]
     stored = run.facts["psnr_db"]["averaged"]
     assert rows["network, nearest"][1] == pytest.approx(stored, abs=0.02)
     assert rows["network, nearest, data put back"][1] >= rows["network, nearest"][1]
@@ -141,20 +141,8 @@ def test_networks_stand_beside_methods_as_far_as_they_are_stored(store):
     assert luma == pytest.approx(run.facts["psnr_luma_db"]["averaged"], abs=0.02)
 
 
-def test_the_larger_size_is_shown_once_as_much_of_it_is_there(store):
-    sides = []
-    for name in ("astronaut-rgb", "chelsea-rgb"):
-        for spec in plan.shrunk(name, 4, 48).members:
-            found = shrinking.free(4, store=store)
-            sides.append(found["astronaut-rgb"]["nearest"].facts["image"]["size"])
-            sweeps.perform(spec, store, device="cpu", progress=False, frames=0)
-    assert sides == [32, 32, 32, 48], "three runs are stored at 32×32"
-    assert list(shrinking.free(4, 32, store)) == ["astronaut-rgb", "coffee-rgb"]
-    assert shrinking.free(8, store=store) == {}
-
-
 def test_a_mean_is_the_mean(store):
-    drawn = shrinking.drawn_by(shrinking.free(4, store=store)["astronaut-rgb"])
+    drawn = shrinking.drawn_by(shrinking.free(4, 32, store)["astronaut-rgb"])
     assert torch.allclose(drawn["mean"], (drawn["nearest"] + drawn["bilinear"]) / 2)
     assert list(drawn)[3:] == [f"{name}{shrinking.PUT_BACK}" for name in shrinking.NETWORKS]
 
@@ -163,7 +151,7 @@ def test_what_was_measured_is_kept_when_its_pictures_are_gone(store, monkeypatch
     pictures = {name: images.load(name, size=32) for name in images.EMBEDDED_RGB}
     monkeypatch.setattr(shrinking, "SET5", tuple(pictures))
     monkeypatch.setattr(shrinking.images, "load", lambda name, size=None: pictures[name])
-    found = shrinking.free(4, store=store)
+    found = shrinking.free(4, 32, store)
     monkeypatch.setattr(
         shrinking, "members", lambda name, factor, *_: found.get(name, {}) if factor == 4 else {}
     )
@@ -174,7 +162,7 @@ def test_what_was_measured_is_kept_when_its_pictures_are_gone(store, monkeypatch
     second = json.loads(shrinking.write(store).read_text())["set5"]["4"]["astronaut-rgb"]
     assert second["mean"] == first["set5"]["4"]["astronaut-rgb"]["mean"]
     table = shrinking.set5(4, store)
-    assert "networks on 1 of 3" in table.caption
+    assert "for 1 of 3 pictures" in table.caption
     assert [row[0] for row in table.rows if row[4] is None] == [
         row[0] for row in table.rows if "network" in row[0] or "mean" in row[0]
     ]

@@ -119,21 +119,11 @@ def members(image: str, factor: int, size: int | None, store: Path = runs.ROOT):
 
 
 def free(
-    factor: int = 4, size: int | None = None, store: Path = runs.ROOT
+    factor: int = 4, size: int = plan.SHRUNK_SIZES[0], store: Path = runs.ROOT
 ) -> dict[str, dict[str, runs.Run]]:
-    """Free picture → "nearest" and "bilinear" → its stored run; those that have one.
-
-    Args:
-        size: pixels a side; None: of `plan.SHRUNK_SIZES` the last at which all are stored, else the
-            last at which any is.
-    """
-    found = {}
-    for side in plan.SHRUNK_SIZES if size is None else (size,):
-        of = {name: members(name, factor, side, store) for name in images.EMBEDDED_RGB}
-        of = {name: both for name, both in of.items() if both}
-        if not found or sum(map(len, of.values())) >= sum(map(len, found.values())):
-            found = of
-    return found
+    """Free picture → "nearest" and "bilinear" → its stored run; those that have one."""
+    found = {name: members(name, factor, size, store) for name in images.EMBEDDED_RGB}
+    return {name: of for name, of in found.items() if of}
 
 
 def drawn_by(found: dict[str, runs.Run]) -> dict[str, torch.Tensor]:
@@ -260,25 +250,30 @@ CONVENTIONS = (
 )
 
 
-def development(factor: int = 4, size: int | None = None, store: Path = runs.ROOT) -> Table:
-    """The free pictures in colour, as far as their networks are stored (`free`); in dB."""
+def development(
+    factor: int = 4, size: int = plan.SHRUNK_SIZES[0], store: Path = runs.ROOT
+) -> Table:
+    """The free pictures in colour, networks as far as they are stored (`free`); in dB."""
     found = free(factor, size, store)
     ran = [run for of in found.values() for run in of.values()]
-    side = ran[0].facts["image"]["size"] if ran else size or plan.SHRUNK_SIZES[-1]
-    stored = read(store)["free"][str(factor)]
     entries = {
-        name: stored[f"{name}-{side}"] | with_network(found.get(name, {}))
+        name: entry_of(name, factor, size, store) | with_network(found.get(name, {}))
         for name in found or images.EMBEDDED_RGB
     }
-    caption = f"Free pictures, {side}×{side}, shrunk {factor} times. {CONVENTIONS}".rstrip()
+    caption = f"Free pictures, {size}×{size}, shrunk {factor} times. {CONVENTIONS}".rstrip()
     return _table(entries, f"{caption} Networks on {machines(ran)}." if ran else caption)
+
+
+def entry_of(name: str, factor: int, size: int, store: Path = runs.ROOT) -> dict[str, dict]:
+    """What methods without a network reach on a free picture, as stored: see `without_network`."""
+    return read(store)["free"][str(factor)][f"{name}-{size}"]
 
 
 def set5(factor: int = 4, store: Path = runs.ROOT) -> Table:
     """Set5 at full size, from `write`'s file; networks as far as they are stored; in dB."""
     entries = read(store)["set5"][str(factor)]
     count = sum("mean" in entry for entry in entries.values())
-    ran = "no network is stored yet" if not count else f"networks on {count} of {len(entries)}"
+    ran = f"networks stored for {count} of {len(entries)} pictures"
     caption = f"Set5 at full size, shrunk {factor} times; {ran}. {CONVENTIONS}"
     return _table(entries, caption.rstrip())
 
@@ -298,10 +293,15 @@ def tried(store: Path = runs.ROOT) -> Table:
             cells += [quality(one, run.truth(), 4)["psnr_db"] for one in drawn.values()]
         missed = mean(off(run.averaged, run.data(), run.degradation()) for run in found.values())
         rows.append([*cells, missed, mean(run.facts["core_seconds"] for run in found.values())])
-    titled = (f"{images.title(name)}{kind}" for name in pictures for kind in ("", PUT_BACK))
+    kinds = ("averaged", "put back")
+    titled = (f"{images.title(name)}, {kind}" for name in pictures for kind in kinds)
     caption = (
         "What was tried, 128×128, shrunk 4 times: PSNR in dB of the averaged output, and of the "
         f"same with the data put back. On {machines(ran)}."
     )
     header = ["network", *titled, "off the data", "core-seconds"]
     return Table(header, rows, {"core-seconds": _seconds}, caption)
+
+
+if __name__ == "__main__":
+    print(f"Stored in {write()}")

@@ -332,10 +332,10 @@ WANTED: dict[str, list[Spec]] = {
 #: Super-resolution: what was tried at 128×128, shrunk 4 times, on `SHRINK_TRIED`: idea → recipe and
 #: changes.  Chosen is by the mean PSNR of the averaged outputs with the data put back.
 SHRINK_IDEAS = {
-    "nearest, σₚ = 1/90": ("best-nearest", ()),
-    "nearest, σₚ = 0.03": ("best-nearest", (("sigma_p", 0.03),)),
-    "bilinear, σₚ = 1/90": ("best-bilinear", ()),
-    "bilinear, σₚ = 0.03": ("best-bilinear", (("sigma_p", 0.03),)),
+    "nearest, σₚ 1/90": ("best-nearest", ()),
+    "nearest, σₚ 0.03": ("best-nearest", (("sigma_p", 0.03),)),
+    "bilinear, σₚ 1/90": ("best-bilinear", ()),
+    "bilinear, σₚ 0.03": ("best-bilinear", (("sigma_p", 0.03),)),
 }
 SHRINK_TRIED = ("astronaut-rgb", "coffee-rgb")
 #: What was chosen: the recipe two-upsamplings as it is, but for the iterations of each member; and
