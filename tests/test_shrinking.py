@@ -150,6 +150,7 @@ def test_a_mean_is_the_mean(store):
 def test_what_was_measured_is_kept_when_its_pictures_are_gone(store, monkeypatch):
     pictures = {name: images.load(name, size=32) for name in images.EMBEDDED_RGB}
     monkeypatch.setattr(shrinking, "SET5", tuple(pictures))
+    monkeypatch.setattr(plan, "SHRUNK_SIZES", ())
     monkeypatch.setattr(shrinking.images, "load", lambda name, size=None: pictures[name])
     found = shrinking.free(4, 32, store)
     monkeypatch.setattr(
