@@ -1,0 +1,641 @@
+"""From a picture with holes to one without: `fill`.
+
+First within seconds, without a network; then, as long as the time allows, by a network that sees
+nothing but this picture.  Known pixels that neither was shown say which is better, and how much of
+each the result has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import dip_blocks
+from dip_book import images, runs
+from dip_book.restoring import budget, classical, held_out, networks, regions
+from dip_book.runs.checkpoints import Checkpoint
+from dip_book.runs.provenance import code_digest
+from dip_parts.devices import numerics
+
+CHECKPOINT_S = 15.0  # seconds between checkpoints
+LOOK_S = 8.0  # seconds between pictures on the way
+OVERRUN = 1.5  # a fit that takes so much longer than it was measured to is ended
+PLAN = "restoring.json"  # in the folder of checkpoints: what they are of
+FORMAT = 1
+SMALLEST = 64  # pixels a side of a canvas: a network of five levels needs some
+
+
+@dataclass
+class Progress:
+    """What is said on the way: ``said``, a line; ``image``, the picture so far, or None where it is
+    as before; ``done``, from 0 to 1; ``left_s``, seconds that are left, or None."""
+
+    said: str
+    image: np.ndarray | None
+    done: float
+    left_s: float | None
+
+
+@dataclass
+class Filled:
+    """What `fill` returns.
+
+    ``image``: as given, with its missing pixels filled and its known pixels bit for bit;
+    ``report``: what was measured and chosen, as JSON can hold it; ``said``: the same in a sentence
+    or two; ``interrupted``: the picture is the best so far.
+    """
+
+    image: np.ndarray
+    report: dict
+    said: str
+    interrupted: bool
+
+
+class _OutOfTime(Exception):
+    """The fit takes much longer than it was measured to."""
+
+
+def fill(
+    image: np.ndarray,
+    known: np.ndarray,
+    *,
+    minutes: float = 2.0,
+    recipe: str | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    precision: str | None = None,
+    smaller: bool = False,
+    work: Path | None = None,
+    again: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Filled:
+    """Fill the missing pixels of a picture, in about so many minutes.
+
+    Only windows round the damage are worked on (`regions`), so a photo of 12 megapixels with
+    scratches takes less than 2 GB in all.  What a network is worth in this picture is measured
+    at pixels that it was not shown (`held_out`), and its share in the result follows from that.
+
+    Args:
+        image: float32 (H, W) or (H, W, 3), values in [0, 1]; what it holds at missing pixels is
+            not used.
+        known: bool (H, W), true where a pixel is known.
+        minutes: for everything.  The width of the network and the number of iterations follow from
+            a few timed iterations.
+        recipe: a name among `networks.RECIPES`; chosen by the kind of damage if None.
+        iterations: exactly so many, however long they take.
+        seed: of weights, z, noise, and of what is held out.  Same seed and same number of
+            iterations, on one machine with one number of threads: the same picture.
+        device, precision: see `dip_blocks.restore`.
+        smaller: let a network draw large damage at a lower resolution where the time does not
+            suffice for the full one.
+        work: a folder for checkpoints: the same call goes on from them.  A finished run goes
+            on with more minutes or iterations.  None: none are kept.
+        again: begin anew, whatever lies in ``work``.
+        progress: called with every line and picture.
+
+    An interrupt returns what there is so far.
+
+    Raises:
+        ImageError: a picture that is not as above; no known pixel; more pixels than memory holds.
+        RunError: an unknown recipe or device; no time, no iteration; checkpoints of other settings.
+    """
+    job = _Job(image, known, minutes, recipe, iterations, seed, device, precision, smaller)
+    job.work, job.again = None if work is None else Path(work), again
+    job.tell = progress or (lambda _: None)
+    return job.run()
+
+
+class _Job:
+    """One call of `fill`: what was asked for, and what there is so far."""
+
+    def __init__(self, image, known, minutes, recipe, iterations, seed, device, precision, smaller):
+        self.begun = budget.clock()
+        self.image, self.known = _checked(image, known)
+        self.picture = self.image if self.image.ndim == 3 else self.image[..., None]
+        if not minutes > 0:
+            raise runs.RunError(f"minutes: above 0, not {minutes}.")
+        if iterations is not None and iterations < 1:
+            raise runs.RunError(f"Iterations: 1 or more, not {iterations}.")
+        if recipe is not None and recipe not in networks.RECIPES:
+            raise runs.RunError(
+                f"No recipe is called '{recipe}'; there are {', '.join(networks.RECIPES)}."
+            )
+        with runs.blocks_errors():
+            self.device = str(dip_blocks.as_device(device))
+        self.precision = precision or dip_blocks.best_precision(self.device)
+        self.minutes, self.iterations, self.seed, self.smaller = minutes, iterations, seed, smaller
+        self.missing = ~self.known
+        self.count = int(self.missing.sum())
+        self.recipe = recipe or networks.recipe_for(self.missing)
+        self.values: np.ndarray | None = None  # of the missing pixels, as they are so far
+        self.report: dict = {
+            "pixels": list(self.known.shape), "missing": self.count,
+            "recipe": self.recipe, "seed": seed, "device": self.device, "precision": self.precision,
+            "chosen": "biharmonic", "weight": 0.0, "biharmonic": None, "network": None,
+            "mixed": None, "iterations": 0, "width": None, "shared": False, "regions": 0,
+            "hidden": None, "hidden_pixels": 0, "hidden_whole": None, "seconds": 0.0,
+        }  # fmt: skip
+
+    # The whole ------------------------------------------------------------------------------
+
+    def run(self) -> Filled:
+        """All steps, one after the other; an interrupt ends them."""
+        if self.count == 0:
+            return self._result("Nothing is missing.")
+        self._say_what(self._memory())
+        interrupted = False
+        try:
+            self._classical()
+            self._hold_out()
+            interrupted = not self._network()
+        except KeyboardInterrupt:
+            interrupted = True
+        said = self._words()
+        if interrupted:
+            said = f"Stopped early; this is the picture so far. {said}"
+        return self._result(said, interrupted)
+
+    def so_far(self) -> np.ndarray:
+        """The picture with its missing pixels as they are so far."""
+        filled = self.picture.copy()
+        if self.count and self.values is None:
+            self.values = classical.quick(self.picture, self.known)[self.missing]
+        if self.count:
+            filled[self.missing] = self.values
+        return filled.reshape(self.image.shape)
+
+    def _result(self, said: str, interrupted: bool = False) -> Filled:
+        filled = self.so_far()
+        self.report["seconds"] = round(self._spent(), 2)
+        if not interrupted:
+            self.tell(Progress(said, filled, 1.0, 0.0))
+        return Filled(filled, self.report, said, interrupted)
+
+    def _spent(self) -> float:
+        return budget.clock() - self.begun
+
+    def _left(self) -> float:
+        return 60 * self.minutes - self._spent()
+
+    # What it will take ------------------------------------------------------------------------
+
+    def _memory(self) -> int:
+        """Bytes in all; ImageError where they are too many."""
+        pixels, channels = self.known.size, self.picture.shape[2]
+        canvas = max(regions.CANVAS, (regions.SIDE + 2 * regions.CONTEXT[1]) ** 2)
+        canvas = min(canvas, max(pixels, SMALLEST**2))
+        bytes_needed = budget.memory(pixels, channels, self.count, canvas)
+        if bytes_needed > budget.MEMORY:
+            fits = budget.largest(channels, self.count / pixels, canvas)
+            height, width = self.known.shape
+            scale = (fits / pixels) ** 0.5
+            raise images.ImageError(
+                f"{width}×{height} pixels would take {bytes_needed / 1e9:.1f} GB of memory, more "
+                f"than {budget.MEMORY / 1e9:.0f} GB. Make the picture smaller: "
+                f"{int(width * scale)}×{int(height * scale)} pixels fit."
+            )
+        return bytes_needed
+
+    def _say_what(self, bytes_needed: int) -> None:
+        (height, width), channels = self.known.shape, self.picture.shape[2]
+        time = (
+            f"{self.iterations:,} iterations"
+            if self.iterations
+            else f"about {self.minutes:g} minute{'' if self.minutes == 1 else 's'}"
+        )
+        self.report["memory_bytes_at_most"] = bytes_needed
+        self.tell(
+            Progress(
+                f"{width}×{height} pixels, {'colour' if channels == 3 else 'grey'}; "
+                f"{self.count:,} of them ({self.count / self.known.size:.1%}) are missing. "
+                f"This takes {time} and at most {bytes_needed / 1e9:.1f} GB of memory.",
+                None, 0.0, 60.0 * self.minutes,
+            )
+        )  # fmt: skip
+
+    # Without a network --------------------------------------------------------------------------
+
+    def _classical(self) -> None:
+        self.values = classical.quick(self.picture, self.known)[self.missing]
+        self.tell(Progress("A smooth filling, to begin with.", self.so_far(), 0.01, self._left()))
+        last = budget.clock()
+
+        def seen(share: float) -> None:
+            nonlocal last
+            if budget.clock() - last > LOOK_S:
+                last = budget.clock()
+                said = f"Biharmonic interpolation: {share:.0%}."
+                self.tell(Progress(said, None, 0.01 + 0.1 * share, None))
+
+        until = self.begun + 60 * self.minutes * 0.5
+        self.values, counts = classical.biharmonic(
+            self.picture, self.known, self.missing, seen, until
+        )
+        self.base = self.values
+        self.report["filled_by"] = counts
+        self.report["seconds_biharmonic"] = round(self._spent(), 2)
+        self.tell(
+            Progress(
+                f"Filled by {_by(counts)} after {self._spent():.0f} s.",
+                self.so_far(), 0.1, self._left(),
+            )
+        )  # fmt: skip
+
+    # What measures ------------------------------------------------------------------------------
+
+    def _hold_out(self) -> None:
+        held = held_out.choose(self.known, seed=self.seed)
+        self.held, self.fitted = held.mask, self.known & ~held.mask
+        self.truth = self.picture[self.held]
+        self.units = held_out.cells(self.held, self._cell())
+        self.held_base, _ = classical.biharmonic(
+            self.picture, self.fitted, self.held, until=self.begun + 60 * self.minutes * 0.6
+        )
+        self.report |= {
+            "hidden": held.how, "hidden_pixels": held.count, "hidden_whole": held.whole,
+            "biharmonic": held_out.decibel(self.held_base - self.truth),
+        }  # fmt: skip
+
+    def _cell(self) -> int:
+        return max(held_out.CELL, round(regions.thickness(self.missing)))
+
+    # With one -------------------------------------------------------------------------------------
+
+    def _network(self) -> bool:
+        """Fit what the time allows; False if an interrupt ended it."""
+        self.cutting = self._cut()
+        self.report["regions"] = len(self.cutting.windows)
+        self.canvases = self._canvases()
+        wanted = self.cutting.wanted
+        self.of_missing = np.flatnonzero(self.missing.flat[wanted])
+        self.of_held = np.flatnonzero(self.held.flat[wanted])
+        chosen = self._plan()
+        if chosen is None:
+            return True
+        self.report |= {
+            "iterations_planned": chosen.iterations, "width": chosen.width,
+            "shared": chosen.shared, "canvases": len(self.canvases),
+        }  # fmt: skip
+        return self._fits(chosen)
+
+    def _cut(self) -> regions.Cutting:
+        """Windows; one of the whole picture, where they would be most of it."""
+        lacking = ~self.fitted
+        cutting = regions.cut(lacking)
+        area = sum(w.height * w.width for w in cutting.windows)
+        if self.known.size <= regions.CANVAS and area > 0.6 * self.known.size:
+            rows, columns = np.nonzero(lacking)
+            places = np.arange(len(rows))
+            whole = regions.Window(
+                0, 0, *self.known.shape, places, rows, columns, np.ones(len(rows))
+            )
+            return regions.Cutting([whole], cutting.wanted, cutting.shape)
+        return cutting
+
+    def _canvases(self) -> list[regions.Canvas]:
+        """The first has most of what is held out: by it a shared network can be judged."""
+        windows = self.cutting.windows
+        held = self.held.flat[self.cutting.wanted]
+        order = np.random.default_rng(self.seed).permutation(len(windows))
+        order = sorted(order, key=lambda n: -bool(held[windows[n].places].any()))
+        first, area = [], 0
+        for number in order:
+            area += (windows[number].height + regions.GAP) * (windows[number].width + regions.GAP)
+            if first and area > 0.8 * regions.CANVAS:
+                break
+            first.append(int(number))
+        rest = sorted(set(range(len(windows))) - set(first))
+        canvases = regions.lay_out(self.cutting, first) + regions.lay_out(self.cutting, rest)
+        for canvas in canvases:
+            canvas.shape = tuple(max(side, SMALLEST) for side in canvas.shape)
+        return canvases
+
+    def _plan(self) -> budget.Plan | None:
+        """From the checkpoints' folder, or from a few timed iterations; None: no time."""
+        areas = [canvas.pixels for canvas in self.canvases]
+        members = networks.RECIPES[self.recipe]
+        most = max(member.recipe.iterations for member in members)
+        kept = self._kept()
+        if self.iterations is not None:
+            return self._keep(budget.Plan(kept.get("width", 64), self.iterations))
+        pace = kept.get("pace") or self._pace()
+        spent = kept.get("seconds", 0.0)
+        if kept.get("minutes") == self.minutes and kept.get("iterations"):
+            return budget.Plan(kept["width"], kept["iterations"], kept["shared"])
+        seconds = 0.92 * max(self._left() - spent, 0.0)
+        if kept.get("iterations"):  # a finished run goes on: the network stays as it is
+            factor = 1.0 if kept["width"] == 64 else 0.5
+            area = areas[0] if kept["shared"] else sum(areas)
+            more = (
+                0.92 * 60 * (self.minutes - kept["minutes"]) / (pace * factor * area * len(members))
+            )
+            total = kept["iterations"] + max(int(more), 0)
+            return self._keep(budget.Plan(kept["width"], total, kept["shared"]), pace)
+        can_share = len(members) == 1 and members[0].recipe.hide > 0
+        chosen = budget.plan(
+            seconds, pace, areas, most=most, members=len(members), can_share=can_share
+        )
+        if chosen.iterations == 0:
+            minutes = (self._spent() + budget.needed(pace, areas, len(members)) / 0.92) / 60
+            self.report["minutes_for_a_network"] = round(minutes, 1)
+            return None
+        return self._keep(chosen, pace)
+
+    def _pace(self) -> float:
+        """Seconds that an iteration takes a pixel, of a network of width 64."""
+        member = networks.RECIPES[self.recipe][0]
+        fit = self._fit(member, self.canvases[0], 64, budget.WARM + budget.TIMED)
+        with numerics(fit.device, fit.precision):
+            fit.run(budget.WARM)
+            before = budget.clock()
+            fit.run(budget.TIMED)
+            float(fit.good_loss)  # waits for a GPU
+            took = (budget.clock() - before) / budget.TIMED
+        return max(took, 1e-6) / self.canvases[0].pixels
+
+    def _fit(self, member, canvas, width: int, iterations: int) -> dip_blocks.Fit:
+        x, m = self._laid(canvas)
+        with runs.blocks_errors():
+            return member.fit(
+                x, m, width, iterations, seed=self.seed, device=self.device,
+                precision=self.precision,
+            )  # fmt: skip
+
+    def _laid(self, canvas) -> tuple[np.ndarray, np.ndarray]:
+        m = canvas.lay(self.cutting, self.fitted, False)
+        x = canvas.lay(self.cutting, self.picture)
+        x = np.where(m[..., None], x, np.float32(0))
+        return (x if x.shape[2] == 3 else x[..., 0]), m
+
+    def _fits(self, chosen: budget.Plan) -> bool:
+        """All fits, one after the other; False if an interrupt ended them."""
+        members = networks.RECIPES[self.recipe]
+        targets = self.canvases[:1] if chosen.shared else self.canvases
+        self.total = chosen.iterations * len(targets) * len(members)
+        self.done, self.drawn = 0, {}  # window → what each network drew in it
+        self.fit_begun = self.last_look = budget.clock()
+        self.limit = None if self.iterations else OVERRUN * max(self._left(), 10.0)
+        finished = True
+        for k, canvas in enumerate(targets):
+            for member in members:
+                finished = self._one(f"{k}-{member.name}", canvas, member, chosen)
+                if not finished:
+                    break
+            if not finished:
+                break
+        self._choose(self.drawn)
+        return finished or self.report.get("stopped") == "time"
+
+    def _one(self, name: str, canvas, member, chosen: budget.Plan) -> bool:
+        """Fit one network to one canvas; False if something ended it."""
+        fit = self._fit(member, canvas, chosen.width, chosen.iterations)
+        saved = self._checkpoint(name, member, chosen.width)
+        if saved is not None and saved.state is not None:
+            with runs.blocks_errors():
+                fit.load(saved.state)
+        before, finished = self.done, True
+
+        def watch(fit) -> None:
+            self.done = before + fit.iteration
+            if saved is not None:
+                saved(fit)
+            now = budget.clock()
+            if now - self.last_look > LOOK_S:
+                self.last_look = now
+                self._look(canvas, member, fit)
+            if self.limit is not None and now - self.fit_begun > self.limit:
+                raise _OutOfTime
+
+        with numerics(fit.device, fit.precision):
+            try:
+                if fit.iteration < chosen.iterations:
+                    finished = fit.run_through(chosen.iterations, (), False, watch)
+            except _OutOfTime:
+                self.report["stopped"] = "time"
+                finished = False
+            self.done = before + fit.iteration
+            self.report["iterations"] = max(self.report["iterations"], fit.iteration)
+            if saved is not None and fit.iteration:
+                saved.fit = fit
+                saved.finish()
+            if fit.iteration:
+                self._note(self.drawn, canvas, member, fit.averaged.cpu().numpy())
+            if chosen.shared and finished:
+                self._draw_rest(fit, member)
+        return finished
+
+    def _draw_rest(self, fit, member) -> None:
+        """Let the fitted network draw the other canvases: the mean of some passes."""
+        for canvas in self.canvases[1:]:
+            x, m = self._laid(canvas)
+            self._note(self.drawn, canvas, member, networks.draw(fit, x, m, budget.PASSES))
+
+    def _note(self, drawn: dict, canvas, member, laid: np.ndarray) -> None:
+        """Keep what a network drew on a canvas, (channels, H, W), window by window."""
+        x, m = self._laid(canvas)
+        k = canvas.lay(self.cutting, self.known, False)
+        full = canvas.lay(self.cutting, self.picture)
+        full = np.where(k[..., None], full, np.float32(0))
+        full = full if full.shape[2] == 3 else full[..., 0]
+        laid = torch.from_numpy(np.ascontiguousarray(laid))
+        for_held = dip_blocks.blend(laid, x, m).numpy().transpose(1, 2, 0)
+        for_missing = dip_blocks.blend(laid, full, k).numpy().transpose(1, 2, 0)
+        picked = zip(
+            canvas.pick(self.cutting, for_held).items(),
+            canvas.pick(self.cutting, for_missing).values(),
+        )
+        for (number, held), missing in picked:
+            window = self.cutting.windows[number]
+            at = window.rows, window.columns
+            drawn.setdefault(number, {})[member.name] = (held[at], missing[at])
+
+    def _gathered(self, drawn: dict) -> tuple[np.ndarray, np.ndarray]:
+        """What the networks drew, at the held-out and at the missing pixels; NaN where nothing."""
+        sums = np.zeros((2, len(self.cutting.wanted), self.picture.shape[2]), np.float32)
+        weights = np.zeros((len(self.cutting.wanted), 1), np.float32)
+        for number, by in drawn.items():
+            window = self.cutting.windows[number]
+            weight = window.weights[:, None].astype(np.float32)
+            weights[window.places] += weight
+            for kind in (0, 1):
+                mean = np.mean([pair[kind] for pair in by.values()], axis=0)
+                sums[kind, window.places] += weight * mean
+        with np.errstate(invalid="ignore", divide="ignore"):
+            held, missing = np.where(weights > 0, sums / weights, np.nan)
+        return held[self.of_held], missing[self.of_missing]
+
+    def _choose(self, drawn: dict) -> None:
+        """Mix by what was measured; where the network drew nothing, nothing changes."""
+        if not drawn:
+            return
+        held, missing = self._gathered(drawn)
+        there = np.isfinite(held).all(1)
+        choice = held_out.mix(
+            self.truth[there], self.held_base[there], held[there], self.units[there]
+        )
+        mixed = self.base + choice.weight * (missing - self.base)
+        self.values = np.where(np.isfinite(mixed), mixed, self.base).clip(0, 1)
+        self.report |= {
+            "network": choice.second_db, "mixed": choice.mixed_db, "weight": choice.weight,
+            "chosen": {0.0: "biharmonic", 1.0: "network"}.get(choice.weight, "both"),
+            "drawn": round(float(np.isfinite(missing).all(1).mean()), 3),
+        }  # fmt: skip
+        if choice.first_db is not None:
+            self.report["biharmonic"] = choice.first_db
+        self.network = missing
+
+    def _look(self, canvas, member, fit) -> None:
+        """A picture on the way: with what this fit has averaged so far."""
+        now = {number: dict(by) for number, by in self.drawn.items()}
+        self._note(now, canvas, member, fit.averaged.cpu().numpy())
+        self._choose(now)
+        share = self.done / max(self.total, 1)
+        took = budget.clock() - self.fit_begun
+        left = took / max(share, 1e-6) * (1 - share)
+        self.tell(
+            Progress(
+                f"Network: {self.done:,} of {self.total:,} iterations, {self._estimates()}.",
+                self.so_far(), 0.1 + 0.9 * share, left,
+            )
+        )  # fmt: skip
+
+    # Checkpoints ----------------------------------------------------------------------------------
+
+    def _settings(self) -> dict:
+        """What must be the same for a call to go on from checkpoints, each with its name."""
+        return {
+            "picture": hashlib.sha256(
+                np.ascontiguousarray(self.image[self.known], np.float32).tobytes()
+            ).hexdigest(),
+            "mask": hashlib.sha256(self.known.tobytes()).hexdigest(),
+            "recipe": self.recipe, "seed": self.seed,
+            "device": torch.device(self.device).type, "precision": self.precision,
+            "smaller": self.smaller, "threads": torch.get_num_threads(),
+            "PyTorch": torch.__version__, "code": code_digest(), "format": FORMAT,
+        }  # fmt: skip
+
+    def _kept(self) -> dict:
+        """The plan that lies in the folder; RunError if it is of other settings."""
+        if self.work is None:
+            return {}
+        file = self.work / PLAN
+        if self.again and self.work.is_dir():
+            for old in (file, *self.work.glob("*.safetensors")):
+                old.unlink(missing_ok=True)
+        try:
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            theirs = dict(kept["settings"])
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise runs.RunError(
+                f"{file} cannot be read ({error}). Begin anew with again=True."
+            ) from error
+        different = [
+            f"{name} is another one"
+            if name in ("picture", "mask", "code")
+            else f"{name} is {value!r} here and {theirs.get(name)!r} there"
+            for name, value in self._settings().items()
+            if theirs.get(name) != value
+        ]
+        if different:
+            raise runs.RunError(
+                f"The checkpoints in {self.work} are of other settings: {'; '.join(different)}. "
+                "Go on with the settings they are of, or begin anew with again=True."
+            )
+        return kept
+
+    def _keep(self, chosen: budget.Plan, pace: float | None = None) -> budget.Plan:
+        if self.work is not None:
+            self.work.mkdir(parents=True, exist_ok=True)
+            content = {
+                "settings": self._settings(), "minutes": self.minutes, "pace": pace,
+                "width": chosen.width, "iterations": chosen.iterations, "shared": chosen.shared,
+            }  # fmt: skip
+            draft = self.work / f"{PLAN}.{os.getpid()}"
+            draft.write_text(json.dumps(content, indent=2), encoding="utf-8")
+            os.replace(draft, self.work / PLAN)
+        return chosen
+
+    def _checkpoint(self, name: str, member, width: int) -> Checkpoint | None:
+        if self.work is None:
+            return None
+        same = self._settings() | {"member": member.name, "width": width}
+        return Checkpoint(self.work / f"{name}.safetensors", same, CHECKPOINT_S)
+
+    # Words ----------------------------------------------------------------------------------------
+
+    def _estimates(self) -> str:
+        """What was measured at the held-out pixels, so far."""
+        first, second = self.report["biharmonic"], self.report["network"]
+        if first is None or second is None:
+            return "nothing to measure it by"
+        return f"{second:.1f} dB where it was not shown (biharmonic {first:.1f} dB)"
+
+    def _words(self) -> str:
+        report = self.report
+        if self.values is None:
+            return "Filled smoothly, without a network."
+        by = _by(report["filled_by"]) if "filled_by" in report else "a smooth filling"
+        if report["network"] is None and not report["iterations"]:
+            if "minutes_for_a_network" in report:
+                return (
+                    f"Filled by {by}. A network needs more time for so much damage: about "
+                    f"{report['minutes_for_a_network']:g} minutes."
+                )
+            return f"Filled by {by}."
+        if report["network"] is None:
+            return f"Filled by {by}: no known pixel could be spared to measure a network by."
+        compared = f"{report['biharmonic']:.1f} dB by {by} and {report['network']:.1f} dB by it"
+        measured = f"At {report['hidden_pixels']:,} known pixels that were hidden"
+        if report["chosen"] == "biharmonic":
+            return f"The network does not help here. {measured}: {compared}; so {by} it is."
+        if report["chosen"] == "network":
+            return f"The network helps. {measured}: {compared}."
+        return (
+            f"The network helps a little. {measured}: {compared}; mixed, {report['weight']:.0%} of "
+            f"it, {report['mixed']:.1f} dB."
+        )
+
+
+def _by(counts: dict) -> str:
+    """How the classical filling was done, in words."""
+    names = {
+        "biharmonic": "biharmonic interpolation",
+        "coarse": "biharmonic interpolation at a lower resolution",
+        "quick": "means of what is near",
+    }
+    used = [names[how] for how, count in counts.items() if count]
+    return " and ".join(used) or names["biharmonic"]
+
+
+def _checked(image, known) -> tuple[np.ndarray, np.ndarray]:
+    """Picture and mask as they must be, or an ImageError that says what is wrong."""
+    image, known = np.asarray(image), np.asarray(known)
+    if image.dtype != np.float32 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+        raise images.ImageError(
+            "A picture is float32, (H, W) or (H, W, 3), with values from 0 to 1; this is "
+            f"{image.dtype}, {image.shape}."
+        )
+    if known.dtype != bool or known.shape != image.shape[:2]:
+        raise images.ImageError(
+            f"The mask is bool and has the picture's height and width, {image.shape[:2]}; this is "
+            f"{known.dtype}, {known.shape}."
+        )
+    if known.size == 0 or not known.any():
+        raise images.ImageError("No pixel is known: there is nothing to go by.")
+    values = image[known]
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+        raise images.ImageError(
+            "Known pixels have values from 0 to 1; divide 8-bit values by 255, and mark what is "
+            "not a number as missing."
+        )
+    return image, known

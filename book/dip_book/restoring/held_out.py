@@ -1,0 +1,215 @@
+"""Known pixels that are kept from a method, so that they can measure what it makes of holes.
+
+Nobody knows the truth behind a hole.  But a hole of the same shape can be made where everything is
+known; what a method draws there is then compared with what it was not shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+#: Share of the known pixels that is hidden, and the most that one hole may take of them.
+SHARE, MOST = 0.05, 0.10
+#: Of the missing pixels: a quarter as many are enough to measure by.
+OF_MISSING = 0.25
+#: Holes with a longer side, in pixels, are copied in pieces.
+LONGEST = 96
+#: Holes with fewer pixels count as scattered: any known pixel is such a hole.
+SCATTERED = 6
+TRIES = 60  # places that are tried for a copy, nearer ones first
+CELL = 16  # side of the squares in which errors are compared, in pixels
+#: Standard errors by which a gain must be more than nothing.
+CAUTION = 1.0
+
+
+@dataclass
+class HeldOut:
+    """Which known pixels are hidden: ``mask``, bool (H, W); ``how`` they were chosen, a phrase.
+
+    ``whole``: are all copies of whole holes?  Pieces of holes are easier to fill than holes.
+    """
+
+    mask: np.ndarray
+    how: str
+    whole: bool = True
+
+    @property
+    def count(self) -> int:
+        """How many pixels are hidden."""
+        return int(self.mask.sum())
+
+
+def choose(
+    known: np.ndarray,
+    *,
+    share: float = SHARE,
+    of_missing: float | None = OF_MISSING,
+    seed: int = 0,
+) -> HeldOut:
+    """Choose known pixels to hide: holes of the mask's own shapes, moved to where all is known.
+
+    Holes are the connected groups of missing pixels, each as likely as it has pixels.  A copy lies
+    near its hole where there is room (its surroundings are then alike), two pixels or more from
+    all that is missing.  Where holes are single pixels, or no copy finds room, single pixels
+    are hidden.
+
+    Args:
+        known: bool (H, W), true where a pixel is known.  If all are, single pixels are hidden: so a
+            method that removes noise can be stopped, or measured.
+        share: of the known pixels, in (0, 0.5); a single hole may take twice as many.
+        of_missing: no more than this share of the number of missing pixels is hidden (but one hole
+            in any case); None: as ``share`` says.
+        seed: the same seed and mask give the same pixels on every machine.
+
+    Raises ValueError for a share outside (0, 0.5) or a mask that is not of two dimensions.
+    """
+    known = np.asarray(known, bool)
+    if known.ndim != 2:
+        raise ValueError(f"The mask of known pixels has two dimensions, not {known.ndim}.")
+    if not 0 < share < 0.5:
+        raise ValueError(f"share must be above 0 and below 0.5, not {share!r}.")
+    random, count = np.random.default_rng(seed), int(known.sum())
+    wanted = share * count
+    if of_missing is not None and count < known.size:
+        wanted = min(wanted, max(of_missing * (known.size - count), 1))
+    hidden = np.zeros_like(known)
+    if count < 2:
+        return HeldOut(hidden, "none: there is nothing to spare", True)
+    holes, whole = _holes(known, 2 * share * count)
+    missing = known.size - count
+    shaped = sum(len(hole[0]) for hole in holes if len(hole[0]) >= SCATTERED)
+    if missing and shaped > missing / 2:
+        placed = _copies(known, holes, wanted, random, hidden)
+        if placed >= min(wanted / 4, 200):
+            pieces = "" if whole else ", in pieces where they are large"
+            return HeldOut(hidden, f"the damage's own shapes, moved to known places{pieces}", whole)
+        hidden[:] = False
+        whole = False
+    places = np.flatnonzero(known)
+    number = int(min(max(round(wanted), 1), len(places) - 1))
+    hidden.flat[random.choice(places, number, replace=False)] = True
+    return HeldOut(hidden, "single pixels", whole)
+
+
+def cells(mask: np.ndarray, side: int = CELL) -> np.ndarray:
+    """The number of the square of ``side`` pixels that each pixel of a mask lies in, 1-D."""
+    rows, columns = np.nonzero(mask)
+    return rows // side * (mask.shape[1] // side + 1) + columns // side
+
+
+def _holes(known: np.ndarray, most: float) -> tuple[list[tuple[np.ndarray, np.ndarray]], bool]:
+    """Rows and columns of each hole; those too large to be copied, in pieces; are all whole?"""
+    labels, count = ndimage.label(~known, np.ones((3, 3)))
+    if not count:
+        return [], True
+    rows, columns = np.nonzero(labels)
+    of = labels[rows, columns]
+    order = np.argsort(of, kind="stable")
+    ends = np.cumsum(np.bincount(of)[1:])[:-1]
+    waiting = list(zip(np.split(rows[order], ends), np.split(columns[order], ends)))
+    holes, whole = [], True
+    while waiting:
+        hole = waiting.pop()
+        height, width = (int(np.ptp(axis)) + 1 for axis in hole)
+        if max(height, width) <= LONGEST and len(hole[0]) <= max(most, 1):
+            holes.append(hole)
+            continue
+        whole = False
+        axis = hole[0] if height >= width else hole[1]
+        first = axis < axis.min() + max(height, width) / 2
+        waiting += [(hole[0][part], hole[1][part]) for part in (first, ~first)]
+    return holes, whole
+
+
+def _copies(known, holes, wanted: float, random, hidden: np.ndarray) -> int:
+    """Hide copies until enough is hidden; gives how many pixels were."""
+    sizes = np.array([len(hole[0]) for hole in holes], float)
+    free = ndimage.binary_erosion(known, np.ones((3, 3)), iterations=2, border_value=1)
+    placed, failures = 0, 0
+    order = random.choice(len(holes), min(len(holes) * 4, 20_000), p=sizes / sizes.sum())
+    for number in order:
+        if placed >= wanted or failures > 200:
+            break
+        rows, columns = holes[number]
+        if placed and placed + len(rows) > 2 * wanted:
+            continue
+        found = _place(free, rows, columns, random)
+        failures += found is None
+        if found is not None:
+            hidden[found] = True
+            placed += len(rows)
+            top, bottom = max(found[0].min() - 2, 0), found[0].max() + 3
+            left, right = max(found[1].min() - 2, 0), found[1].max() + 3
+            taken = ndimage.binary_dilation(hidden[top:bottom, left:right], np.ones((3, 3)), 2)
+            free[top:bottom, left:right] &= ~taken
+    return placed
+
+
+def _place(free, rows, columns, random):
+    """A hole moved to where all is free; None where no try finds a place."""
+    height, width = free.shape
+    tall, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
+    reach = 2.0 * max(tall, wide) + 16
+    for attempt in range(TRIES):
+        near = reach * (1 + attempt / 8)
+        down, right = np.rint(random.uniform(-near, near, 2)).astype(int)
+        down = np.clip(down, -rows.min(), height - 1 - rows.max())
+        right = np.clip(right, -columns.min(), width - 1 - columns.max())
+        moved = rows + down, columns + right
+        if free[moved].all():
+            return moved
+    return None
+
+
+def decibel(error: np.ndarray) -> float | None:
+    """PSNR in dB, peak 1, of differences; None of none."""
+    if not error.size:
+        return None
+    return round(
+        float(-10 * np.log10(max(float(np.mean(np.square(error, dtype=float))), 1e-12))), 3
+    )
+
+
+@dataclass
+class Choice:
+    """How two methods are mixed: ``weight`` of the second, from 0 to 1; errors in dB of each, and
+    of the mixture, at the held-out pixels; None where nothing was held out.
+    """
+
+    weight: float
+    first_db: float | None
+    second_db: float | None
+    mixed_db: float | None
+
+
+def mix(truth: np.ndarray, first: np.ndarray, second: np.ndarray, units: np.ndarray) -> Choice:
+    """Choose how much of the second method is mixed into the first.
+
+    The weight with the smallest squared error at the held-out pixels, but for `CAUTION`: what it
+    gains over the first method must be more than chance, judged by how much the gain differs
+    from unit to unit.  Few units allow little.  It is never worse there than the first method.
+
+    Args:
+        truth, first, second: (pixels, channels).
+        units: (pixels,), the number of the hole, or of the square, that each pixel lies in.
+    """
+    if not len(truth):
+        return Choice(0.0, None, None, None)
+    a, b = (np.asarray(picture, float) - truth for picture in (first, second))
+    _, unit = np.unique(units, return_inverse=True)
+    number = unit.max() + 1
+    sums = lambda values: np.bincount(unit, values.sum(1), number)  # noqa: E731
+    aa, ab, bb = sums(a * a), sums(a * b), sums(b * b)
+    best, weight = 0.0, 0.0
+    for w in np.arange(1, 21) / 20:
+        gains = aa - ((1 - w) ** 2 * aa + 2 * w * (1 - w) * ab + w * w * bb)
+        doubt = CAUTION * gains.std() * np.sqrt(number / max(number - 1, 0.25)) * np.sqrt(number)
+        if number == 1:
+            doubt = CAUTION * w * w * float((np.sqrt(bb) + np.sqrt(aa)).sum()) ** 2 / 4
+        if (score := gains.sum() - doubt) > best:
+            best, weight = score, float(w)
+    mixed = (1 - weight) * a + weight * b
+    return Choice(weight, decibel(a), decibel(b), decibel(mixed))
