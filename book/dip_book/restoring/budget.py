@@ -44,7 +44,7 @@ def memory(pixels: int, channels: int, missing: int, canvas: int, width: int = 6
 def largest(channels: int, share: float, canvas: int) -> int:
     """Pixels of the largest picture, of which this share is missing, that memory suffices for."""
     left = MEMORY - memory(0, channels, 0, canvas)
-    return int(left / (channels * PER_VALUE + PER_PIXEL + share * PER_MISSING))
+    return max(1, int(left / (channels * PER_VALUE + PER_PIXEL + share * PER_MISSING)))
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def plan(
     areas: list[int],
     *,
     most: int,
+    width: int = 64,
     members: int = 1,
     can_share: bool = True,
-    slim: float = 0.5,
 ) -> Plan:
     """Choose what can be fitted in so many seconds.
 
@@ -72,24 +72,24 @@ def plan(
     all; else a narrower one.
 
     Args:
-        pace: seconds that an iteration takes a pixel, of a network of width 64.
+        pace: seconds that an iteration takes a pixel.
         areas: pixels of each canvas, of the one that a shared network is fitted to first.
         most: iterations of the recipe: more are not made.
+        width: of the recipe's network; half of it takes half the time, about.
         members: networks whose mean is taken.
         can_share: can the network draw what it was not fitted to?
-        slim: what share of the time one of width 32 takes.
     """
     first, rest = areas[0], sum(areas[1:])
-    for width, factor in ((64, 1.0), (32, slim)):
+    for channels, factor in ((width, 1.0), (width // 2, 0.5)):
         alone = seconds / (pace * factor * (first + rest) * members)
         if alone >= FEWEST:
-            return Plan(width, int(min(alone, most)))
+            return Plan(channels, int(min(alone, most)))
         if can_share and rest:
             drawing = pace * factor * rest * PASSES / DRAWINGS
             shared = (seconds - drawing) / (pace * factor * first)
             if shared >= FEWEST:
-                return Plan(width, int(min(shared, most)), shared=True)
-    return Plan(64, 0)
+                return Plan(channels, int(min(shared, most)), shared=True)
+    return Plan(width, 0)
 
 
 def needed(pace: float, areas: list[int], members: int = 1) -> float:

@@ -190,7 +190,7 @@ class _Job:
     def _memory(self) -> int:
         """Bytes in all; ImageError where they are too many."""
         pixels, channels = self.known.size, self.picture.shape[2]
-        canvas = max(regions.CANVAS, (regions.SIDE + 2 * regions.CONTEXT[1]) ** 2)
+        canvas = max(regions.CANVAS, (regions.SIDES[0][0] + 2 * regions.CONTEXT[1]) ** 2)
         canvas = min(canvas, max(pixels, SMALLEST**2))
         bytes_needed = budget.memory(pixels, channels, self.count, canvas)
         if bytes_needed > budget.MEMORY:
@@ -255,7 +255,7 @@ class _Job:
         held = held_out.choose(self.known, seed=self.seed)
         self.held, self.fitted = held.mask, self.known & ~held.mask
         self.truth = self.picture[self.held]
-        self.units = held_out.cells(self.held, self._cell())
+        self.units = held.units()
         self.held_base, _ = classical.biharmonic(
             self.picture, self.fitted, self.held, until=self.begun + 60 * self.minutes * 0.6
         )
@@ -263,9 +263,6 @@ class _Job:
             "hidden": held.how, "hidden_pixels": held.count, "hidden_whole": held.whole,
             "biharmonic": held_out.decibel(self.held_base - self.truth),
         }  # fmt: skip
-
-    def _cell(self) -> int:
-        return max(held_out.CELL, round(regions.thickness(self.missing)))
 
     # With one -------------------------------------------------------------------------------------
 
@@ -290,8 +287,7 @@ class _Job:
         """Windows; one of the whole picture, where they would be most of it."""
         lacking = ~self.fitted
         cutting = regions.cut(lacking)
-        area = sum(w.height * w.width for w in cutting.windows)
-        if self.known.size <= regions.CANVAS and area > 0.6 * self.known.size:
+        if self.known.size <= regions.CANVAS and cutting.area > 0.6 * self.known.size:
             rows, columns = np.nonzero(lacking)
             places = np.arange(len(rows))
             whole = regions.Window(
@@ -323,16 +319,17 @@ class _Job:
         areas = [canvas.pixels for canvas in self.canvases]
         members = networks.RECIPES[self.recipe]
         most = max(member.recipe.iterations for member in members)
+        width = max(member.width for member in members)
         kept = self._kept()
         if self.iterations is not None:
-            return self._keep(budget.Plan(kept.get("width", 64), self.iterations))
+            return self._keep(budget.Plan(kept.get("width", width), self.iterations))
         pace = kept.get("pace") or self._pace()
         spent = kept.get("seconds", 0.0)
         if kept.get("minutes") == self.minutes and kept.get("iterations"):
             return budget.Plan(kept["width"], kept["iterations"], kept["shared"])
         seconds = 0.92 * max(self._left() - spent, 0.0)
         if kept.get("iterations"):  # a finished run goes on: the network stays as it is
-            factor = 1.0 if kept["width"] == 64 else 0.5
+            factor = kept["width"] / width
             area = areas[0] if kept["shared"] else sum(areas)
             more = (
                 0.92 * 60 * (self.minutes - kept["minutes"]) / (pace * factor * area * len(members))
@@ -341,7 +338,7 @@ class _Job:
             return self._keep(budget.Plan(kept["width"], total, kept["shared"]), pace)
         can_share = len(members) == 1 and members[0].recipe.hide > 0
         chosen = budget.plan(
-            seconds, pace, areas, most=most, members=len(members), can_share=can_share
+            seconds, pace, areas, most=most, width=width, members=len(members), can_share=can_share
         )
         if chosen.iterations == 0:
             minutes = (self._spent() + budget.needed(pace, areas, len(members)) / 0.92) / 60
@@ -350,9 +347,9 @@ class _Job:
         return self._keep(chosen, pace)
 
     def _pace(self) -> float:
-        """Seconds that an iteration takes a pixel, of a network of width 64."""
+        """Seconds that an iteration takes a pixel of a canvas."""
         member = networks.RECIPES[self.recipe][0]
-        fit = self._fit(member, self.canvases[0], 64, budget.WARM + budget.TIMED)
+        fit = self._fit(member, self.canvases[0], member.width, budget.WARM + budget.TIMED)
         with numerics(fit.device, fit.precision):
             fit.run(budget.WARM)
             before = budget.clock()
@@ -423,8 +420,8 @@ class _Job:
                 finished = False
             self.done = before + fit.iteration
             self.report["iterations"] = max(self.report["iterations"], fit.iteration)
-            if saved is not None and fit.iteration:
-                saved.fit = fit
+            if saved is not None and (finished or self.report.get("stopped")):
+                saved.fit = fit  # after an interrupt the last step is undone: not this state
                 saved.finish()
             if fit.iteration:
                 self._note(self.drawn, canvas, member, fit.averaged.cpu().numpy())
@@ -485,7 +482,7 @@ class _Job:
         self.values = np.where(np.isfinite(mixed), mixed, self.base).clip(0, 1)
         self.report |= {
             "network": choice.second_db, "mixed": choice.mixed_db, "weight": choice.weight,
-            "chosen": {0.0: "biharmonic", 1.0: "network"}.get(choice.weight, "both"),
+"chosen": _chosen(choice.weight),
             "drawn": round(float(np.isfinite(missing).all(1).mean()), 3),
         }  # fmt: skip
         if choice.first_db is not None:
@@ -604,6 +601,13 @@ class _Job:
             f"The network helps a little. {measured}: {compared}; mixed, {report['weight']:.0%} of "
             f"it, {report['mixed']:.1f} dB."
         )
+
+
+def _chosen(weight: float) -> str:
+    """What a weight amounts to."""
+    if weight < 0.02:
+        return "biharmonic"
+    return "both" if weight < 0.95 else "network"
 
 
 def _by(counts: dict) -> str:

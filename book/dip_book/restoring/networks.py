@@ -72,13 +72,17 @@ class Member:
     recipe: dip_blocks.Recipe
     shapes: bool = False
 
+    @property
+    def width(self) -> int:
+        """Channels of the recipe's network."""
+        return max(self.recipe.config["channels_down"])
+
     def fit(self, x, mask, width: int, iterations: int, **options) -> dip_blocks.Fit:
         """A `dip_blocks.Fit` of this width, to be run for so many iterations."""
         levels = len(self.recipe.config["channels_down"])
         config = {"channels_down": [width] * levels, "channels_up": [width] * levels}
-        given = max(self.recipe.config["channels_down"])
         recipe = dip_blocks.but(
-            self.recipe, config if width != 64 and given == 64 else None, iterations=iterations
+            self.recipe, None if width == self.width else config, iterations=iterations
         )
         if self.shapes:
             missing = float(1 - np.asarray(mask, float).mean())

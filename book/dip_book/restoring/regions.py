@@ -16,8 +16,9 @@ from scipy import ndimage
 #: Pixels round the damage that go into a window, at least and at most; between, as many as the
 #: damage is thick.  A network of four levels looks further, but what is far tells it little.
 CONTEXT = (16, 64)
-SIDE = 272  # of a window, in pixels, before its context is added
-OVERLAP = 32  # pixels in which neighbouring windows are blended
+#: Side of a window, before its context is added, and how far neighbours overlap, in pixels: of
+#: these the one that makes the smaller area, small ones along a scratch.
+SIDES = ((272, 32), (96, 16))
 GAP = 8  # missing pixels between windows on a canvas
 CANVAS = 320**2  # pixels of a canvas, at most, unless a single window has more
 
@@ -56,6 +57,11 @@ class Cutting:
     wanted: np.ndarray
     shape: tuple[int, int]
 
+    @property
+    def area(self) -> int:
+        """Pixels of all windows."""
+        return sum(window.height * window.width for window in self.windows)
+
     def sums(self) -> np.ndarray:
         """The sum of the windows' weights at each wanted pixel, above 0."""
         total = np.zeros(len(self.wanted))
@@ -79,11 +85,13 @@ class Cutting:
 
 
 def thickness(missing: np.ndarray) -> float:
-    """How thick the damage is where it is thickest: twice the way to the nearest known pixel."""
+    """How thick the damage is where it is thickest, in pixels.
+
+    Twice the way to the nearest pixel that is known, or outside of the picture.
+    """
     if not missing.any():
         return 0.0
-    padded = np.pad(missing, 1, constant_values=True)
-    padded[0, :] = padded[-1, :] = padded[:, 0] = padded[:, -1] = missing.all()
+    padded = np.pad(missing, 1)
     thickest = 0.0
     for band in range(0, padded.shape[0], 1024):  # distances of a large picture are large
         part = padded[max(band - 256, 0) : band + 1024 + 256]
@@ -100,20 +108,21 @@ def cut(
     missing: np.ndarray,
     context: int | None = None,
     *,
-    side: int = SIDE,
-    overlap: int = OVERLAP,
+    side: int | None = None,
+    overlap: int | None = None,
 ) -> Cutting:
     """Windows that together have all missing pixels, each with what surrounds them.
 
     Args:
         missing: bool (H, W).
         context: pixels round the damage; `context_of` it if None.
-        side: of the largest window, without its context.
-        overlap: pixels that neighbouring windows of the same damage share.
-
-    Returns the windows, the most damaged first within each group, groups from top to bottom.
+        side: of the largest window, without its context; see `SIDES` if None.
+        overlap: pixels that neighbouring windows of the same damage share; likewise.
     """
     context = context_of(missing) if context is None else context
+    if side is None:
+        found = [cut(missing, context, side=side, overlap=overlap) for side, overlap in SIDES]
+        return min(found, key=lambda cutting: cutting.area)
     height, width = missing.shape
     wanted = np.flatnonzero(missing)
     number = np.zeros(missing.shape, np.int32)

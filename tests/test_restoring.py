@@ -1,0 +1,551 @@
+"""Filling the holes of a reader's picture: arrays in, arrays out."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_config
+from dip_book import images, runs
+from dip_book.restoring import budget, classical, core, held_out, networks, regions
+from dip_book.restoring.core import fill
+
+import dip_blocks
+
+RANDOM = dip_blocks.Recipe(config=small_config(), z_channels=4, iterations=20, lr=0.01)
+HIDING = dip_blocks.Recipe(
+    config=small_config(), z_kind="known", z_channels=0, hide=0.3, sigma_p=0.0, iterations=20,
+    lr=0.01, averaging=0.9,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """Networks that take a moment, and few iterations."""
+    members = {
+        "quick": (networks.Member("quick", RANDOM),),
+        "best-hidden": (networks.Member("best-hidden", HIDING),),
+        "shapes": (networks.Member("shapes", HIDING, shapes=True),),
+        "both": (networks.Member("quick", RANDOM), networks.Member("shapes", HIDING, True)),
+    }
+    monkeypatch.setattr(networks, "RECIPES", members)
+    monkeypatch.setattr(dip_blocks, "best_precision", lambda device: "fp32")
+    monkeypatch.setattr(networks, "recipe_for", lambda missing: "best-hidden")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that goes on by a step whenever somebody looks at it."""
+
+    class Clock:
+        now, step = 0.0, 0.01
+
+        def __call__(self):
+            self.now += self.step
+            return self.now
+
+    fake = Clock()
+    monkeypatch.setattr(budget, "clock", fake)
+    return fake
+
+
+def photo(height=96, width=128, colour=True, seed=0):
+    """A smooth picture with some texture, and no two channels alike."""
+    y, x = np.mgrid[:height, :width] / 20
+    noise = np.random.default_rng(seed).normal(0, 0.02, (height, width, 3))
+    waves = np.stack([np.sin(3 * x + y), np.cos(y - x), np.sin(x * y / 3)], -1)
+    picture = (0.5 + 0.3 * waves + noise).clip(0, 1).astype(np.float32)
+    return picture if colour else np.ascontiguousarray(picture[..., 0])
+
+
+def with_hole(height=96, width=128, top=20, left=30, side=12):
+    known = np.ones((height, width), bool)
+    known[top : top + side, left : left + side] = False
+    return known
+
+
+def damaged(picture, known):
+    return np.where(known if picture.ndim == 2 else known[..., None], picture, np.float32(0))
+
+
+def scratched(height, width):
+    known = np.ones((height, width), bool)
+    for k in range(-height, width, 90):
+        rows = np.arange(height)
+        for thick in (0, 1):
+            columns = k + rows + thick
+            good = (columns >= 0) & (columns < width)
+            known[rows[good], columns[good]] = False
+    return known
+
+
+# The result -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_known_pixels_stay_bit_for_bit_and_missing_ones_are_filled(colour):
+    x, known = photo(colour=colour), with_hole()
+    given = damaged(x, known)
+    before = given.copy()
+    filled = fill(given, known, iterations=10)
+    assert filled.image.shape == x.shape and filled.image.dtype == np.float32
+    assert (filled.image[known] == x[known]).all() and (given == before).all()
+    assert not filled.interrupted and filled.report["iterations"] == 10
+    off = np.abs(filled.image - x)[~known].mean()
+    assert off < np.abs(given - x)[~known].mean() / 3
+    assert filled.image.min() >= 0 and filled.image.max() <= 1
+    json.dumps(filled.report)
+
+
+def test_what_stands_at_missing_pixels_is_not_looked_at():
+    x, known = photo(), with_hole()
+    other = np.where(known[..., None], x, np.float32("nan"))
+    one = fill(damaged(x, known), known, iterations=3).image
+    assert (one == fill(other, known, iterations=3).image).all()
+
+
+def test_the_same_seed_and_iterations_give_the_same_bits():
+    x, known = photo(), np.random.default_rng(1).random((96, 128)) < 0.5
+    one, two = (fill(damaged(x, known), known, iterations=5) for _ in range(2))
+    assert (one.image == two.image).all()
+    assert one.report["network"] == two.report["network"]
+    other = fill(damaged(x, known), known, iterations=5, seed=1)
+    assert other.report["network"] != one.report["network"]
+
+
+def test_nothing_missing_is_said_and_nothing_done():
+    x = photo()
+    filled = fill(x, np.ones((96, 128), bool))
+    assert filled.said == "Nothing is missing." and (filled.image == x).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (200, 3), (2, 2)])
+def test_tiny_and_narrow_pictures(shape):
+    x = photo(*shape)
+    known = np.ones(shape, bool)
+    known[-1, -1] = False
+    if not known.any():
+        with pytest.raises(images.ImageError, match="No pixel is known"):
+            fill(x, known)
+        return
+    filled = fill(x, known, iterations=2)
+    assert np.isfinite(filled.image).all() and (filled.image[known] == x[known]).all()
+
+
+def test_all_but_one_pixel_missing_gives_its_colour():
+    known = np.zeros((20, 30), bool)
+    known[5, 7] = True
+    x = photo(20, 30)
+    filled = fill(damaged(x, known), known, iterations=2)
+    assert np.allclose(filled.image, x[5, 7], atol=1e-5)
+    assert filled.report["hidden_pixels"] == 0 and filled.report["chosen"] == "biharmonic"
+
+
+def test_means_of_two_networks():
+    x, known = photo(), with_hole()
+    filled = fill(damaged(x, known), known, recipe="both", iterations=4)
+    assert filled.report["recipe"] == "both" and filled.report["network"] is not None
+
+
+# What cannot be done ----------------------------------------------------------------------
+
+
+def test_bad_input_gets_one_sentence():
+    x, known = photo(), with_hole()
+    for bad, mask, words in (
+        (x.astype(np.float64), known, "float32"),
+        (x * 255, known, "divide 8-bit"),
+        (x, known[:50], "height and width"),
+        (x, np.zeros_like(known), "No pixel is known"),
+    ):
+        with pytest.raises(images.ImageError, match=words):
+            fill(bad, mask)
+    for options, words in (
+        ({"recipe": "none"}, "No recipe"),
+        ({"minutes": 0}, "minutes"),
+        ({"iterations": 0}, "Iterations"),
+        ({"device": "abacus"}, "no device"),
+    ):
+        with pytest.raises(runs.RunError, match=words):
+            fill(x, known, **options)
+
+
+def test_too_large_a_picture_is_refused_with_the_size_that_fits(monkeypatch):
+    monkeypatch.setattr(budget, "MEMORY", budget.memory(64 * 64, 3, 100, 96 * 128))
+    x, known = photo(), with_hole()
+    with pytest.raises(
+        images.ImageError, match=r"Make the picture smaller: (\d+)×(\d+)"
+    ) as refused:
+        fill(damaged(x, known), known)
+    import re
+
+    width, height = map(int, re.search(r"(\d+)×(\d+) pixels fit", str(refused.value)).groups())
+    assert 0.5 < width / height / (128 / 96) < 2 and width < 128
+    small, known = photo(height, width), with_hole(height, width, 5, 5, 2)
+    fill(damaged(small, known), known, iterations=1)
+
+
+# Windows ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side, overlap", [(None, None), (40, 8), (64, 32)])
+def test_windows_cover_all_damage_and_their_weights_sum_to_one(side, overlap):
+    missing = ~scratched(150, 230)
+    missing[100:140, 60:200] = True
+    cutting = regions.cut(missing, side=side, overlap=overlap)
+    sums = cutting.sums()
+    assert (cutting.wanted == np.flatnonzero(missing)).all() and sums.min() > 0
+    normalised = np.zeros(len(sums))
+    for window in cutting.windows:
+        normalised[window.places] += window.weights / sums[window.places]
+        assert (missing[window.box][window.rows, window.columns]).all()
+    assert np.allclose(normalised, 1)
+    picture = photo(150, 230)
+    gathered = cutting.gather((picture[w.box] for w in cutting.windows), 3)
+    assert np.allclose(gathered, picture[missing], atol=1e-6)
+
+
+def test_weights_change_smoothly_between_windows():
+    missing = np.ones((40, 300), bool)
+    cutting = regions.cut(missing, 8, side=100, overlap=30)
+    sums, share = cutting.sums(), np.zeros(missing.size)
+    share[cutting.windows[0].places] = cutting.windows[0].weights
+    share = (share / sums).reshape(missing.shape)
+    assert share[20, 0] == 1 and share[20, 150] == 0
+    assert np.abs(np.diff(share, axis=1)).max() < 0.1
+
+
+def test_windows_leave_out_what_is_far_from_the_damage():
+    cutting = regions.cut(~with_hole(500, 500, 200, 200, 20))
+    (window,) = cutting.windows
+    assert window.height < 100 and window.width < 100 and cutting.area < 10_000
+
+
+def test_canvases_hold_each_window_once_without_touching():
+    missing = np.zeros((400, 400), bool)
+    for k in range(10, 390, 60):
+        missing[k : k + 3, k : k + 5] = True
+        missing[k, 390 - k] = True
+    cutting = regions.cut(missing)
+    canvases = regions.lay_out(cutting, list(range(len(cutting.windows))), 120**2)
+    assert len(canvases) > 1
+    assert sorted(n for c in canvases for n in c.windows) == list(range(len(cutting.windows)))
+    picture = photo(400, 400)
+    for canvas in canvases:
+        taken = canvas.lay(cutting, np.ones((400, 400), np.int64))
+        assert taken.sum() == sum(
+            cutting.windows[n].height * cutting.windows[n].width for n in canvas.windows
+        )
+        for number, part in canvas.pick(cutting, canvas.lay(cutting, picture)).items():
+            assert (part == picture[cutting.windows[number].box]).all()
+
+
+def test_one_network_can_draw_all_windows(clock, monkeypatch):
+    monkeypatch.setattr(regions, "CANVAS", 80**2)
+    monkeypatch.setattr(budget, "FEWEST", 5)
+    monkeypatch.setattr(
+        budget, "plan", lambda *_, **options: budget.Plan(options["width"], 8, shared=True)
+    )
+    x, known = photo(300, 300), scratched(300, 300)
+    filled = fill(damaged(x, known), known)
+    assert filled.report["shared"] and filled.report["canvases"] > 1
+    assert filled.report["drawn"] == 1.0 and filled.report["iterations"] == 8
+
+
+# Without a network ------------------------------------------------------------------------
+
+
+def test_window_by_window_biharmonic_is_that_of_the_whole_picture():
+    from skimage.restoration import inpaint_biharmonic
+
+    x = photo(120, 160)
+    known = with_hole(120, 160, 40, 50, 14) & scratched(120, 160)
+    values, counts = classical.biharmonic(x, known, ~known)
+    whole = inpaint_biharmonic(damaged(x, known).astype(float), ~known, channel_axis=-1)
+    assert np.abs(values - whole[~known].clip(0, 1)).max() < 1e-3
+    assert counts["biharmonic"] == (~known).sum()
+
+
+def test_a_huge_hole_is_filled_at_a_lower_resolution_and_called_so(monkeypatch):
+    monkeypatch.setattr(classical, "LARGEST", 3000)
+    y, x = np.mgrid[:200, :200] / 200
+    ramp = np.stack([x, y, (x + y) / 2], -1).astype(np.float32)
+    known = with_hole(200, 200, 50, 60, 90)
+    known[5, 5] = False
+    values, counts = classical.biharmonic(damaged(ramp, known), known, ~known)
+    assert counts == {"biharmonic": 1, "coarse": 8100, "quick": 0}
+    assert np.abs(values - ramp[~known]).max() < 0.02
+
+
+def test_without_time_the_rest_is_filled_by_means(clock):
+    x, known = photo(), with_hole()
+    values, counts = classical.biharmonic(damaged(x, known), known, ~known, until=0.0)
+    assert counts["quick"] == 144 and np.isfinite(values).all()
+
+
+# What measures ----------------------------------------------------------------------------
+
+
+def test_held_out_pixels_have_the_shapes_of_the_damage():
+    known = np.ones((200, 200), bool)
+    known[50:70, 60:75] = known[150:153, 20:60] = False
+    held = held_out.choose(known, of_missing=None)
+    assert (known | ~held.mask).all() and held.whole and held.shaped
+    labels = held.units()
+    for unit in np.unique(labels):
+        rows, columns = (axis[labels == unit] for axis in np.nonzero(held.mask))
+        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) in ((20, 15), (3, 40))
+    assert 0.01 < held.count / known.sum() < 0.1
+    assert (held_out.choose(known, of_missing=None).mask == held.mask).all()
+    assert (held_out.choose(known, of_missing=None, seed=1).mask != held.mask).any()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.001])
+def test_scattered_damage_hides_single_pixels(share):
+    known = np.random.default_rng(0).random((100, 100)) < share
+    held = held_out.choose(known)
+    assert (known | ~held.mask).all() and held.how == "single pixels"
+    assert 1 <= held.count <= max(0.06 * known.sum(), 1)
+
+
+def test_with_everything_known_pixels_are_hidden_for_whoever_removes_noise():
+    held = held_out.choose(np.ones((100, 100), bool), share=0.02)
+    assert held.count == 200
+    with pytest.raises(ValueError, match="share"):
+        held_out.choose(np.ones((9, 9), bool), share=0.7)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mixture_is_never_worse_where_it_was_chosen(seed):
+    random = np.random.default_rng(seed)
+    truth = random.random((300, 3))
+    first = truth + random.normal(0, 0.1, truth.shape)
+    second = truth + random.normal(0.05 * seed - 0.1, 0.02 + 0.05 * seed, truth.shape)
+    choice = held_out.mix(truth, first, second, np.arange(300) // 60)
+    assert choice.mixed_db >= choice.first_db and 0 <= choice.weight <= 5 / 6
+
+
+def test_a_mixture_follows_what_is_better_and_trusts_many_holes_more():
+    truth = np.zeros((100, 1))
+    good, bad = truth + 0.01, truth + 0.2
+    assert held_out.mix(truth, good, bad, np.zeros(100)).weight == 0
+    assert held_out.mix(truth, bad, good, np.zeros(100)).weight == 0.5
+    assert held_out.mix(truth, bad, good, np.arange(100)).weight > 0.98
+    assert held_out.mix(truth[:0], bad[:0], good[:0], np.arange(0)).weight == 0
+
+
+def test_held_out_pixels_are_hidden_from_every_method():
+    x, known = photo(), with_hole()
+    held = held_out.choose(known)
+    other = x.copy()
+    other[held.mask] = 1 - other[held.mask]  # the same picture but for what is held out
+    one, two = (fill(damaged(p, known), known, iterations=4) for p in (x, other))
+    assert one.report["biharmonic"] != two.report["biharmonic"]
+    fits = []
+    original = dip_blocks.Fit.__init__
+
+    def noted(self, x_hat, mask, *arguments, **options):
+        fits.append((np.array(x_hat), np.array(mask)))
+        original(self, x_hat, mask, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dip_blocks.Fit, "__init__", noted)
+        for p in (x, other):
+            fill(damaged(p, known), known, iterations=1)
+    assert (fits[0][0] == fits[1][0]).all() and (fits[0][1] == fits[1][1]).all()
+
+
+# Networks ---------------------------------------------------------------------------------
+
+
+def test_a_network_is_asked_for_holes_of_the_damages_shape():
+    x, known = photo(colour=False), with_hole(side=16)
+    fit = networks.ShapesFit(x, known, HIDING, device="cpu", precision="fp32")
+    shares = []
+    for _ in range(20):
+        z, wanted = fit.hidden()
+        hidden = wanted[0].bool().numpy()
+        assert not (z[0, -1].bool().numpy() & hidden).any()  # what is asked for is not shown
+        assert not (hidden & ~known).any()
+        shares.append(hidden.sum() / known.sum())
+    assert abs(np.mean(shares) - networks.share((~known).mean())) < 0.05
+    assert abs(np.mean(shares) - networks.HIDE) < 0.1
+    again = networks.ShapesFit(x, known, HIDING, device="cpu", precision="fp32")
+    assert (again.hidden()[1] != wanted).any()
+
+
+def test_a_narrower_network_is_one():
+    member = networks.Member("quick", RANDOM)
+    x, known = photo(64, 64, colour=False), with_hole(64, 64)
+    wide, narrow = (member.fit(x, known, width, 5, device="cpu") for width in (8, 4))
+    assert len(narrow.weights) < len(wide.weights) / 2 and narrow.recipe.iterations == 5
+
+
+# Time and memory --------------------------------------------------------------------------
+
+
+def test_a_plan_takes_the_seconds_that_there_are():
+    areas, pace = [1000, 500], 1e-3
+    plan = budget.plan(300, pace, areas, most=400)
+    assert plan == budget.Plan(64, 200) and 200 * pace * 1500 <= 300
+    assert budget.plan(3000, pace, areas, most=400).iterations == 400
+    shared = budget.plan(140, pace, [1000, 500], most=400)
+    assert shared.shared and shared.width == 64 and shared.iterations >= budget.FEWEST
+    narrow = budget.plan(80, pace, areas, most=400, can_share=False)
+    assert narrow == budget.Plan(32, 106)
+    assert budget.plan(10, pace, areas, most=400).iterations == 0
+    assert budget.needed(pace, areas) == 150
+
+
+@pytest.mark.parametrize("step", [0.001, 0.01])
+def test_the_time_is_kept_by_a_fake_clock(clock, monkeypatch, step):
+    """Each look at the clock costs: an iteration has one, so a slow clock means slow iterations."""
+    monkeypatch.setattr(budget, "FEWEST", 3)
+    clock.step = step
+    x, known = photo(), with_hole()
+    before = clock.now
+    filled = fill(damaged(x, known), known, minutes=0.005)
+    assert clock.now - before < 0.005 * 60 * 1.6
+    assert filled.report["seconds"] < 0.005 * 60 * 1.6
+
+
+def test_a_machine_that_slows_down_ends_the_fit(clock, monkeypatch):
+    monkeypatch.setattr(budget, "FEWEST", 3)
+    monkeypatch.setattr(core._Job, "_pace", lambda self: 1e-9)
+    clock.step = 5.0
+    x, known = photo(), with_hole()
+    filled = fill(damaged(x, known), known, minutes=1)
+    assert filled.report["stopped"] == "time" and not filled.interrupted
+    assert 0 < filled.report["iterations"] < filled.report["iterations_planned"]
+
+
+def test_without_time_for_a_network_that_is_said(monkeypatch):
+    monkeypatch.setattr(core._Job, "_pace", lambda self: 1.0)
+    x, known = photo(), with_hole()
+    filled = fill(damaged(x, known), known, minutes=0.2)
+    assert "needs more time" in filled.said and filled.report["iterations"] == 0
+
+
+def test_what_is_said_before_anything_starts():
+    seen = []
+    x, known = photo(), with_hole()
+    fill(damaged(x, known), known, iterations=2, progress=seen.append)
+    assert "128×96 pixels, colour; 144 of them (1.2%) are missing" in seen[0].said
+    assert "GB" in seen[0].said and seen[0].done == 0
+    assert [p.done for p in seen] == sorted(p.done for p in seen) and seen[-1].done == 1
+    pictures = [p.image for p in seen if p.image is not None]
+    assert len(pictures) >= 3
+    assert all((p[known] == x[known]).all() and p.shape == x.shape for p in pictures)
+
+
+def test_the_estimate_of_memory_is_an_upper_bound_and_not_a_wild_one():
+    """Tensors that an iteration keeps, as PyTorch counts them, against what is reckoned."""
+    member = networks.Member("quick", dip_blocks.RECIPES["quick"])
+    x, known = photo(128, 128), with_hole(128, 128)
+    fit = member.fit(x, known, 64, 1, device="cpu", precision="fp32")
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.append((t.untyped_storage().data_ptr(), t.untyped_storage().nbytes())) or t,
+        lambda t: t,
+    ):
+        fit.draw(fit.perturbed())
+    taken = sum(dict(kept).values())
+    reckoned = budget.memory(0, 3, 0, 128**2) - budget.BASE
+    assert 0.5 * taken < reckoned < 4 * taken
+
+
+# Stopping and going on --------------------------------------------------------------------
+
+
+@pytest.fixture
+def interrupted_after(monkeypatch):
+    """Ctrl-C after so many iterations of the next fit."""
+
+    def arm(count):
+        original = core._Job._look
+
+        def look(self, canvas, member, fit):
+            original(self, canvas, member, fit)
+            if fit.iteration >= count:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(core, "LOOK_S", -1.0)
+        monkeypatch.setattr(core, "CHECKPOINT_S", -1.0)
+        monkeypatch.setattr(core._Job, "_look", look)
+        return lambda: monkeypatch.setattr(core._Job, "_look", original)
+
+    return arm
+
+
+@pytest.mark.parametrize("recipe", ["quick", "shapes"])
+def test_an_interrupted_call_goes_on_to_the_same_picture(tmp_path, interrupted_after, recipe):
+    x, known = photo(), with_hole()
+    given = damaged(x, known)
+    whole = fill(given, known, recipe=recipe, iterations=12)
+    disarm = interrupted_after(5)
+    first = fill(given, known, recipe=recipe, iterations=12, work=tmp_path)
+    assert first.interrupted and first.report["iterations"] == 5
+    assert (first.image[known] == x[known]).all() and "Stopped early" in first.said
+    disarm()
+    rest = fill(given, known, recipe=recipe, iterations=12, work=tmp_path)
+    assert not rest.interrupted and (rest.image == whole.image).all()
+    assert rest.report["network"] == whole.report["network"]
+
+
+def test_an_interrupt_before_the_network_keeps_a_picture(monkeypatch):
+    x, known = photo(), with_hole()
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classical, "biharmonic", interrupt)
+    filled = fill(damaged(x, known), known)
+    assert filled.interrupted and np.isfinite(filled.image).all()
+    assert (filled.image[known] == x[known]).all()
+
+
+def test_other_settings_are_named_and_again_begins_anew(tmp_path):
+    x, known = photo(), with_hole()
+    given = damaged(x, known)
+    fill(given, known, iterations=3, work=tmp_path)
+    with pytest.raises(runs.RunError, match=r"seed is 1 here and 0 there.*again=True"):
+        fill(given, known, iterations=3, seed=1, work=tmp_path)
+    with pytest.raises(runs.RunError, match="mask is another one"):
+        fill(given, with_hole(top=40), iterations=3, work=tmp_path)
+    filled = fill(given, known, iterations=3, seed=1, work=tmp_path, again=True)
+    assert filled.report["iterations"] == 3
+
+
+def test_a_finished_run_is_there_at_once_and_goes_on_with_more_iterations(tmp_path, monkeypatch):
+    x, known = photo(), with_hole()
+    given = damaged(x, known)
+    one = fill(given, known, iterations=6, work=tmp_path)
+    stepped = []
+    original = dip_blocks.Fit.step
+    monkeypatch.setattr(dip_blocks.Fit, "step", lambda self: stepped.append(1) or original(self))
+    two = fill(given, known, iterations=6, work=tmp_path)
+    assert not stepped and (one.image == two.image).all()
+    more = fill(given, known, iterations=9, work=tmp_path)
+    assert len(stepped) == 3 and more.report["iterations"] == 9
+
+
+def test_more_minutes_go_on_with_the_same_network(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(budget, "FEWEST", 2)
+    clock.step = 0.0
+    paces = []
+    monkeypatch.setattr(
+        core._Job, "_pace", lambda self: paces.append(1) or 1.0 / self.canvases[0].pixels
+    )
+    x, known = photo(), with_hole()
+    given = damaged(x, known)
+    first = fill(given, known, minutes=0.1, work=tmp_path)
+    assert first.report["iterations"] == 5  # 6 s less a margin, a second each
+    second = fill(given, known, minutes=0.2, work=tmp_path)
+    assert second.report["iterations"] == 10 and len(paces) == 1
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / core.PLAN).write_text("{")
+    x, known = photo(), with_hole()
+    with pytest.raises(runs.RunError, match="again=True"):
+        fill(damaged(x, known), known, iterations=1, work=tmp_path)
