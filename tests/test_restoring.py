@@ -30,7 +30,7 @@ def tiny(monkeypatch):
     }
     monkeypatch.setattr(networks, "RECIPES", members)
     monkeypatch.setattr(dip_blocks, "best_precision", lambda device: "fp32")
-    monkeypatch.setattr(networks, "recipe_for", lambda missing: "best-hidden")
+    monkeypatch.setattr(networks, "recipes_for", lambda known: ("best-hidden",))
 
 
 @pytest.fixture
@@ -394,7 +394,7 @@ def test_a_plan_takes_the_seconds_that_there_are():
     narrow = budget.plan(80, pace, areas, most=400, can_share=False)
     assert narrow == budget.Plan(32, 106)
     assert budget.plan(10, pace, areas, most=400).iterations == 0
-    assert budget.needed(pace, areas) == 150
+    assert budget.needed(pace, areas) == 75  # of a network half as wide
 
 
 @pytest.mark.parametrize("step", [0.001, 0.01])

@@ -22,7 +22,7 @@ PER_CANVAS_PIXEL = 45
 #: Iterations below which a network's picture is not worth looking at.
 FEWEST = 100
 #: How often the shared network draws a canvas that it was not fitted to: the mean is what counts.
-PASSES = 8
+PASSES = 4
 #: An iteration takes as long as so many drawings.
 DRAWINGS = 3.5
 #: Iterations that are timed before a fit, and those before them that are not.
@@ -92,6 +92,9 @@ def plan(
     return Plan(width, 0)
 
 
-def needed(pace: float, areas: list[int], members: int = 1) -> float:
-    """Seconds that the smallest fit to every canvas takes."""
-    return FEWEST * pace * sum(areas) * members
+def needed(pace: float, areas: list[int], members: int = 1, can_share: bool = False) -> float:
+    """Seconds that the least takes that `plan` would choose, arguments as there."""
+    first, rest = areas[0], sum(areas[1:])
+    alone = FEWEST * pace * (first + rest) * members
+    shared = pace * (FEWEST * first + rest * PASSES / DRAWINGS)
+    return 0.5 * (min(alone, shared) if can_share else alone)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from dip_parts.devices import numerics
 
 CHECKPOINT_S = 15.0  # seconds between checkpoints
 LOOK_S = 8.0  # seconds between pictures on the way
+MARGIN = 0.92  # share of the time that is planned for iterations: pictures on the way take some
 OVERRUN = 1.5  # a fit that takes so much longer than it was measured to is ended
 PLAN = "restoring.json"  # in the folder of checkpoints: what they are of
 FORMAT = 1
@@ -134,7 +135,8 @@ class _Job:
         self.minutes, self.iterations, self.seed, self.smaller = minutes, iterations, seed, smaller
         self.missing = ~self.known
         self.count = int(self.missing.sum())
-        self.recipe = recipe or networks.recipe_for(self.missing)
+        self.recipes = (recipe,) if recipe else networks.recipes_for(self.known)
+        self.recipe = self.recipes[0]
         self.values: np.ndarray | None = None  # of the missing pixels, as they are so far
         self.report: dict = {
             "pixels": list(self.known.shape), "missing": self.count,
@@ -278,7 +280,7 @@ class _Job:
         if chosen is None:
             return True
         self.report |= {
-            "iterations_planned": chosen.iterations, "width": chosen.width,
+            "recipe": self.recipe, "iterations_planned": chosen.iterations, "width": chosen.width,
             "shared": chosen.shared, "canvases": len(self.canvases),
         }  # fmt: skip
         return self._fits(chosen)
@@ -296,55 +298,77 @@ class _Job:
             return regions.Cutting([whole], cutting.wanted, cutting.shape)
         return cutting
 
-    def _canvases(self) -> list[regions.Canvas]:
-        """The first has most of what is held out: by it a shared network can be judged."""
+    def _canvases(self, first: float = 0.8) -> list[regions.Canvas]:
+        """The first has most of what is held out: by it a shared network can be judged.
+
+        ``first``: how large it is, as a share of the largest canvas.
+        """
         windows = self.cutting.windows
         held = self.held.flat[self.cutting.wanted]
         order = np.random.default_rng(self.seed).permutation(len(windows))
         order = sorted(order, key=lambda n: -bool(held[windows[n].places].any()))
-        first, area = [], 0
+        chosen, area = [], 0
         for number in order:
             area += (windows[number].height + regions.GAP) * (windows[number].width + regions.GAP)
-            if first and area > 0.8 * regions.CANVAS:
+            if chosen and area > first * regions.CANVAS:
                 break
-            first.append(int(number))
-        rest = sorted(set(range(len(windows))) - set(first))
-        canvases = regions.lay_out(self.cutting, first) + regions.lay_out(self.cutting, rest)
+            chosen.append(int(number))
+        rest = sorted(set(range(len(windows))) - set(chosen))
+        canvases = regions.lay_out(self.cutting, chosen) + regions.lay_out(self.cutting, rest)
         for canvas in canvases:
             canvas.shape = tuple(max(side, SMALLEST) for side in canvas.shape)
         return canvases
 
     def _plan(self) -> budget.Plan | None:
         """From the checkpoints' folder, or from a few timed iterations; None: no time."""
-        areas = [canvas.pixels for canvas in self.canvases]
-        members = networks.RECIPES[self.recipe]
-        most = max(member.recipe.iterations for member in members)
-        width = max(member.width for member in members)
         kept = self._kept()
+        if kept:
+            self.recipe = kept["recipe"]
+            if "first" in kept:
+                self.canvases = self._canvases(kept["first"])
         if self.iterations is not None:
-            return self._keep(budget.Plan(kept.get("width", width), self.iterations))
-        pace = kept.get("pace") or self._pace()
-        spent = kept.get("seconds", 0.0)
-        if kept.get("minutes") == self.minutes and kept.get("iterations"):
-            return budget.Plan(kept["width"], kept["iterations"], kept["shared"])
-        seconds = 0.92 * max(self._left() - spent, 0.0)
-        if kept.get("iterations"):  # a finished run goes on: the network stays as it is
-            factor = kept["width"] / width
-            area = areas[0] if kept["shared"] else sum(areas)
-            more = (
-                0.92 * 60 * (self.minutes - kept["minutes"]) / (pace * factor * area * len(members))
-            )
-            total = kept["iterations"] + max(int(more), 0)
-            return self._keep(budget.Plan(kept["width"], total, kept["shared"]), pace)
-        can_share = len(members) == 1 and members[0].recipe.hide > 0
-        chosen = budget.plan(
-            seconds, pace, areas, most=most, width=width, members=len(members), can_share=can_share
-        )
-        if chosen.iterations == 0:
-            minutes = (self._spent() + budget.needed(pace, areas, len(members)) / 0.92) / 60
-            self.report["minutes_for_a_network"] = round(minutes, 1)
-            return None
-        return self._keep(chosen, pace)
+            width = kept.get("width") or self._width()
+            return self._keep(kept | {"width": width, "iterations": self.iterations})
+        if kept.get("iterations"):
+            if kept.get("minutes") is not None and self.minutes > kept["minutes"]:
+                # a finished run goes on: the network stays as it is
+                area = self.canvases[0].pixels if kept["shared"] else self._area()
+                area *= len(networks.RECIPES[self.recipe]) * kept["width"] / self._width()
+                more = MARGIN * 60 * (self.minutes - kept["minutes"]) / (kept["pace"] * area)
+                kept["iterations"] += int(more)
+                kept["minutes"] = self.minutes
+            return self._keep(kept)
+        cheapest = None
+        for name in self.recipes:
+            self.recipe = name
+            members = networks.RECIPES[self.recipe]
+            can_share = len(members) == 1 and members[0].recipe.hide > 0
+            self.canvases = self._canvases()
+            pace = self._pace()
+            for first in (0.8, 0.4) if can_share else (0.8,):
+                self.canvases = self._canvases(first)
+                chosen = budget.plan(
+                    MARGIN * self._left(), pace, self._areas(),
+                    most=max(member.recipe.iterations for member in members),
+                    width=self._width(), members=len(members), can_share=can_share,
+                )  # fmt: skip
+                if chosen.iterations:
+                    return self._keep(
+                        {"pace": pace, "first": first, "minutes": self.minutes, **asdict(chosen)}
+                    )
+            seconds = budget.needed(pace, self._areas(), len(members), can_share)
+            cheapest = min(cheapest or seconds, seconds)
+        self.report["minutes_for_a_network"] = round((self._spent() + cheapest / MARGIN) / 60, 1)
+        return None
+
+    def _areas(self) -> list[int]:
+        return [canvas.pixels for canvas in self.canvases]
+
+    def _area(self) -> int:
+        return sum(self._areas())
+
+    def _width(self) -> int:
+        return max(member.width for member in networks.RECIPES[self.recipe])
 
     def _pace(self) -> float:
         """Seconds that an iteration takes a pixel of a canvas."""
@@ -513,7 +537,7 @@ class _Job:
                 np.ascontiguousarray(self.image[self.known], np.float32).tobytes()
             ).hexdigest(),
             "mask": hashlib.sha256(self.known.tobytes()).hexdigest(),
-            "recipe": self.recipe, "seed": self.seed,
+            "recipe": ", else ".join(self.recipes), "seed": self.seed,
             "device": torch.device(self.device).type, "precision": self.precision,
             "smaller": self.smaller, "threads": torch.get_num_threads(),
             "PyTorch": torch.__version__, "code": code_digest(), "format": FORMAT,
@@ -550,17 +574,15 @@ class _Job:
             )
         return kept
 
-    def _keep(self, chosen: budget.Plan, pace: float | None = None) -> budget.Plan:
+    def _keep(self, plan: dict) -> budget.Plan:
+        """Write the plan down, and give it."""
         if self.work is not None:
             self.work.mkdir(parents=True, exist_ok=True)
-            content = {
-                "settings": self._settings(), "minutes": self.minutes, "pace": pace,
-                "width": chosen.width, "iterations": chosen.iterations, "shared": chosen.shared,
-            }  # fmt: skip
+            content = plan | {"settings": self._settings(), "recipe": self.recipe}
             draft = self.work / f"{PLAN}.{os.getpid()}"
             draft.write_text(json.dumps(content, indent=2), encoding="utf-8")
             os.replace(draft, self.work / PLAN)
-        return chosen
+        return budget.Plan(plan["width"], plan["iterations"], plan.get("shared", False))
 
     def _checkpoint(self, name: str, member, width: int) -> Checkpoint | None:
         if self.work is None:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from dip_book.restoring import regions
+
 #: Share of the known pixels that is hidden, and the most that one hole may take of them.
-SHARE, MOST = 0.05, 0.10
+SHARE, MOST = 0.05, 0.13
 #: Of the missing pixels: a quarter as many are enough to measure by.
 OF_MISSING = 0.25
 #: Holes with a longer side, in pixels, are copied in pieces.
 LONGEST = 96
-#: Holes with fewer pixels count as scattered: any known pixel is such a hole.
-SCATTERED = 6
 TRIES = 60  # places that are tried for a copy, nearer ones first
 CELL = 16  # side of the squares in which errors are compared, in pixels
 
@@ -69,7 +69,8 @@ def choose(
     Args:
         known: bool (H, W), true where a pixel is known.  If all are, single pixels are hidden: so a
             method that removes noise can be stopped, or measured.
-        share: of the known pixels, in (0, 0.5); a single hole may take twice as many.
+        share: of the known pixels, in (0, 0.5); a single hole may take `MOST` / `SHARE` times as
+            many.
         of_missing: no more than this share of the number of missing pixels is hidden (but one hole
             in any case); None: as ``share`` says.
         seed: the same seed and mask give the same pixels on every machine.
@@ -88,10 +89,9 @@ def choose(
     hidden = np.zeros_like(known)
     if count < 2:
         return HeldOut(hidden, "none: there is nothing to spare", True)
-    holes, whole = _holes(known, 2 * share * count)
-    missing = known.size - count
-    shaped = sum(len(hole[0]) for hole in holes if len(hole[0]) >= SCATTERED)
-    if missing and shaped > missing / 2:
+    whole = True
+    if count < known.size and not regions.scattered(known):
+        holes, whole = _holes(known, MOST / SHARE * share * count)
         placed = _copies(known, holes, wanted, random, hidden)
         if placed >= min(wanted / 4, 200):
             pieces = "" if whole else ", in pieces where they are large"
@@ -139,7 +139,7 @@ def _copies(known, holes, wanted: float, random, hidden: np.ndarray) -> int:
         if placed >= wanted or failures > 200:
             break
         rows, columns = holes[number]
-        if placed and placed + len(rows) > 2 * wanted:
+        if placed and placed + len(rows) > 1.5 * wanted:
             continue
         found = _place(free, rows, columns, random)
         failures += found is None

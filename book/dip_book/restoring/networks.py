@@ -17,9 +17,6 @@ import dip_blocks
 from dip_book.restoring import regions
 from dip_parts.inputs import draw_z
 
-#: Damage of which no pixel lies deeper counts as thin, in pixels; see `regions.thickness`.
-THICK = 8
-
 #: Share of the known pixels that an iteration hides, about.
 HIDE = 0.3
 
@@ -102,9 +99,13 @@ def _recipes() -> dict[str, tuple[Member, ...]]:
 RECIPES = _recipes()
 
 
-def recipe_for(missing: np.ndarray) -> str:
-    """The name of the recipe for this kind of damage, bool (H, W)."""
-    return "best-hidden" if regions.thickness(missing) < THICK else "quick"
+def recipes_for(known: np.ndarray) -> tuple[str, ...]:
+    """Names of recipes for this kind of damage, bool (H, W): the first that there is time for.
+
+    From `dip_book.results.filling.choose`: random z for holes and scratches; for scattered pixels,
+    and where one network has to draw what it was not fitted to, one that sees what is known.
+    """
+    return ("best-hidden",) if regions.scattered(known) else ("quick", "best-hidden")
 
 
 @torch.no_grad()

@@ -16,6 +16,8 @@ from scipy import ndimage
 #: Pixels round the damage that go into a window, at least and at most; between, as many as the
 #: damage is thick.  A network of four levels looks further, but what is far tells it little.
 CONTEXT = (16, 64)
+#: Holes of fewer pixels, on average, count as scattered pixels.
+FEW = 6
 #: Side of a window, before its context is added, and how far neighbours overlap, in pixels: of
 #: these the one that makes the smaller area, small ones along a scratch.
 SIDES = ((272, 32), (96, 16))
@@ -97,6 +99,18 @@ def thickness(missing: np.ndarray) -> float:
         part = padded[max(band - 256, 0) : band + 1024 + 256]
         thickest = max(thickest, float(ndimage.distance_transform_cdt(part).max()))
     return 2 * thickest
+
+
+def scattered(known: np.ndarray) -> bool:
+    """Are missing single pixels, or nearly, so that few known ones have only known neighbours?
+
+    Scratches, text and blobs leave most known pixels among their like.
+    """
+    labels, count = ndimage.label(~known, np.ones((3, 3)))
+    if count and (~known).sum() < FEW * count:
+        return True
+    inner = ndimage.minimum_filter(known, 3)
+    return bool(inner.sum() < 0.3 * known.sum())
 
 
 def context_of(missing: np.ndarray) -> int:
