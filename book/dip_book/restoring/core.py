@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,13 +50,15 @@ class Filled:
 
     ``image``: as given, with its missing pixels filled and its known pixels bit for bit;
     ``report``: what was measured and chosen, as JSON can hold it; ``said``: the same in a sentence
-    or two; ``interrupted``: the picture is the best so far.
+    or two; ``interrupted``: the picture is the best so far; ``methods``: what "biharmonic" and
+    "network" make of the missing pixels, each (missing pixels, channels), as far as they got.
     """
 
     image: np.ndarray
     report: dict
     said: str
     interrupted: bool
+    methods: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
 
 class _OutOfTime(Exception):
@@ -138,6 +140,7 @@ class _Job:
         self.recipes = (recipe,) if recipe else networks.recipes_for(self.known)
         self.recipe = self.recipes[0]
         self.values: np.ndarray | None = None  # of the missing pixels, as they are so far
+        self.methods: dict[str, np.ndarray] = {}
         self.report: dict = {
             "pixels": list(self.known.shape), "missing": self.count,
             "recipe": self.recipe, "seed": seed, "device": self.device, "precision": self.precision,
@@ -179,7 +182,7 @@ class _Job:
         self.report["seconds"] = round(self._spent(), 2)
         if not interrupted:
             self.tell(Progress(said, filled, 1.0, 0.0))
-        return Filled(filled, self.report, said, interrupted)
+        return Filled(filled, self.report, said, interrupted, self.methods)
 
     def _spent(self) -> float:
         return budget.clock() - self.begun
@@ -241,7 +244,7 @@ class _Job:
         self.values, counts = classical.biharmonic(
             self.picture, self.known, self.missing, seen, until
         )
-        self.base = self.values
+        self.base = self.methods["biharmonic"] = self.values
         self.report["filled_by"] = counts
         self.report["seconds_biharmonic"] = round(self._spent(), 2)
         self.tell(
@@ -511,7 +514,7 @@ class _Job:
         }  # fmt: skip
         if choice.first_db is not None:
             self.report["biharmonic"] = choice.first_db
-        self.network = missing
+        self.methods["network"] = missing
 
     def _look(self, canvas, member, fit) -> None:
         """A picture on the way: with what this fit has averaged so far."""

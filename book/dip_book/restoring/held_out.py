@@ -15,10 +15,11 @@ from dip_book.restoring import regions
 
 #: Share of the known pixels that is hidden, and the most that one hole may take of them.
 SHARE, MOST = 0.05, 0.13
-#: Of the missing pixels: a quarter as many are enough to measure by.
-OF_MISSING = 0.25
-#: Holes with a longer side, in pixels, are copied in pieces.
-LONGEST = 96
+#: Of the missing pixels: half as many are enough to measure by.
+OF_MISSING = 0.5
+#: Longer holes are copied in pieces of twice their thickness, but for these limits, in pixels: how
+#: hard a scratch is to fill does not depend on how long it is.
+PIECE = (24, 128)
 TRIES = 60  # places that are tried for a copy, nearer ones first
 CELL = 16  # side of the squares in which errors are compared, in pixels
 
@@ -27,7 +28,7 @@ CELL = 16  # side of the squares in which errors are compared, in pixels
 class HeldOut:
     """Which known pixels are hidden: ``mask``, bool (H, W); ``how`` they were chosen, a phrase.
 
-    ``whole``: are all copies of whole holes?  Pieces of holes are easier to fill than holes.
+    ``whole``: are they as thick as the damage?  Pieces of it are easier to fill.
     ``shaped``: are they copies, and not single pixels?
     """
 
@@ -88,25 +89,28 @@ def choose(
         wanted = min(wanted, max(of_missing * (known.size - count), 1))
     hidden = np.zeros_like(known)
     if count < 2:
-        return HeldOut(hidden, "none: there is nothing to spare", True)
-    whole = True
+        return HeldOut(hidden, "none: there is nothing to spare")
     if count < known.size and not regions.scattered(known):
-        holes, whole = _holes(known, MOST / SHARE * share * count)
-        placed = _copies(known, holes, wanted, random, hidden)
-        if placed >= min(wanted / 4, 200):
-            pieces = "" if whole else ", in pieces where they are large"
-            how = f"the damage's own shapes, moved to known places{pieces}"
-            return HeldOut(hidden, how, whole, shaped=True)
-        hidden[:] = False
-        whole = False
+        thick = regions.thickness(~known)
+        piece = int(np.clip(2 * thick, *PIECE))
+        for longest in (piece, piece // 2, piece // 4, piece // 8):
+            holes, whole = _holes(known, MOST / SHARE * share * count, longest, thick)
+            placed = _copies(known, holes, wanted, random, hidden)
+            if placed >= min(wanted / 4, 200):
+                pieces = "" if whole else ", in pieces"
+                how = f"the damage's own shapes, moved to known places{pieces}"
+                return HeldOut(hidden, how, whole, shaped=True)
+            hidden[:] = False
     places = np.flatnonzero(known)
     number = int(min(max(round(wanted), 1), len(places) - 1))
     hidden.flat[random.choice(places, number, replace=False)] = True
-    return HeldOut(hidden, "single pixels", whole)
+    return HeldOut(hidden, "single pixels")
 
 
-def _holes(known: np.ndarray, most: float) -> tuple[list[tuple[np.ndarray, np.ndarray]], bool]:
-    """Rows and columns of each hole; those too large to be copied, in pieces; are all whole?"""
+def _holes(
+    known: np.ndarray, most: float, longest: int, thick: float
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], bool]:
+    """Rows and columns of each hole; longer ones in pieces; is each as thick still?"""
     labels, count = ndimage.label(~known, np.ones((3, 3)))
     if not count:
         return [], True
@@ -119,10 +123,10 @@ def _holes(known: np.ndarray, most: float) -> tuple[list[tuple[np.ndarray, np.nd
     while waiting:
         hole = waiting.pop()
         height, width = (int(np.ptp(axis)) + 1 for axis in hole)
-        if max(height, width) <= LONGEST and len(hole[0]) <= max(most, 1):
+        if max(height, width) <= longest and len(hole[0]) <= max(most, 1):
             holes.append(hole)
             continue
-        whole = False
+        whole = whole and longest > thick and len(hole[0]) <= max(most, 1)
         axis = hole[0] if height >= width else hole[1]
         first = axis < axis.min() + max(height, width) / 2
         waiting += [(hole[0][part], hole[1][part]) for part in (first, ~first)]
