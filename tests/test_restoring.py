@@ -412,7 +412,8 @@ def test_the_time_is_kept_by_a_fake_clock(clock, monkeypatch, step):
 def test_a_machine_that_slows_down_ends_the_fit(clock, monkeypatch):
     monkeypatch.setattr(budget, "FEWEST", 3)
     monkeypatch.setattr(core._Job, "_pace", lambda self: 1e-9)
-    clock.step = 5.0
+    monkeypatch.setattr(core, "OVERRUN", 0.3)
+    clock.step = 1.0
     x, known = photo(), with_hole()
     filled = fill(damaged(x, known), known, minutes=1)
     assert filled.report["stopped"] == "time" and not filled.interrupted
@@ -424,6 +425,23 @@ def test_without_time_for_a_network_that_is_said(monkeypatch):
     x, known = photo(), with_hole()
     filled = fill(damaged(x, known), known, minutes=0.2)
     assert "needs more time" in filled.said and filled.report["iterations"] == 0
+
+
+def test_what_there_is_no_time_for_is_drawn_smaller(monkeypatch, tmp_path):
+    monkeypatch.setattr(budget, "FEWEST", 5)
+    monkeypatch.setattr(core, "LOOK_S", 0.0)
+    monkeypatch.setattr(
+        core._Job, "_pace", lambda self: 100.0 if self.known.size > 60 * 80 else 1e-5
+    )
+    x, known = photo(), with_hole(side=24)
+    seen = []
+    options = {"smaller": True, "work": tmp_path}
+    filled = fill(damaged(x, known), known, progress=seen.append, **options)
+    assert filled.report["smaller"] == 2 and filled.report["iterations"] == 20
+    assert filled.report["network"] is not None and (filled.image[known] == x[known]).all()
+    assert any("1/2 of the resolution" in p.said for p in seen)
+    again = fill(damaged(x, known), known, **options)
+    assert (again.image == filled.image).all() and again.report["smaller"] == 2
 
 
 def test_what_is_said_before_anything_starts():

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import ndimage
+from skimage.measure import block_reduce
 
 import dip_blocks
 from dip_book import images, runs
@@ -28,6 +30,7 @@ CHECKPOINT_S = 15.0  # seconds between checkpoints
 LOOK_S = 8.0  # seconds between pictures on the way
 MARGIN = 0.92  # share of the time that is planned for iterations: pictures on the way take some
 OVERRUN = 1.5  # a fit that takes so much longer than it was measured to is ended
+FACTORS = (2, 3, 4, 6, 8)  # how many times smaller a picture a network may draw
 PLAN = "restoring.json"  # in the folder of checkpoints: what they are of
 FORMAT = 1
 SMALLEST = 64  # pixels a side of a canvas: a network of five levels needs some
@@ -240,7 +243,7 @@ class _Job:
                 said = f"Biharmonic interpolation: {share:.0%}."
                 self.tell(Progress(said, None, 0.01 + 0.1 * share, None))
 
-        until = self.begun + 60 * self.minutes * 0.5
+        until = budget.clock() + 60 * self.minutes * 0.5
         self.values, counts = classical.biharmonic(
             self.picture, self.known, self.missing, seen, until
         )
@@ -262,7 +265,7 @@ class _Job:
         self.truth = self.picture[self.held]
         self.units = held.units()
         self.held_base, _ = classical.biharmonic(
-            self.picture, self.fitted, self.held, until=self.begun + 60 * self.minutes * 0.6
+            self.picture, self.fitted, self.held, until=budget.clock() + 60 * self.minutes * 0.2
         )
         self.report |= {
             "hidden": held.how, "hidden_pixels": held.count, "hidden_whole": held.whole,
@@ -279,9 +282,10 @@ class _Job:
         wanted = self.cutting.wanted
         self.of_missing = np.flatnonzero(self.missing.flat[wanted])
         self.of_held = np.flatnonzero(self.held.flat[wanted])
-        chosen = self._plan()
+        kept = self._kept()
+        chosen = None if "factor" in kept else self._plan(kept)
         if chosen is None:
-            return True
+            return self._at_lower_resolution(kept) if self.smaller else True
         self.report |= {
             "recipe": self.recipe, "iterations_planned": chosen.iterations, "width": chosen.width,
             "shared": chosen.shared, "canvases": len(self.canvases),
@@ -322,9 +326,8 @@ class _Job:
             canvas.shape = tuple(max(side, SMALLEST) for side in canvas.shape)
         return canvases
 
-    def _plan(self) -> budget.Plan | None:
+    def _plan(self, kept: dict) -> budget.Plan | None:
         """From the checkpoints' folder, or from a few timed iterations; None: no time."""
-        kept = self._kept()
         if kept:
             self.recipe = kept["recipe"]
             if "first" in kept:
@@ -500,7 +503,10 @@ class _Job:
         """Mix by what was measured; where the network drew nothing, nothing changes."""
         if not drawn:
             return
-        held, missing = self._gathered(drawn)
+        self._mix(*self._gathered(drawn))
+
+    def _mix(self, held: np.ndarray, missing: np.ndarray) -> None:
+        """The result, from what a network drew of the held-out and of the missing pixels."""
         there = np.isfinite(held).all(1)
         choice = held_out.mix(
             self.truth[there], self.held_base[there], held[there], self.units[there]
@@ -509,7 +515,7 @@ class _Job:
         self.values = np.where(np.isfinite(mixed), mixed, self.base).clip(0, 1)
         self.report |= {
             "network": choice.second_db, "mixed": choice.mixed_db, "weight": choice.weight,
-"chosen": _chosen(choice.weight),
+            "chosen": _chosen(choice.weight),
             "drawn": round(float(np.isfinite(missing).all(1).mean()), 3),
         }  # fmt: skip
         if choice.first_db is not None:
@@ -530,6 +536,61 @@ class _Job:
                 self.so_far(), 0.1 + 0.9 * share, left,
             )
         )  # fmt: skip
+
+    # At a lower resolution ------------------------------------------------------------------------
+
+    def _at_lower_resolution(self, kept: dict) -> bool:
+        """Let the network draw a smaller picture, and enlarge that; False if interrupted."""
+        for factor in (kept["factor"],) if "factor" in kept else FACTORS:
+            small, known = _shrunk(self.picture, self.fitted, factor)
+            if known.all() or not known.any():
+                return True  # what is missing is too small to be seen there
+            inner = _Job(
+                small if small.shape[2] == 3 else small[..., 0], known,
+                max(self._left(), 1.0) / 60, None, None, self.seed, self.device, self.precision,
+                False,
+            )  # fmt: skip
+            inner.recipes, inner.recipe = self.recipes, self.recipes[0]
+            inner.tell = lambda seen, inner=inner, factor=factor: self._look_smaller(
+                inner, factor, seen
+            )
+            inner.work, inner.again = self.work and self.work / f"smaller-{factor}", self.again
+            inner.measure_nothing()
+            finished = inner._network()
+            if inner.report["iterations"]:
+                self._take_enlarged(inner, factor)
+                return finished
+        return True
+
+    def measure_nothing(self) -> None:
+        """As a part of another call, which measures for itself."""
+        self.base = self.values = classical.quick(self.picture, self.known)[self.missing]
+        self.held, self.fitted = np.zeros_like(self.known), self.known
+        self.truth = self.held_base = self.picture[self.held]
+        self.units = np.zeros(0, int)
+
+    def _take_enlarged(self, inner: _Job, factor: int) -> None:
+        """Mix what a network drew at a lower resolution into what there is."""
+        if self.work is not None and "factor" not in self._kept():
+            self._keep({"factor": factor, "width": 0, "iterations": 0})
+        drawn = inner.picture.copy()
+        values = inner.methods["network"]
+        drawn[inner.missing] = np.where(np.isfinite(values), values, inner.base)
+        enlarged = (_enlarged(drawn, where, factor) for where in (self.held, self.missing))
+        self._mix(*enlarged)
+        self.report |= {
+            key: inner.report.get(key)
+            for key in ("recipe", "iterations", "iterations_planned", "width", "shared", "regions")
+        } | {"smaller": factor}
+
+    def _look_smaller(self, inner: _Job, factor: int, seen: Progress) -> None:
+        """A picture on the way, at full size."""
+        self._take_enlarged(inner, factor)
+        said = (
+            f"Network at 1/{factor} of the resolution: {inner.done:,} of {inner.total:,} "
+            f"iterations, {self._estimates()}."
+        )
+        self.tell(Progress(said, self.so_far(), seen.done, seen.left_s))
 
     # Checkpoints ----------------------------------------------------------------------------------
 
@@ -626,6 +687,27 @@ class _Job:
             f"The network helps a little. {measured}: {compared}; mixed, {report['weight']:.0%} of "
             f"it, {report['mixed']:.1f} dB."
         )
+
+
+def _shrunk(picture: np.ndarray, known: np.ndarray, factor: int):
+    """A picture so many times smaller, means of what is known; and where half of it is."""
+    counts = block_reduce(known.astype(np.float32), (factor, factor), np.sum)
+    sums = [
+        block_reduce(np.where(known, picture[..., channel], 0), (factor, factor), np.sum)
+        for channel in range(picture.shape[2])
+    ]
+    small = np.stack(sums, -1) / np.maximum(counts, 1)[..., None]
+    return small.clip(0, 1).astype(np.float32), counts >= factor * factor / 2
+
+
+def _enlarged(small: np.ndarray, where: np.ndarray, factor: int) -> np.ndarray:
+    """The values that an enlarged picture has at some pixels, (pixels, channels)."""
+    at = [(axis + 0.5) / factor - 0.5 for axis in np.nonzero(where)]
+    channels = [
+        ndimage.map_coordinates(small[..., channel], at, order=1, mode="nearest")
+        for channel in range(small.shape[2])
+    ]
+    return np.stack(channels, -1)
 
 
 def _chosen(weight: float) -> str:
