@@ -33,6 +33,7 @@ OVERRUN = 1.5  # a fit that takes so much longer than it was measured to is ende
 FACTORS = (2, 3, 4, 6, 8)  # how many times smaller a picture a network may draw
 PLAN = "restoring.json"  # in the folder of checkpoints: what they are of
 FORMAT = 1
+FEW_UNITS = 4  # holes that say too little for a confident word
 SMALLEST = 64  # pixels a side of a canvas: a network of five levels needs some
 
 
@@ -149,7 +150,8 @@ class _Job:
             "recipe": self.recipe, "seed": seed, "device": self.device, "precision": self.precision,
             "chosen": "biharmonic", "weight": 0.0, "biharmonic": None, "network": None,
             "mixed": None, "iterations": 0, "width": None, "shared": False, "regions": 0,
-            "hidden": None, "hidden_pixels": 0, "hidden_whole": None, "seconds": 0.0,
+            "hidden": None, "hidden_pixels": 0, "hidden_whole": None, "hidden_units": 0,
+            "seconds": 0.0,
         }  # fmt: skip
 
     # The whole ------------------------------------------------------------------------------
@@ -269,6 +271,7 @@ class _Job:
         )
         self.report |= {
             "hidden": held.how, "hidden_pixels": held.count, "hidden_whole": held.whole,
+            "hidden_units": len(np.unique(self.units)),
             "biharmonic": held_out.decibel(self.held_base - self.truth),
         }  # fmt: skip
 
@@ -615,6 +618,7 @@ class _Job:
         if self.again and self.work.is_dir():
             for old in (file, *self.work.glob("*.safetensors")):
                 old.unlink(missing_ok=True)
+            self.again = False
         try:
             kept = json.loads(file.read_text(encoding="utf-8"))
             theirs = dict(kept["settings"])
@@ -677,16 +681,23 @@ class _Job:
             return f"Filled by {by}."
         if report["network"] is None:
             return f"Filled by {by}: no known pixel could be spared to measure a network by."
-        compared = f"{report['biharmonic']:.1f} dB by {by} and {report['network']:.1f} dB by it"
-        measured = f"At {report['hidden_pixels']:,} known pixels that were hidden"
+        first = f"{by} {report['biharmonic']:.1f} dB"
+        where = f"{report['hidden_pixels']:,} known pixels that were hidden"
+        measured = f"At {where}, {first} and the network {report['network']:.1f} dB"
         if report["chosen"] == "biharmonic":
-            return f"The network does not help here. {measured}: {compared}; so {by} it is."
-        if report["chosen"] == "network":
-            return f"The network helps. {measured}: {compared}."
-        return (
-            f"The network helps a little. {measured}: {compared}; mixed, {report['weight']:.0%} of "
-            f"it, {report['mixed']:.1f} dB."
-        )
+            said = f"The network does not help here, and was left out. {measured}."
+        elif report["chosen"] == "network":
+            said = f"The network helps. {measured}."
+        else:
+            said = (
+                f"The network helps: {report['weight']:.0%} of it are in the result. {measured}, "
+                f"both together {report['mixed']:.1f} dB."
+            )
+        if report["hidden"] == held_out.SINGLE and not regions.scattered(self.known):
+            said += " No hole of the damage's shape found room there, so single pixels were hidden."
+        elif report["hidden_units"] < FEW_UNITS:
+            said += " Few holes were compared, so that may differ at the damage."
+        return said
 
 
 def _shrunk(picture: np.ndarray, known: np.ndarray, factor: int):

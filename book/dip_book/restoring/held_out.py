@@ -20,6 +20,8 @@ OF_MISSING = 0.5
 #: Longer holes are copied in pieces of twice their thickness, but for these limits, in pixels: how
 #: hard a scratch is to fill does not depend on how long it is.
 PIECE = (24, 128)
+#: How pixels were chosen, where no hole's shape was copied.
+SINGLE = "single pixels"
 TRIES = 60  # places that are tried for a copy, nearer ones first
 CELL = 16  # side of the squares in which errors are compared, in pixels
 
@@ -104,7 +106,7 @@ def choose(
     places = np.flatnonzero(known)
     number = int(min(max(round(wanted), 1), len(places) - 1))
     hidden.flat[random.choice(places, number, replace=False)] = True
-    return HeldOut(hidden, "single pixels")
+    return HeldOut(hidden, SINGLE)
 
 
 def _holes(

@@ -102,8 +102,9 @@ RECIPES = _recipes()
 def recipes_for(known: np.ndarray) -> tuple[str, ...]:
     """Names of recipes for this kind of damage, bool (H, W): the first that there is time for.
 
-    From `dip_book.results.filling.choose`: random z for holes and scratches; for scattered pixels,
-    and where one network has to draw what it was not fitted to, one that sees what is known.
+    From the trials in `dip_book.results.filling`: random z for holes and scratches.  One that sees
+    what is known for scattered pixels (book, "A better optimiser"), and where one network has to
+    draw what it was not fitted to.
     """
     return ("best-hidden",) if regions.scattered(known) else ("quick", "best-hidden")
 
