@@ -21,10 +21,6 @@ PER_MISSING = 120
 PER_CANVAS_PIXEL = 45
 #: Iterations below which a network's picture is not worth looking at.
 FEWEST = 100
-#: How often the shared network draws a canvas that it was not fitted to: the mean is what counts.
-PASSES = 4
-#: An iteration takes as long as so many drawings.
-DRAWINGS = 3.5
 #: Iterations that are timed before a fit, and those before them that are not.
 TIMED, WARM = 3, 2
 
@@ -49,52 +45,37 @@ def largest(channels: int, share: float, canvas: int) -> int:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is fitted: so wide a network, for so many iterations, to each canvas or to the first."""
+    """What is fitted: networks so wide, for so many iterations, to so many canvases."""
 
     width: int
-    iterations: int  # 0: the time does not suffice for a network
-    shared: bool = False  # one network, fitted to the first canvas, draws all
+    iterations: int
+    canvases: int  # 0: the time does not suffice for one
 
 
 def plan(
-    seconds: float,
-    pace: float,
-    areas: list[int],
-    *,
-    most: int,
-    width: int = 64,
-    members: int = 1,
-    can_share: bool = True,
+    seconds: float, pace: float, areas: list[int], *, most: int, width: int = 64, members: int = 1
 ) -> Plan:
     """Choose what can be fitted in so many seconds.
 
-    A network of its own for each canvas, if there is time for `FEWEST` iterations; else one for
-    all; else a narrower one.
+    All canvases, each for as many iterations as there is time for, if these are `FEWEST` or more;
+    else with a narrower network; else, for `FEWEST`, as many canvases as there is time for.
 
     Args:
         pace: seconds that an iteration takes a pixel.
-        areas: pixels of each canvas, of the one that a shared network is fitted to first.
+        areas: pixels of each canvas, the most important first.
         most: iterations of the recipe: more are not made.
         width: of the recipe's network; half of it takes half the time, about.
         members: networks whose mean is taken.
-        can_share: can the network draw what it was not fitted to?
     """
-    first, rest = areas[0], sum(areas[1:])
     for channels, factor in ((width, 1.0), (width // 2, 0.5)):
-        alone = seconds / (pace * factor * (first + rest) * members)
-        if alone >= FEWEST:
-            return Plan(channels, int(min(alone, most)))
-        if can_share and rest:
-            drawing = pace * factor * rest * PASSES / DRAWINGS
-            shared = (seconds - drawing) / (pace * factor * first)
-            if shared >= FEWEST:
-                return Plan(channels, int(min(shared, most)), shared=True)
-    return Plan(width, 0)
+        iterations = seconds / (pace * factor * sum(areas) * members)
+        if iterations >= FEWEST:
+            return Plan(channels, int(min(iterations, most)), len(areas))
+    each = FEWEST * pace * members
+    done = [sum(areas[: count + 1]) * each <= seconds for count in range(len(areas))]
+    return Plan(width, FEWEST, sum(done))
 
 
-def needed(pace: float, areas: list[int], members: int = 1, can_share: bool = False) -> float:
-    """Seconds that the least takes that `plan` would choose, arguments as there."""
-    first, rest = areas[0], sum(areas[1:])
-    alone = FEWEST * pace * (first + rest) * members
-    shared = pace * (FEWEST * first + rest * PASSES / DRAWINGS)
-    return 0.5 * (min(alone, shared) if can_share else alone)
+def needed(pace: float, areas: list[int], members: int = 1) -> float:
+    """Seconds that `plan` wants for all canvases, with a network of half the width."""
+    return 0.5 * FEWEST * pace * sum(areas) * members

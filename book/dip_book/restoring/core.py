@@ -141,15 +141,14 @@ class _Job:
         self.minutes, self.iterations, self.seed, self.smaller = minutes, iterations, seed, smaller
         self.missing = ~self.known
         self.count = int(self.missing.sum())
-        self.recipes = (recipe,) if recipe else networks.recipes_for(self.known)
-        self.recipe = self.recipes[0]
+        self.recipe = recipe or networks.recipe_for(self.known)
         self.values: np.ndarray | None = None  # of the missing pixels, as they are so far
         self.methods: dict[str, np.ndarray] = {}
         self.report: dict = {
             "pixels": list(self.known.shape), "missing": self.count,
             "recipe": self.recipe, "seed": seed, "device": self.device, "precision": self.precision,
             "chosen": "biharmonic", "weight": 0.0, "biharmonic": None, "network": None,
-            "mixed": None, "iterations": 0, "width": None, "shared": False, "regions": 0,
+            "mixed": None, "iterations": 0, "width": None, "regions": 0,
             "hidden": None, "hidden_pixels": 0, "hidden_whole": None, "hidden_units": 0,
             "seconds": 0.0,
         }  # fmt: skip
@@ -160,7 +159,9 @@ class _Job:
         """All steps, one after the other; an interrupt ends them."""
         if self.count == 0:
             return self._result("Nothing is missing.")
-        self._say_what(self._memory())
+        needed = self._memory()
+        self.kept = self._kept()
+        self._say_what(needed)
         interrupted = False
         try:
             self._classical()
@@ -285,13 +286,14 @@ class _Job:
         wanted = self.cutting.wanted
         self.of_missing = np.flatnonzero(self.missing.flat[wanted])
         self.of_held = np.flatnonzero(self.held.flat[wanted])
-        kept = self._kept()
-        chosen = None if "factor" in kept else self._plan(kept)
-        if chosen is None:
-            return self._at_lower_resolution(kept) if self.smaller else True
+        chosen = self._plan()
+        if chosen.canvases < len(self.canvases) and self.smaller:
+            return self._at_lower_resolution()
+        if not chosen.canvases:
+            return True
         self.report |= {
-            "recipe": self.recipe, "iterations_planned": chosen.iterations, "width": chosen.width,
-            "shared": chosen.shared, "canvases": len(self.canvases),
+            "iterations_planned": chosen.iterations, "width": chosen.width,
+            "canvases": chosen.canvases, "canvases_in_all": len(self.canvases),
         }  # fmt: skip
         return self._fits(chosen)
 
@@ -308,76 +310,60 @@ class _Job:
             return regions.Cutting([whole], cutting.wanted, cutting.shape)
         return cutting
 
-    def _canvases(self, first: float = 0.8) -> list[regions.Canvas]:
-        """The first has most of what is held out: by it a shared network can be judged.
-
-        ``first``: how large it is, as a share of the largest canvas.
-        """
+    def _canvases(self) -> list[regions.Canvas]:
+        """Windows on canvases, those with the most damage an area first."""
         windows = self.cutting.windows
-        held = self.held.flat[self.cutting.wanted]
-        order = np.random.default_rng(self.seed).permutation(len(windows))
-        order = sorted(order, key=lambda n: -bool(held[windows[n].places].any()))
-        chosen, area = [], 0
-        for number in order:
-            area += (windows[number].height + regions.GAP) * (windows[number].width + regions.GAP)
-            if chosen and area > first * regions.CANVAS:
-                break
-            chosen.append(int(number))
-        rest = sorted(set(range(len(windows))) - set(chosen))
-        canvases = regions.lay_out(self.cutting, chosen) + regions.lay_out(self.cutting, rest)
+        dense = [-len(window.places) / (window.height * window.width) for window in windows]
+        canvases, some, area = [], [], 0
+        for number in sorted(range(len(windows)), key=lambda n: (dense[n], n)):
+            window = windows[number]
+            own = (window.height + regions.GAP) * (window.width + regions.GAP)
+            if some and area + own > 0.8 * regions.CANVAS:
+                canvases += regions.lay_out(self.cutting, some)
+                some, area = [], 0
+            some.append(number)
+            area += own
+        canvases += regions.lay_out(self.cutting, some)
         for canvas in canvases:
             canvas.shape = tuple(max(side, SMALLEST) for side in canvas.shape)
         return canvases
 
-    def _plan(self, kept: dict) -> budget.Plan | None:
-        """From the checkpoints' folder, or from a few timed iterations; None: no time."""
-        if kept:
-            self.recipe = kept["recipe"]
-            if "first" in kept:
-                self.canvases = self._canvases(kept["first"])
+    def _plan(self) -> budget.Plan:
+        """From the checkpoints' folder, or from a few timed iterations."""
+        kept, members = dict(self.kept), networks.RECIPES[self.recipe]
+        width = max(member.width for member in members)
         if self.iterations is not None:
-            width = kept.get("width") or self._width()
-            return self._keep(kept | {"width": width, "iterations": self.iterations})
-        if kept.get("iterations"):
-            if kept.get("minutes") is not None and self.minutes > kept["minutes"]:
-                # a finished run goes on: the network stays as it is
-                area = self.canvases[0].pixels if kept["shared"] else self._area()
-                area *= len(networks.RECIPES[self.recipe]) * kept["width"] / self._width()
-                more = MARGIN * 60 * (self.minutes - kept["minutes"]) / (kept["pace"] * area)
-                kept["iterations"] += int(more)
-                kept["minutes"] = self.minutes
+            own = {"width": kept.get("width", width), "canvases": len(self.canvases)}
+            return self._keep(kept | own | {"iterations": self.iterations})
+        if kept.get("minutes") == self.minutes:
             return self._keep(kept)
-        cheapest = None
-        for name in self.recipes:
-            self.recipe = name
-            members = networks.RECIPES[self.recipe]
-            can_share = len(members) == 1 and members[0].recipe.hide > 0
-            self.canvases = self._canvases()
+        areas = [canvas.pixels for canvas in self.canvases]
+        if not kept.get("minutes"):
             pace = self._pace()
-            for first in (0.8, 0.4) if can_share else (0.8,):
-                self.canvases = self._canvases(first)
-                chosen = budget.plan(
-                    MARGIN * self._left(), pace, self._areas(),
-                    most=max(member.recipe.iterations for member in members),
-                    width=self._width(), members=len(members), can_share=can_share,
-                )  # fmt: skip
-                if chosen.iterations:
-                    return self._keep(
-                        {"pace": pace, "first": first, "minutes": self.minutes, **asdict(chosen)}
-                    )
-            seconds = budget.needed(pace, self._areas(), len(members), can_share)
-            cheapest = min(cheapest or seconds, seconds)
-        self.report["minutes_for_a_network"] = round((self._spent() + cheapest / MARGIN) / 60, 1)
-        return None
-
-    def _areas(self) -> list[int]:
-        return [canvas.pixels for canvas in self.canvases]
-
-    def _area(self) -> int:
-        return sum(self._areas())
-
-    def _width(self) -> int:
-        return max(member.width for member in networks.RECIPES[self.recipe])
+            most = max(member.recipe.iterations for member in members)
+            chosen = budget.plan(
+                MARGIN * self._left(), pace, areas, most=most, width=width, members=len(members)
+            )
+            if chosen.canvases < len(areas):
+                seconds = self._spent() + budget.needed(pace, areas, len(members)) / MARGIN
+                self.report["minutes_for_all"] = round(seconds / 60, 1)
+            plan = {"pace": pace, "minutes": self.minutes} | asdict(chosen)
+            return self._keep(
+                plan | {"iterations": max(chosen.iterations, kept.get("iterations", 0))}
+            )
+        # a run that was planned for less time goes on: to more canvases, or for longer
+        per_pixel = kept["pace"] * len(members) * kept["width"] / width
+        more = MARGIN * 60 * max(self.minutes - kept["minutes"], 0.0) / per_pixel
+        while kept["canvases"] < len(areas):
+            more -= areas[kept["canvases"]] * kept["iterations"]
+            if more < 0:
+                break
+            kept["canvases"] += 1
+        else:
+            most = max(max(member.recipe.iterations for member in members), kept["iterations"])
+            kept["iterations"] = min(kept["iterations"] + int(more / sum(areas)), most)
+        kept["minutes"] = max(self.minutes, kept["minutes"])
+        return self._keep(kept)
 
     def _pace(self) -> float:
         """Seconds that an iteration takes a pixel of a canvas."""
@@ -408,7 +394,7 @@ class _Job:
     def _fits(self, chosen: budget.Plan) -> bool:
         """All fits, one after the other; False if an interrupt ended them."""
         members = networks.RECIPES[self.recipe]
-        targets = self.canvases[:1] if chosen.shared else self.canvases
+        targets = self.canvases[: chosen.canvases]
         self.total = chosen.iterations * len(targets) * len(members)
         self.done, self.drawn = 0, {}  # window → what each network drew in it
         self.fit_begun = self.last_look = budget.clock()
@@ -458,15 +444,7 @@ class _Job:
                 saved.finish()
             if fit.iteration:
                 self._note(self.drawn, canvas, member, fit.averaged.cpu().numpy())
-            if chosen.shared and finished:
-                self._draw_rest(fit, member)
         return finished
-
-    def _draw_rest(self, fit, member) -> None:
-        """Let the fitted network draw the other canvases: the mean of some passes."""
-        for canvas in self.canvases[1:]:
-            x, m = self._laid(canvas)
-            self._note(self.drawn, canvas, member, networks.draw(fit, x, m, budget.PASSES))
 
     def _note(self, drawn: dict, canvas, member, laid: np.ndarray) -> None:
         """Keep what a network drew on a canvas, (channels, H, W), window by window."""
@@ -542,28 +520,35 @@ class _Job:
 
     # At a lower resolution ------------------------------------------------------------------------
 
-    def _at_lower_resolution(self, kept: dict) -> bool:
+    def _at_lower_resolution(self) -> bool:
         """Let the network draw a smaller picture, and enlarge that; False if interrupted."""
-        for factor in (kept["factor"],) if "factor" in kept else FACTORS:
+        for factor in (self.kept["factor"],) if "factor" in self.kept else FACTORS:
             small, known = _shrunk(self.picture, self.fitted, factor)
             if known.all() or not known.any():
                 return True  # what is missing is too small to be seen there
             inner = _Job(
                 small if small.shape[2] == 3 else small[..., 0], known,
-                max(self._left(), 1.0) / 60, None, None, self.seed, self.device, self.precision,
-                False,
+                max(self._left(), 1.0) / 60, self.recipe, None, self.seed, self.device,
+                self.precision, factor < FACTORS[-1] and "factor" not in self.kept,
             )  # fmt: skip
-            inner.recipes, inner.recipe = self.recipes, self.recipes[0]
             inner.tell = lambda seen, inner=inner, factor=factor: self._look_smaller(
                 inner, factor, seen
             )
-            inner.work, inner.again = self.work and self.work / f"smaller-{factor}", self.again
+            inner.work, inner.again = self.work and self.work / f"smaller-{factor}", False
             inner.measure_nothing()
-            finished = inner._network()
+            finished = inner.network_alone()
             if inner.report["iterations"]:
+                self._keep(self.kept | {"factor": factor})
                 self._take_enlarged(inner, factor)
                 return finished
         return True
+
+    def network_alone(self) -> bool:
+        """As a part of another call: nothing where there is no time for all of the damage."""
+        self.kept = self._kept()
+        if self.kept.get("minutes"):  # begun by the same call before: not planned anew
+            self.minutes = self.kept["minutes"]
+        return self._network()
 
     def measure_nothing(self) -> None:
         """As a part of another call, which measures for itself."""
@@ -574,8 +559,6 @@ class _Job:
 
     def _take_enlarged(self, inner: _Job, factor: int) -> None:
         """Mix what a network drew at a lower resolution into what there is."""
-        if self.work is not None and "factor" not in self._kept():
-            self._keep({"factor": factor, "width": 0, "iterations": 0})
         drawn = inner.picture.copy()
         values = inner.methods["network"]
         drawn[inner.missing] = np.where(np.isfinite(values), values, inner.base)
@@ -583,7 +566,7 @@ class _Job:
         self._mix(*enlarged)
         self.report |= {
             key: inner.report.get(key)
-            for key in ("recipe", "iterations", "iterations_planned", "width", "shared", "regions")
+            for key in ("recipe", "iterations", "iterations_planned", "width", "regions")
         } | {"smaller": factor}
 
     def _look_smaller(self, inner: _Job, factor: int, seen: Progress) -> None:
@@ -604,7 +587,7 @@ class _Job:
                 np.ascontiguousarray(self.image[self.known], np.float32).tobytes()
             ).hexdigest(),
             "mask": hashlib.sha256(self.known.tobytes()).hexdigest(),
-            "recipe": ", else ".join(self.recipes), "seed": self.seed,
+            "recipe": self.recipe, "seed": self.seed,
             "device": torch.device(self.device).type, "precision": self.precision,
             "smaller": self.smaller, "threads": torch.get_num_threads(),
             "PyTorch": torch.__version__, "code": code_digest(), "format": FORMAT,
@@ -616,7 +599,7 @@ class _Job:
             return {}
         file = self.work / PLAN
         if self.again and self.work.is_dir():
-            for old in (file, *self.work.glob("*.safetensors")):
+            for old in (file, *self.work.glob("**/*.safetensors"), *self.work.glob(f"*/{PLAN}")):
                 old.unlink(missing_ok=True)
             self.again = False
         try:
@@ -644,13 +627,15 @@ class _Job:
 
     def _keep(self, plan: dict) -> budget.Plan:
         """Write the plan down, and give it."""
+        self.kept = plan
         if self.work is not None:
             self.work.mkdir(parents=True, exist_ok=True)
-            content = plan | {"settings": self._settings(), "recipe": self.recipe}
             draft = self.work / f"{PLAN}.{os.getpid()}"
-            draft.write_text(json.dumps(content, indent=2), encoding="utf-8")
+            draft.write_text(
+                json.dumps(plan | {"settings": self._settings()}, indent=2), encoding="utf-8"
+            )
             os.replace(draft, self.work / PLAN)
-        return budget.Plan(plan["width"], plan["iterations"], plan.get("shared", False))
+        return budget.Plan(plan["width"], plan["iterations"], plan["canvases"])
 
     def _checkpoint(self, name: str, member, width: int) -> Checkpoint | None:
         if self.work is None:
@@ -673,10 +658,10 @@ class _Job:
             return "Filled smoothly, without a network."
         by = _by(report["filled_by"]) if "filled_by" in report else "a smooth filling"
         if report["network"] is None and not report["iterations"]:
-            if "minutes_for_a_network" in report:
+            if "minutes_for_all" in report:
                 return (
                     f"Filled by {by}. A network needs more time for so much damage: about "
-                    f"{report['minutes_for_a_network']:g} minutes."
+                    f"{report['minutes_for_all']:g} minutes."
                 )
             return f"Filled by {by}."
         if report["network"] is None:
@@ -697,6 +682,12 @@ class _Job:
             said += " No hole of the damage's shape found room there, so single pixels were hidden."
         elif report["hidden_units"] < FEW_UNITS:
             said += " Few holes were compared, so that may differ at the damage."
+        if report["drawn"] < 0.995:
+            said += (
+                f" It drew {report['drawn']:.0%} of what is missing; the rest is filled by {by}."
+            )
+            if "minutes_for_all" in report:
+                said += f" All of it takes about {report['minutes_for_all']:g} minutes."
         return said
 
 

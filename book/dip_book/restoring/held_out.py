@@ -22,6 +22,9 @@ OF_MISSING = 0.5
 PIECE = (24, 128)
 #: How pixels were chosen, where no hole's shape was copied.
 SINGLE = "single pixels"
+#: With so many holes, half of the weight that they speak for is given to a network.
+DOUBT = 3
+EDGE = 8  # pixels that a copy keeps from the picture's edge, if the damage does
 TRIES = 60  # places that are tried for a copy, nearer ones first
 CELL = 16  # side of the squares in which errors are compared, in pixels
 
@@ -139,6 +142,11 @@ def _copies(known, holes, wanted: float, random, hidden: np.ndarray) -> int:
     """Hide copies until enough is hidden; gives how many pixels were."""
     sizes = np.array([len(hole[0]) for hole in holes], float)
     free = ndimage.binary_erosion(known, np.ones((3, 3)), iterations=2, border_value=1)
+    rows, columns = np.nonzero(~known)
+    height, width = known.shape
+    ends = rows.min(), height - 1 - rows.max(), columns.min(), width - 1 - columns.max()
+    if edge := min(EDGE, *map(int, ends)):  # at the edge a hole is harder to fill
+        free[:edge] = free[-edge:] = free[:, :edge] = free[:, -edge:] = False
     placed, failures = 0, 0
     order = random.choice(len(holes), min(len(holes) * 4, 20_000), p=sizes / sizes.sum())
     for number in order:
@@ -199,8 +207,8 @@ class Choice:
 def mix(truth: np.ndarray, first: np.ndarray, second: np.ndarray, units: np.ndarray) -> Choice:
     """Choose how much of the second method is mixed into the first.
 
-    The weight with the smallest squared error at the held-out pixels, times n / (n + 1) for n
-    holes that it was found by: what one hole says need not hold for the next.  So the mixture is
+    The weight with the smallest squared error at the held-out pixels, times n / (n + `DOUBT`) for
+    n holes that it was found by: what one hole says need not hold for the next.  So the mixture is
     never worse there than the first method: the squared error falls all the way to the best
     weight.
 
@@ -214,6 +222,6 @@ def mix(truth: np.ndarray, first: np.ndarray, second: np.ndarray, units: np.ndar
     apart = float(np.square(b - a).sum())
     best = float(np.clip(-(a * (b - a)).sum() / apart, 0, 1)) if apart else 0.0
     number = len(np.unique(units))
-    weight = best * number / (number + 1)
+    weight = best * number / (number + DOUBT)
     mixed = (1 - weight) * a + weight * b
     return Choice(round(weight, 4), decibel(a), decibel(b), decibel(mixed))

@@ -15,7 +15,6 @@ import torch
 
 import dip_blocks
 from dip_book.restoring import regions
-from dip_parts.inputs import draw_z
 
 #: Share of the known pixels that an iteration hides, about.
 HIDE = 0.3
@@ -99,32 +98,10 @@ def _recipes() -> dict[str, tuple[Member, ...]]:
 RECIPES = _recipes()
 
 
-def recipes_for(known: np.ndarray) -> tuple[str, ...]:
-    """Names of recipes for this kind of damage, bool (H, W): the first that there is time for.
+def recipe_for(known: np.ndarray) -> str:
+    """The name of the recipe for this kind of damage, bool (H, W).
 
-    From the trials in `dip_book.results.filling`: random z for holes and scratches.  One that sees
-    what is known for scattered pixels (book, "A better optimiser"), and where one network has to
-    draw what it was not fitted to.
+    Random z for holes and scratches, from the trials in `dip_book.results.filling`; for scattered
+    pixels one that sees what is known (book, "A better optimiser").
     """
-    return ("best-hidden",) if regions.scattered(known) else ("quick", "best-hidden")
-
-
-@torch.no_grad()
-def draw(fit: dip_blocks.Fit, x: np.ndarray, mask: np.ndarray, passes: int) -> np.ndarray:
-    """What a fitted network, that is shown what is known, draws of another picture.
-
-    The mean of passes in which some of it is hidden, as when the network was fitted.
-
-    Args:
-        x, mask: see `dip_blocks.Fit`; the picture may have another size than the fit's.
-
-    Returns (channels, H, W).
-    """
-    picture, known = dip_blocks.as_image(x), dip_blocks.as_mask(mask, *np.shape(mask))
-    z = draw_z(fit.recipe, picture, known).to(fit.device)
-    noise = torch.Generator(fit.device).manual_seed(0)
-    mean = torch.zeros_like(picture)
-    for _ in range(passes):
-        shown = torch.rand(z.shape[-2:], generator=noise, device=fit.device) >= fit.recipe.hide / 3
-        mean += fit.draw(z * shown).cpu() / passes
-    return mean.numpy()
+    return "best-hidden" if regions.scattered(known) else "quick"
