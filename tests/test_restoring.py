@@ -241,9 +241,9 @@ def test_canvases_hold_each_window_once_without_touching():
 
 
 def test_what_there_is_time_for_is_drawn_and_more_time_draws_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(regions, "CANVAS", 130**2)
+    monkeypatch.setattr(regions, "CANVAS", 100**2)
     monkeypatch.setattr(budget, "FEWEST", 4)
-    x, known = photo(300, 300), scratched(300, 300)
+    x, known = photo(200, 200), scratched(200, 200)
     given = damaged(x, known)
     monkeypatch.setattr(
         budget, "plan", lambda seconds, pace, areas, **_: budget.Plan(8, 4, len(areas) // 2)
@@ -253,7 +253,7 @@ def test_what_there_is_time_for_is_drawn_and_more_time_draws_more(tmp_path, monk
     drawn = np.isfinite(half.methods["network"]).all(1)
     kept = half.image[~known][~drawn]
     assert np.allclose(kept, half.methods["biharmonic"][~drawn], atol=1e-6)
-    more = fill(given, known, work=tmp_path, minutes=100)
+    more = fill(given, known, work=tmp_path, minutes=20)
     assert more.report["drawn"] == 1.0 and more.report["iterations"] == HIDING.iterations
 
 

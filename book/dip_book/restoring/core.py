@@ -142,6 +142,7 @@ class _Job:
         self.missing = ~self.known
         self.count = int(self.missing.sum())
         self.recipe = recipe or networks.recipe_for(self.known)
+        self.all_or_none = False  # is a part of the damage not worth drawing?
         self.values: np.ndarray | None = None  # of the missing pixels, as they are so far
         self.methods: dict[str, np.ndarray] = {}
         self.report: dict = {
@@ -289,7 +290,7 @@ class _Job:
         chosen = self._plan()
         if chosen.canvases < len(self.canvases) and self.smaller:
             return self._at_lower_resolution()
-        if not chosen.canvases:
+        if chosen.canvases < (len(self.canvases) if self.all_or_none else 1):
             return True
         self.report |= {
             "iterations_planned": chosen.iterations, "width": chosen.width,
@@ -529,13 +530,14 @@ class _Job:
             inner = _Job(
                 small if small.shape[2] == 3 else small[..., 0], known,
                 max(self._left(), 1.0) / 60, self.recipe, None, self.seed, self.device,
-                self.precision, factor < FACTORS[-1] and "factor" not in self.kept,
+                self.precision, False,
             )  # fmt: skip
             inner.tell = lambda seen, inner=inner, factor=factor: self._look_smaller(
                 inner, factor, seen
             )
             inner.work, inner.again = self.work and self.work / f"smaller-{factor}", False
             inner.measure_nothing()
+            inner.all_or_none = factor < FACTORS[-1] and "factor" not in self.kept
             finished = inner.network_alone()
             if inner.report["iterations"]:
                 self._keep(self.kept | {"factor": factor})
