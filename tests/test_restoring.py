@@ -248,13 +248,18 @@ def test_what_there_is_time_for_is_drawn_and_more_time_draws_more(tmp_path, monk
     monkeypatch.setattr(
         budget, "plan", lambda seconds, pace, areas, **_: budget.Plan(8, 4, len(areas) // 2)
     )
-    half = fill(given, known, work=tmp_path)
+    monkeypatch.setattr(  # so that another minute suffices for the other half, and no more
+        core._Job,
+        "_pace",
+        lambda self: core.MARGIN * 60 / (4 * 0.8 * sum(c.pixels for c in self.canvases)),
+    )
+    half = fill(given, known, work=tmp_path, minutes=2)
     assert 0.1 < half.report["drawn"] < 0.9 and "the rest is filled by" in half.said
     drawn = np.isfinite(half.methods["network"]).all(1)
     kept = half.image[~known][~drawn]
     assert np.allclose(kept, half.methods["biharmonic"][~drawn], atol=1e-6)
-    more = fill(given, known, work=tmp_path, minutes=20)
-    assert more.report["drawn"] == 1.0 and more.report["iterations"] == HIDING.iterations
+    more = fill(given, known, work=tmp_path, minutes=3)
+    assert more.report["drawn"] == 1.0 and more.report["iterations"] == 4
 
 
 # Without a network ------------------------------------------------------------------------
@@ -428,6 +433,24 @@ def test_a_machine_that_slows_down_ends_the_fit(clock, monkeypatch):
     filled = fill(damaged(x, known), known, minutes=1)
     assert filled.report["stopped"] == "time" and not filled.interrupted
     assert 0 < filled.report["iterations"] < filled.report["iterations_planned"]
+
+
+def test_timing_iterations_is_cut_short_where_they_are_slow(clock, monkeypatch):
+    stepped = []
+    original = dip_blocks.Fit.step
+    monkeypatch.setattr(dip_blocks.Fit, "step", lambda self: stepped.append(1) or original(self))
+    x, known = photo(), with_hole()
+    for step, expected in ((0.001, budget.TIMED), (3.0, 2)):
+        clock.step = step
+        job = core._Job(damaged(x, known), known, 1, None, None, 0, None, None, False)
+        job.work, job.again, job.tell, job.kept = None, False, lambda _: None, {}
+        job._classical()
+        job._hold_out()
+        job.cutting = job._cut()
+        job.canvases = job._canvases()
+        stepped.clear()
+        job._pace()
+        assert len(stepped) == expected
 
 
 def test_without_time_for_a_network_that_is_said(monkeypatch):

@@ -21,8 +21,9 @@ PER_MISSING = 120
 PER_CANVAS_PIXEL = 45
 #: Iterations below which a network's picture is not worth looking at.
 FEWEST = 100
-#: Iterations that are timed before a fit, and those before them that are not.
-TIMED, WARM = 3, 2
+#: Iterations that are timed before a fit, the first of which does not count; fewer where they
+#: take more than this share of the time.
+TIMED, TIMING = 6, 0.05
 
 
 def memory(pixels: int, channels: int, missing: int, canvas: int, width: int = 64) -> int:
