@@ -251,7 +251,7 @@ def test_what_there_is_time_for_is_drawn_and_more_time_draws_more(tmp_path, monk
     monkeypatch.setattr(  # so that another minute suffices for the other half, and no more
         core._Job,
         "_pace",
-        lambda self: core.MARGIN * 60 / (4 * 0.8 * sum(c.pixels for c in self.canvases)),
+        lambda self: core.MARGIN * 60 / (4 * 0.65 * sum(c.pixels for c in self.canvases)),
     )
     half = fill(given, known, work=tmp_path, minutes=2)
     assert 0.1 < half.report["drawn"] < 0.9 and "the rest is filled by" in half.said

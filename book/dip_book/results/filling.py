@@ -3,7 +3,8 @@
 Protocol, written before anything was run.  Pictures: the six free ones that ship with scikit-image,
 three of them in colour; the middle square shrunk to 384×384, of that the middle.  Masks of one
 seed: half of the pixels at random; scratches 3 pixels wide; a hole of 64×64 pixels.  `fill` as it
-is, but for a fixed number of iterations, so that it does not depend on the machine's speed.  Stored
+is, but for a fixed number of iterations, so that it does not depend on the machine's speed
+(``python -m dip_book.results.filling [ITERATIONS]``).  Stored
 are, over the missing pixels, the PSNR of biharmonic interpolation, of the network and of what was
 chosen; and what `fill` had estimated without them.
 """
@@ -172,7 +173,9 @@ def errors(store: Path = runs.ROOT) -> Table:
 
 
 if __name__ == "__main__":
+    import sys
+
     import torch
 
     torch.set_num_threads(1)
-    print(f"Stored in {store_filling()}")
+    print(f"Stored in {store_filling(iterations=int((sys.argv[1:] or [ITERATIONS])[0]))}")
