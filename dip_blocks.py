@@ -17,7 +17,8 @@ Sources, named in the docstrings below:
 Conventions.  Images are float32 tensors of shape (C, H, W) with values in [0, 1]; C is 1 (grey)
 or 3 (colour).  Masks have shape (1, H, W): 1 where the pixel is known, 0 where it is missing.
 Inside the network everything has a batch dimension of one.
-What `Fit` does with a loss (step or go back, average, note) is in `dip_parts.engine`.
+What `Fit` does with a loss (step or go back, average, note) is in `dip_parts.engine`; other tasks,
+noise and shrinking among them, are other degradations, in `dip_parts.degradations`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from torch import nn
 
 from dip_parts.ablations import Lanczos, total_variation
 from dip_parts.checks import CONFIG_LISTS, as_image, as_mask, check_config, check_recipe
+from dip_parts.degradations import Degradation, Masked, Noisy, Shrunk
 from dip_parts.devices import as_device, best_device, best_precision, numerics
 from dip_parts.engine import DivergenceError, Engine, Restoration, Step, decibel
 from dip_parts.finish import blend, mean_of, paste
@@ -379,8 +381,7 @@ def masked_loss(output: torch.Tensor, x_hat: torch.Tensor, mask: torch.Tensor) -
 def psnr(image: torch.Tensor, truth: torch.Tensor) -> float:
     """Peak signal-to-noise ratio in dB, peak 1, over the *whole* image; inf if they are equal."""
     if image.shape != truth.shape:
-        shapes = f"{tuple(image.shape)} and {tuple(truth.shape)}"
-        raise ValueError(f"PSNR compares images of one shape; got {shapes}.")
+        raise ValueError(f"PSNR compares one shape, not {(*image.shape,)} and {(*truth.shape,)}.")
     return decibel(float(((image.detach().double() - truth.double()) ** 2).mean()))
 
 
@@ -391,15 +392,15 @@ class Fit(Engine):
     """A network being fitted to one picture, by the verbs of `dip_parts.engine`; see `restore`."""
 
     def __init__(
-        self, x_hat, mask, recipe=BLOG, *, seed=0, device=None, precision=None, truth=None
+        self, x_hat, degradation, recipe=BLOG, *, seed=0, device=None, precision=None, truth=None
     ):
-        super().__init__(x_hat, mask, recipe, truth, device, precision)
+        super().__init__(x_hat, degradation, recipe, truth, device, precision)
         # Weights and z are drawn on the CPU, so that every device starts from the same ones.
-        generator, channels = torch.Generator().manual_seed(seed), self.x_hat.shape[0]
+        generator, channels = torch.Generator().manual_seed(seed), self.shape[0]
         with torch.device("meta"):  # builds without drawing
             net = UNet(recipe.z_channels or channels + 1, channels, recipe.config)
         draw_weights(net, generator)
-        z = draw_z(recipe, self.x_hat.cpu(), self.mask.cpu(), generator)
+        z = draw_z(recipe, self.shape, self.x_hat.cpu(), self.mask.cpu(), generator)
         self.begin(net, z, seed)
 
     def draw(self, z: torch.Tensor) -> torch.Tensor:
@@ -427,7 +428,7 @@ class Fit(Engine):
         """One iteration of the blog's "Learning process"."""
         z, wanted = self.hidden() if self.recipe.hide else (self.perturbed(), self.mask)
         output = self.draw(z)
-        loss = masked_loss(output, self.x_hat, wanted)
+        loss = masked_loss(self.degradation.apply(output), self.x_hat, wanted)
         if self.recipe.tv:
             loss = loss + self.recipe.tv * total_variation(output)
         self.gradients(loss)
@@ -444,7 +445,8 @@ class Fit(Engine):
         """
         self.net.eval()  # dropout off; batch norm knows no difference
         output = self.draw(self.z)
-        if self.has_failed(float(masked_loss(output, self.x_hat, self.mask))):
+        loss = masked_loss(self.degradation.apply(output), self.x_hat, self.mask)
+        if self.has_failed(float(loss)):
             with self.last_good():
                 output = self.draw(self.z)
         self.net.train()
@@ -452,12 +454,12 @@ class Fit(Engine):
 
 
 def restore(
-    x_hat, mask, recipe: Recipe = BLOG, *, seed: int = 0, iterations: int | None = None,
+    x_hat, degradation, recipe: Recipe = BLOG, *, seed: int = 0, iterations: int | None = None,
     device: str | torch.device | None = None, precision: str | None = None, truth=None,
     frames: Iterable[int] = (), progress: bool = True, resume: dict | None = None,
     watch: Callable[[Fit], None] | None = None,
 ) -> Restoration:  # fmt: skip
-    """Fit a randomly initialised network to the known pixels and return what it draws.
+    """Fit a randomly initialised network to what is left of a picture and return what it draws.
 
     The loop of the blog's "Learning process": a step of the optimiser on `masked_loss`, z perturbed
     afresh in every iteration, and backtracking.  When a step has made the loss jump to more than
@@ -466,7 +468,7 @@ def restore(
 
     Args:
         x_hat: the degraded image, see `as_image`; what it holds at missing pixels is not used.
-        mask: see `as_mask`; at least one pixel must be known.
+        degradation: a mask, see `as_mask`, at least one pixel known; or another `Degradation`.
         seed: of weights, z and perturbations.  Same seed, device, precision, thread count and
             versions give the same numbers.
         iterations: instead of the recipe's; 0 gives what the untrained network draws.
@@ -487,9 +489,9 @@ def restore(
     """
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a Recipe, such as RECIPES['quick'], not {recipe!r}.")
-    if iterations is not None:
-        recipe = replace(recipe, iterations=iterations)
-    fit = Fit(x_hat, mask, recipe, seed=seed, device=device, precision=precision, truth=truth)
+    recipe = recipe if iterations is None else replace(recipe, iterations=iterations)
+    how = {"seed": seed, "device": device, "precision": precision, "truth": truth}
+    fit = Fit(x_hat, degradation, recipe, **how)
     if resume is not None:
         fit.load(resume)
     with numerics(fit.device, fit.precision):

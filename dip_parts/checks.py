@@ -21,12 +21,14 @@ OPTIMISERS = ("adam", "muon")
 PRECISIONS = ("fp32", "tf32", "bf16")
 
 
-def as_image(image) -> torch.Tensor:
+def as_image(image, bounded: bool = True) -> torch.Tensor:
     """Turn a picture into the module's convention: float32, (C, H, W), values in [0, 1].
 
     Args:
         image: a NumPy array (H, W) or (H, W, C), or a tensor (H, W) or (C, H, W).  8- and 16-bit
             unsigned integers are divided by 255 and 65535; floats must lie in [0, 1] already.
+        bounded: False for data that noise or a filter carried out of [0, 1]: floats are then
+            taken as they are.
 
     Raises:
         ValueError: another number of dimensions or channels, an empty picture, NaN or infinite
@@ -62,6 +64,8 @@ def as_image(image) -> torch.Tensor:
             "image and mask."
         )
     x = x.float()
+    if not bounded:
+        return x
     low, high = float(x.min()), float(x.max())
     if low < -1e-6 or high > 1 + 1e-6:  # a rounding error is not a mistake
         raise ValueError(
@@ -96,14 +100,14 @@ def as_mask(mask, height: int, width: int) -> torch.Tensor:
     return m.reshape(1, height, width)
 
 
-def as_truth(truth, x_hat: torch.Tensor) -> torch.Tensor | None:
+def as_truth(truth, shape: tuple[int, int, int]) -> torch.Tensor | None:
     """The true image, as `as_image` has it, or None; ValueError if it has another size."""
     if truth is None:
         return None
     truth = as_image(truth)
-    if truth.shape != x_hat.shape:
+    if truth.shape != shape:
         raise ValueError(
-            f"truth has shape {tuple(truth.shape)}, the degraded image {tuple(x_hat.shape)}."
+            f"truth has shape {tuple(truth.shape)}, the picture that is looked for {shape}."
         )
     return truth
 

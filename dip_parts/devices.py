@@ -28,7 +28,7 @@ def cuda_graph(step: Callable[[], None], generator: torch.Generator) -> Callable
             graph.register_generator_state(generator)
             with torch.cuda.graph(graph, stream=aside):
                 step()
-        except Exception:
+        except BaseException:  # an interrupt, too
             torch.cuda.set_stream(main)  # a capture cut short may leave another stream behind
             torch.cuda.synchronize()
             raise

@@ -20,7 +20,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from dip_parts.checks import as_image, as_mask, as_truth, check_precision
+from dip_parts.checks import as_truth, check_precision
+from dip_parts.degradations import Masked, as_degradation, on
 from dip_parts.devices import as_device, best_precision, cuda_graph
 from dip_parts.layers import Dropout
 from dip_parts.muon import Muon, for_muon
@@ -69,16 +70,22 @@ class Engine:
     `average`, `note`.
     """
 
-    def __init__(self, x_hat, mask, recipe, truth, device, precision):
-        x_hat = as_image(x_hat)
-        mask = as_mask(mask, *x_hat.shape[-2:])
-        if mask.sum() == 0:
-            raise ValueError("The mask marks no pixel as known (p = 0?): there is nothing to fit.")
-        truth = as_truth(truth, x_hat)
+    def __init__(self, x_hat, degradation, recipe, truth, device, precision):
+        degradation, x_hat = as_degradation(degradation, x_hat)
+        #: Of the picture that is looked for; x̂ may be smaller.
+        self.shape = (x_hat.shape[0], *degradation.size(x_hat))
+        if recipe.hide and self.shape != x_hat.shape:
+            raise ValueError(
+                f"Pixels can be hidden (hide = {recipe.hide:g}) only of data that have the "
+                "picture's own size: take a recipe without."
+            )
+        truth = as_truth(truth, self.shape)
         self.recipe, self.device = recipe, as_device(device)
         self.precision = precision or best_precision(self.device)
         check_precision(self.precision)
-        self.x_hat, self.mask = x_hat.to(self.device), mask.to(self.device)
+        self.degradation = on(degradation, self.device)
+        self.x_hat = x_hat.to(self.device)
+        self.mask = degradation.compared(x_hat).to(self.device)  # (1, h, w), of the data
         self.truth = None if truth is None else truth.to(self.device)
 
     def begin(self, net: nn.Module, z: torch.Tensor, seed: int) -> None:
@@ -95,7 +102,7 @@ class Engine:
         self.good_loss = scalar(math.inf)
         self.jumped = scalar(False)
         self.recoveries = scalar(0)  # goings back since the last good step
-        self.output, self.averaged = torch.zeros_like(self.x_hat), torch.zeros_like(self.x_hat)
+        self.output, self.averaged = torch.zeros(2, *self.shape, device=self.device)
         self.iteration, self.history, self.frames = 0, [], {}
         # Notes of the iterations since the last reading.  A GPU is read rarely: it would wait.
         rows = 1 if self.device.type == "cpu" else 50
@@ -249,11 +256,11 @@ class Engine:
 
         Frames, bar and ``watch`` as in `dip_blocks.restore`.
         """
-        if total - self.iteration > 100:  # recording takes as long as a few dozen iterations
-            self.record()
         wanted, hidden = set(frames), None if progress else True
         bar = tqdm(initial=self.iteration, total=total, desc="restoring", unit="it", disable=hidden)
         try:
+            if total - self.iteration > 100:  # recording takes as long as a few dozen iterations
+                self.record()
             while self.iteration < total:
                 end = min(i for i in (*wanted, total) if i > self.iteration)
                 self.run(min(end - self.iteration, len(self.notes)))
@@ -336,7 +343,10 @@ class Engine:
     def _signature(self) -> torch.Tensor:
         """The recipe, less its length, as bytes: a state is one of this recipe."""
         values = {k: v for k, v in self.recipe.as_dict().items() if k != "iterations"}
-        text = json.dumps(values | {"shape": list(self.x_hat.shape)}, sort_keys=True)
+        values["shape"] = list(self.x_hat.shape)
+        if not isinstance(self.degradation, Masked):
+            values["degradation"] = repr(self.degradation)
+        text = json.dumps(values, sort_keys=True)
         return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
     @torch.no_grad()
@@ -402,12 +412,14 @@ class Engine:
 
         Args:
             capture: takes an iteration and returns its replay; `cuda_graph`, on a GPU, if None.
+
+        An interrupt (KeyboardInterrupt) goes on to the caller, and the fit is where it was before.
         """
         if capture is None:
             if self.device.type != "cuda":
                 return False
             capture = partial(cuda_graph, generator=self.noise)
-        before = self.state()
+        before, stop = self.state(), None
         try:
             replay = capture(self.step)
             self.load(before)
@@ -415,11 +427,15 @@ class Engine:
                 self._replay = replay
                 return True
             why = "its replay does not lead where plain iterations do"
+        except KeyboardInterrupt as interrupt:
+            stop = interrupt
         except Exception as error:  # whatever a driver may raise: the plain step is there
-            why = f"{type(error).__name__}: {error}"
+            why, stop = f"{type(error).__name__}: {error}", error.__context__
         # A generator that a graph has held is not used again.
         self.draw_from(torch.Generator(self.z.device))
         self.load(before)
+        if isinstance(stop, KeyboardInterrupt):  # or what it left broken was complained of
+            raise stop
         warnings.warn(
             f"No CUDA graph here, the plain step is used, which is slower: {why}", stacklevel=2
         )

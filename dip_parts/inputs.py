@@ -30,16 +30,16 @@ def draw_weights(net: nn.Module, generator: torch.Generator | None = None) -> nn
     return net
 
 
-def draw_z(recipe, x_hat, mask, generator: torch.Generator | None = None) -> torch.Tensor:
-    """The network's fixed input z for x̂ (C, H, W) and its mask: (1, channels, H, W).
+def draw_z(recipe, shape, x_hat=None, mask=None, generator=None) -> torch.Tensor:
+    """The network's fixed input z for a picture of a shape (C, H, W): (1, channels, H, W).
 
     "uniform" noise, 0 to z_scale, is the paper's for reconstruction; drawn by ``generator``,
     PyTorch's global one if None.  "known" holds what is known itself, (1, C + 1, H, W): the pixels
-    less one half, 0 where they are missing, and the mask.  For other kinds see `other_z`.
+    of x̂ less one half, 0 where they are missing, and the mask.  For other kinds see `other_z`.
     """
     if recipe.z_kind == "known":
         return torch.cat([(x_hat - 0.5) * mask, mask])[None]
     if recipe.z_kind == "uniform":
-        shape = (1, recipe.z_channels, *x_hat.shape[-2:])
-        return recipe.z_scale * torch.rand(shape, generator=generator)
-    return recipe.z_scale * other_z(recipe.z_kind, recipe.z_channels, *x_hat.shape[-2:])
+        size = (1, recipe.z_channels, *shape[-2:])
+        return recipe.z_scale * torch.rand(size, generator=generator)
+    return recipe.z_scale * other_z(recipe.z_kind, recipe.z_channels, *shape[-2:])

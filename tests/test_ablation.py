@@ -84,7 +84,7 @@ def test_differences_are_paired(tmp_path):
     assert row(table, "the second reading")[:2] == [None, None] and row(
         table, "− reflection for zeros"
     )[2:] == [None, 0, None]
-    assert "| — |" in table.to("markdown")
+    assert "| – |" in table.to("markdown")
 
 
 def test_the_way_and_its_picture(tmp_path):
@@ -109,7 +109,7 @@ def test_ideas(tmp_path):
     store(tmp_path, plan.idea("no skips", "camera"), 24.0)
     table = ablation.ideas(tmp_path)
     assert (
-        shown(table, "no skips") == ["−1.00", "−1.00", "—", "—"]
+        shown(table, "no skips") == ["−1.00", "−1.00", "–", "–"]
         and row(table, "width 32") == [None] * 4
     )
 
@@ -282,7 +282,7 @@ def test_only_ideas_that_were_tried_on_all_pictures_have_a_row(tmp_path):
     under_muon(tmp_path, "dropout 0.2", (29.0, 25.5))
     table = optimiser.ideas(optimiser.under_muon(store=tmp_path))
     assert [line[0] for line in table.rows] == ["**Muon**, PSNR", "dropout 0.05"]
-    assert shown(table, "dropout 0.05") == ["+1.00", "−0.50", "+4.00", "+0.50", "+1.25", ""]
+    assert shown(table, "dropout 0.05") == ["+1.00", "−0.50", "+4.00", "+0.50", "+1.25", "–"]
 
 
 def test_pairs_are_means_of_what_was_drawn(tmp_path):

@@ -34,7 +34,7 @@ def test_a_level_counts_where_it_is_first_reached():
 
 def test_recipes_stand_side_by_side_with_the_papers():
     table = compared.recipes("best-adam", "best-hidden")
-    assert table.header == ["", "`paper`", "`best-adam`", "`best-hidden`"]
+    assert table.header == ["entry", "`paper`", "`best-adam`", "`best-hidden`"]
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["optimiser"] == ["Adam", "Adam", "Muon"]
     assert rows["levels"] == ["5", "5", "4"] and rows["dropout"] == ["0", "0", "0.05"]

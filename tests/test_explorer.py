@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dip_book import images, runs
 from dip_book.build import first_cell
+from dip_book.results import baselines
 from dip_book.results.selection import best_run
 from dip_book.runs import sweeps
 from dip_book.show import explorer, views
@@ -175,7 +176,7 @@ def test_what_runs_share_is_written_once(tmp_path):
         for count in (2, 3)
     ]
     data = explorer.Explorer(made).data
-    assert len(data["pictures"]) == len(explorer.STILLS)
+    assert len(data["pictures"]) == len({"degraded", "linear", "biharmonic", "truth"})
     assert data["runs"][0]["truth"] == data["runs"][1]["truth"]
     assert data["pictures"][data["runs"][1]["degraded"]] == explorer.entry(made[1])["degraded"]
 
@@ -183,14 +184,14 @@ def test_what_runs_share_is_written_once(tmp_path):
 def test_what_a_run_is_compared_with_is_measured():
     """Half of the pixels: interpolation is far better than black pixels; the truth is exact."""
     x = images.load("brick", size=64)
-    pair = [part[0].numpy() for part in explorer.dip_blocks.degrade(x)]
-    made = explorer.stills(x, *pair)
+    x_hat, mask = explorer.dip_blocks.degrade(x)
+    made = explorer.stills(x, x_hat, "pixels", explorer.dip_blocks.Masked(mask))
     assert set(made) == {*explorer.STILLS, "quality"}
     quality = made["quality"]
     assert "truth" not in quality
     assert quality["biharmonic"] > quality["degraded"] + 5
     assert quality["linear"] > quality["degraded"] + 5
-    stored = explorer.baselines.baseline("brick", "biharmonic", 64)["psnr_db"]
+    stored = baselines.baseline("brick", "biharmonic", 64)["psnr_db"]
     assert abs(quality["biharmonic"] - stored) < 0.01
 
 

@@ -86,6 +86,19 @@ def test_what_is_mended():
     )
 
 
+def test_pages_without_a_source_go(tmp_path):
+    kept = ["index.html", "genindex.html", "notebooks/01-a.html", "notebooks/01-a.ipynb",
+            "notebooks/plot.png", "_sources/notebooks/01-a.md", "_static/b.html"]  # fmt: skip
+    stale = ["notebooks/02-a.html", "notebooks/02-a.ipynb", "_sources/notebooks/02-a.md",
+             "book/old.html"]  # fmt: skip
+    for name in (*kept, *stale):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    site.remove_stale(tmp_path, {"notebooks/01-a", "book/index", "top"})
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert left == {*kept}
+
+
 def test_a_site_knows_what_it_was_built_from(tmp_path, monkeypatch):
     before = site.site_digest()
     assert before == site.site_digest()

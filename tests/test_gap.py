@@ -72,4 +72,4 @@ def test_what_half_of_the_pixels_give_is_shown_beside_the_ceiling():
     table = tables.from_half("camera", size=64)
     assert [row[0] for row in table.rows] == list(tables.DRAWN.values())
     assert [row[0] for row in tables.from_half().rows] == list(tables.DRAWN.values())
-    assert "64×64" in table.caption and len(tables.free_ceilings(64).rows) == len(images.EMBEDDED)
+    assert "64×64" in table.caption

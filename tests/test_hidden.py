@@ -19,8 +19,10 @@ def hiding(recipe):
 def test_z_is_what_is_known_and_nothing_else(picture, hiding, channels):
     x_hat, mask = degrade(np.stack([picture] * channels, -1) if channels > 1 else picture)
     scribbled = torch.where(mask == 1, x_hat, 0.123)
-    z = draw_z(hiding, scribbled, mask)
-    assert z.shape == (1, channels + 1, 32, 32) and torch.equal(z, draw_z(hiding, x_hat, mask))
+    z = draw_z(hiding, scribbled.shape, scribbled, mask)
+    assert z.shape == (1, channels + 1, 32, 32) and torch.equal(
+        z, draw_z(hiding, x_hat.shape, x_hat, mask)
+    )
     assert torch.equal(z[0, -1:], mask) and torch.equal(z[0, :-1], (x_hat - 0.5) * mask)
 
 

@@ -216,8 +216,20 @@ def test_no_mark_of_one_row_hides_another():
     assert len(heights) == len(set(heights)) == 6 and set(np.round(heights)) == {0, 1}
 
 
+def test_costs_begin_where_pictures_are_of_use_and_show_every_result():
+    slow, poor = ([1, 10, 100], [8.0, 19.0, 29.0]), (0.1, 17.0)
+    for points, lowest in (({"linear": (0.1, 27.0)}, 20), ({"linear": poor}, 16)):
+        axis = figures.cost({"blog": slow}, points, bottom=20).axes[0]
+        assert axis.get_ylim()[0] == lowest and axis.get_ylim()[1] > 29
+        assert set(np.diff(axis.get_yticks())) == {2}
+    curve, point = axis.get_legend().get_lines()
+    marks = style.METHODS["blog"].mark, style.METHODS["linear"].mark
+    assert (curve.get_marker(), point.get_marker()) == marks, "a mark is named"
+
+
 def test_an_optimiser_is_drawn_alike_everywhere():
-    _, right = figures.orthogonal({"Adam": np.ones(3), "Muon": np.ones(3)}).axes
+    left, right = figures.orthogonal({"Adam": np.ones(3), "Muon": np.ones(3)}).axes
+    assert all(axis.get_xlabel() and axis.get_ylabel() for axis in (left, right))
     colours = [line.get_color() for line in right.lines]
     assert colours == [style.METHODS[name].colour for name in ("adam", "muon")]
 
@@ -225,7 +237,7 @@ def test_an_optimiser_is_drawn_alike_everywhere():
 def test_a_table_of_timings_says_what_a_dash_is():
     for result in bench.results():
         for table in (bench.compared(result), bench.reached(result)):
-            assert ("“—”" in table.caption) == ("—" in {c for row in table.shown() for c in row})
+            assert ("“–”" in table.caption) == ("–" in {c for row in table.shown() for c in row})
 
 
 def test_a_timing_says_its_machine():

@@ -4,6 +4,7 @@ import copy
 import io
 import math
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -374,9 +375,9 @@ def test_total_variation_smoothes(picture, recipe):
 )
 def test_what_z_is_made_of(recipe, kind, channels):
     recipe = replace(recipe, z_kind=kind, z_channels=channels, z_scale=0.1)
-    z = dip_blocks.draw_z(recipe, *torch.zeros(2, 1, 32, 48))
+    z = dip_blocks.draw_z(recipe, (1, 32, 48))
     assert z.shape == (1, channels, 32, 48) and 0 <= z.min() < 0.02 and 0.08 < z.max() <= 0.1 + 1e-7
-    again = dip_blocks.draw_z(recipe, *torch.zeros(2, 1, 32, 48))
+    again = dip_blocks.draw_z(recipe, (1, 32, 48))
     assert torch.equal(z, again) == (kind != "uniform")
     if kind == "meshgrid":
         assert torch.equal(z[0, 0, :, 0], z[0, 0, :, 5]) and torch.equal(z[0, 1, 0], z[0, 1, 5])
@@ -670,7 +671,7 @@ def test_no_iterations_give_the_untrained_drawing(picture, recipe):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"mask": np.ones((16, 16))}, "mask's shape"),
+        ({"degradation": np.ones((16, 16))}, "mask's shape"),
         ({"truth": np.zeros((16, 16))}, "truth has shape"),
         ({"x_hat": np.full((32, 32), np.nan)}, "NaN"),
         ({"x_hat": np.full((32, 32), 2.0)}, r"\[0, 1\]"),
@@ -680,7 +681,9 @@ def test_no_iterations_give_the_untrained_drawing(picture, recipe):
 def test_bad_input_is_refused(picture, recipe, change, words):
     x_hat, mask = degrade(picture)
     with pytest.raises(ValueError, match=words):
-        restore(**{"x_hat": x_hat, "mask": mask, "recipe": recipe, "progress": False, **change})
+        restore(
+            **{"x_hat": x_hat, "degradation": mask, "recipe": recipe, "progress": False, **change}
+        )
 
 
 def test_too_small_for_the_network():
@@ -869,6 +872,56 @@ def test_an_interrupt_returns_what_there_is(picture, recipe, monkeypatch, where)
     result = restore(x_hat, mask, recipe, progress=False)
     assert result.interrupted and len(result.history) == 5
     assert torch.isfinite(result.image).all()
+
+
+def interrupts(step):
+    """A capture that is interrupted after two of its warm-up iterations."""
+    step(), step()
+    raise KeyboardInterrupt
+
+
+def complains(step):
+    """The same, and the driver complains of what the interrupt left."""
+    try:
+        interrupts(step)
+    finally:
+        raise RuntimeError("capture is not valid")
+
+
+@pytest.mark.parametrize("capture", [interrupts, complains])
+def test_an_interrupt_of_the_recording_leaves_the_fit_as_it_was(picture, recipe, capture):
+    x_hat, mask = degrade(picture)
+    plain, fit = (Fit(x_hat, mask, recipe, device="cpu", truth=picture) for _ in range(2))
+    fit.run(5), plain.run(15)
+    fit.notes = torch.zeros(50, 6)  # read rarely, as on a GPU
+    before = fit.state()
+    with warnings.catch_warnings(), pytest.raises(KeyboardInterrupt):
+        warnings.simplefilter("error")
+        fit.record(capture)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in fit.state().items())
+    fit.run(10)
+    assert fit.history == plain.history and torch.equal(fit.weights, plain.weights)
+
+
+@pytest.mark.parametrize("capture", [interrupts, complains])
+def test_an_interrupt_of_the_recording_returns_what_there_is(picture, recipe, monkeypatch, capture):
+    x_hat, mask = degrade(picture)
+    five = Fit(x_hat, mask, recipe, truth=picture)
+    five.run(5)
+    record = Fit.record
+
+    def as_on_a_gpu(fit):
+        fit.notes = torch.zeros(50, 6)
+        return record(fit, capture)
+
+    monkeypatch.setattr(Fit, "record", as_on_a_gpu)
+    for state in (None, five.state()):
+        result = restore(
+            x_hat, mask, recipe, iterations=200, truth=picture, resume=state, progress=False
+        )
+        assert result.interrupted and result.history == (five.history if state else [])
+        assert torch.isfinite(result.image).all()
+    assert torch.equal(result.averaged, five.averaged.cpu())
 
 
 def test_progress_is_shown_or_not(picture, recipe, capfd, monkeypatch):

@@ -382,9 +382,10 @@ def test_reported_numbers_have_the_known_means():
     assert means == {"blog": 28.53, "paper": 33.48, "convolutional sparse coding": 31.19}
 
 
-def test_a_table_says_what_was_not_run():
-    table = Table(["a", "b"], [["x", 1.005], ["y", None]])
-    assert table._repr_markdown_() == "| a | b |\n| --- | ---: |\n| x | 1.00 |\n| y | — |"
+def test_no_cell_of_a_table_is_blank():
+    table = Table(["a", "b"], [["x", 1.005], ["y", None], ["", 12_345]])
+    rows = "| x | 1.00 |\n| y | – |\n| – | 12,345 |"
+    assert table._repr_markdown_() == f"| a | b |\n| --- | ---: |\n{rows}"
     assert mean([1.0, None]) is None and mean([1.0, 2.0]) == 1.5
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -395,6 +396,48 @@ def test_a_scheduler_that_is_not_there(capsys, monkeypatch):
     assert "No Dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
 
 
+# Made again -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["pixels", "noise25"])
+def test_a_run_is_made_again_from_its_record_alone(tmp_path, monkeypatch, capsys, task):
+    spec = replace(SPEC, image="chelsea-rgb", iterations=12, changes=(("lr", 0.01),), task=task)
+    run, path = perform(spec, tmp_path, every=1), spec.path
+    words = ["rerun", path.as_posix(), "--store", str(tmp_path), "--device", "cpu"]
+    monkeypatch.delitem(dip_blocks.RECIPES, "tiny")  # what a recipe of that name is today
+    before = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*.*"))
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "The same." in said and f"{run.psnr:.2f} dB stored, {run.psnr:.2f} dB now" in said
+    assert sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")) == before
+    record = Path(f"{tmp_path / path}.json")
+    record.write_text(record.read_text().replace('"lr": 0.01,', '"lr": 0.011,', 2))
+    assert main(words) == 1
+    said = capsys.readouterr().out
+    assert "Not the same." in said and "differ from iteration 2 on" in said
+
+
+def test_a_run_of_ones_own_picture_is_made_again_with_the_file(tmp_path, capsys):
+    images.save_png(tmp_path / "mine.png", images.load("brick", size=24))
+    spec = replace(SPEC, image=str(tmp_path / "mine.png"), size=None, iterations=5)
+    perform(spec, tmp_path / "store")
+    words = ["rerun", spec.path.as_posix(), "--store", str(tmp_path / "store"), "--device", "cpu"]
+    assert main(words) == 2
+    assert "a file of yours" in capsys.readouterr().err
+    images.save_png(tmp_path / "other.png", images.load("grass", size=24))
+    assert main([*words, "--picture", str(tmp_path / "other.png")]) == 2
+    assert "another picture" in capsys.readouterr().err
+    assert main([*words, "--picture", str(tmp_path / "mine.png")]) == 0
+
+
+def test_a_mean_is_not_made_again_but_its_members(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(dip_blocks.MEANS, "pair", ("tiny", "tiny"))
+    spec = replace(SPEC, recipe="pair", iterations=3)
+    perform(spec, tmp_path)
+    assert main(["rerun", spec.path.as_posix(), "--store", str(tmp_path)]) == 2
+    assert "make its members again" in capsys.readouterr().err
+
+
 # Archives ---------------------------------------------------------------------------------
 
 
@@ -554,7 +597,7 @@ def test_the_table_says_what_each_number_is(table_store):
     assert row(table, "House")[rerun] == "33.00 ± 1.00", "the seeds' longest runs, of one length"
     assert row(table, "Montage")[rerun] == "28.00 (2,000 it.)", "marked as shorter than the recipe"
     assert row(table, "Lena")[rerun] == "32.50"
-    assert row(table, "**mean of 3**")[rerun] == "—", "no mean over what was cut short"
+    assert row(table, "**mean of 3**")[rerun] == "–", "no mean over what was cut short"
     assert row(tables.averaged(table_store), "Lena")["averaged output"] == "33.50"
     assert row(tables.ssim(table_store), "Lena")[f"{rerun}: raw output"] == "0.900"
     for name in images.STANDARD:
@@ -569,12 +612,19 @@ def test_tables_are_written_in_three_ways(form):
     table = Table(["image", "a − b"], [["C_1", 1.234], ["**mean**", several], ["x", None]])
     expected = {
         "markdown": "| image | a − b |\n| --- | ---: |\n| C_1 | 1.23 |\n"
-        "| **mean** | −2.00 ± 1.00 |\n| x | — |",
+        "| **mean** | −2.00 ± 1.00 |\n| x | – |",
         "csv": "image,a − b,a − b: standard deviation\nC_1,1.234,\nmean,-2.0,1.0\nx,,",
         "latex": "\\begin{tabular}{lr}\n\\hline\nimage & a $-$ b \\\\\n\\hline\nC\\_1 & 1.23 \\\\\n"
-        "\\textbf{mean} & $-$2.00 $\\pm$ 1.00 \\\\\nx & — \\\\\n\\hline\n\\end{tabular}",
+        "\\textbf{mean} & $-$2.00 $\\pm$ 1.00 \\\\\nx & – \\\\\n\\hline\n\\end{tabular}",
     }
     assert table.to(form) == expected[form]
+
+
+def test_what_stands_in_a_file_is_shown_and_not_obeyed():
+    hostile = "<img src=x onerror=alert(1)> | & \n\n# no"
+    (row,) = Table(["device", "s"], [[hostile, 1.0]]).to("markdown").splitlines()[2:]
+    assert "<" not in row and row.replace("\\|", "").count("|") == 3
+    assert row.startswith("| &lt;img src=x onerror=alert(1)> \\| &amp; # no | 1.00 |")
 
 
 # The benchmark ----------------------------------------------------------------------------
@@ -794,6 +844,50 @@ def test_pack_and_unpack_on_the_command_line(filled, tmp_path, capsys):
     assert main(["pack", "--store", str(filled), "--to", str(tmp_path / "box")]) == 0
     assert main(["unpack", str(tmp_path / "box-1.zip"), "--store", str(tmp_path / "there")]) == 0
     assert capsys.readouterr().out.count(": new") == 3
+
+
+@pytest.fixture
+def nothing_run(tmp_path):
+    """A store without runs, but with what the tables compare them with."""
+    for name in ("baselines.json", "ceilings.json"):
+        shutil.copy(runs.ROOT / name, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in TABLES if name not in ("embedded", "quick", "repeated")]
+)
+def test_a_table_without_rows_says_what_would_fill_it(nothing_run, capsys, name):
+    assert main(["table", name, "--store", str(nothing_run)]) == 0
+    markdown = capsys.readouterr().out
+    if "| ---" in markdown:  # what others report, or what there is to run
+        assert len(markdown.splitlines()) > 2
+        return
+    named = re.fullmatch(
+        r"The runs of this table are not stored yet: "
+        r"`python -m dip_book run --missing ([\w -]+)` makes them\.\n",
+        markdown,
+    )
+    assert set(named[1].split()) <= set(plan.WANTED)
+    assert main(["table", name, "--store", str(nothing_run), "--format", "csv"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1 and said.err == markdown
+
+
+@pytest.mark.parametrize(
+    "name", ["members", "at_rest", "averaged", "distances", "final", "muon", "pairs", "longer",
+             "sooner", "hidden", "blends", "large"]
+)  # fmt: skip
+def test_the_groups_that_an_empty_table_names_fill_it(nothing_run, name):
+    table = TABLES[name](store=nothing_run)
+    history = [dip_blocks.Step(i, 0.001, 0.001, False, 30.0, 30.0) for i in (10, 400)]
+    better = {"raw_pasted": 33.0, "averaged_pasted": 33.0}
+    wanted = [spec for group in table.filled_by for spec in plan.WANTED[group]]
+    for spec in {spec for mean in wanted for spec in (mean, *mean.members)}:
+        grey = np.full((spec.size or 8,) * 2, 0.5, np.float32)
+        pictures = {"raw": grey, "averaged": grey} if spec.image in images.EMBEDDED else {}
+        store_run(nothing_run, spec, 30.0, pictures, history, core_seconds=1.0, psnr_db=better)
+    assert table.rows == [] and TABLES[name](store=nothing_run).rows
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ import dip_blocks
 from dip_book import images
 from dip_book.runs import ROOT
 from dip_book.runs.provenance import describe_device, peak_memory, provenance
-from dip_book.table import Figure, Table
+from dip_book.table import NO_VALUE, Figure, Table
 
 IMAGE = "camera"
 FOLDER, WATCHING = "bench", "bench/watching"
@@ -82,7 +82,7 @@ class Straightforward(Contestant):
         self.net = as_written(dip_blocks.UNet(recipe.z_channels, x_hat.shape[0], recipe.config)).to(
             device
         )
-        self.z = dip_blocks.draw_z(recipe, x_hat, mask).to(device)
+        self.z = dip_blocks.draw_z(recipe, x_hat.shape).to(device)
         self.x_hat, self.mask, self.truth = x_hat.to(device), mask.to(device), truth
         self.adam = torch.optim.Adam(self.net.parameters(), lr=recipe.lr)
         self.good, self.loss = None, math.inf
@@ -620,7 +620,7 @@ def compared(result: dict) -> Table:
         f"{NETWORKS_SHOWN.get(network, network)}: milliseconds an iteration, how many times as "
         f"fast as the straightforward loop, peak memory. On {machine(result)}."
     )
-    caption += " “—”: not measured." if any(None in row for row in rows) else ""
+    caption += f" “{NO_VALUE}”: not measured." if any(None in row for row in rows) else ""
     return Table(["loop", *titles], rows, titles, caption)
 
 
@@ -715,7 +715,7 @@ def reached(result: dict) -> Table:
     trace = result.get("time_to_psnr", {"reached": {}})["reached"]
     levels = list(dict.fromkeys(level for times in trace.values() for level in times))
     rows = [[who, *map(times.get, levels)] for who, times in trace.items()]
-    gaps = " “—”: not reached." if any(None in row for row in rows) else ""
+    gaps = f" “{NO_VALUE}”: not reached." if any(None in row for row in rows) else ""
     titles = [f"{level} dB" for level in levels]
     size = result.get("time_to_psnr", {}).get("size", 128)
     caption = (

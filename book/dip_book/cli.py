@@ -143,6 +143,12 @@ def parser() -> argparse.ArgumentParser:
         "--mask-seed", type=int, help="of the mask alone (default: the same as --seed)"
     )
     run.add_argument(
+        "--task",
+        default="pixels",
+        help="what the picture loses: pixels (half of them; the default), noise25 (σ of 255), "
+        "shrink4 (how many times)",
+    )
+    run.add_argument(
         "--every",
         type=int,
         default=10,
@@ -174,6 +180,17 @@ def parser() -> argparse.ArgumentParser:
 
     show = command("show", "show one stored run")
     show.add_argument("run", help="its path, as `status` prints it")
+
+    rerun = command(
+        "rerun",
+        "make a stored run again from its own record, and compare",
+        "What is stored stays as it is. On the same kind of machine with the same versions all is "
+        "equal; elsewhere the last digits differ, and with them later iterations.",
+    )
+    rerun.add_argument("run", help="its path, as `status` prints it")
+    rerun.add_argument("--picture", type=Path, help="the file, if the run is of a picture of yours")
+    rerun.add_argument("--device", help="cuda, mps or cpu (default: the first that is there)")
+    rerun.add_argument("--threads", type=int, help="CPU threads (default: as the run had)")
 
     table = command("table", "print a table of the book")
     table.add_argument("name", choices=TABLES)

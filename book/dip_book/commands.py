@@ -11,10 +11,12 @@ from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
+import torch
+
 import dip_blocks
 from dip_book import bench, images, photo, runs
 from dip_book.results import ablation, baselines, ceiling, compared, optimiser, tables
-from dip_book.runs import plan, sweeps
+from dip_book.runs import again, plan, sweeps
 from dip_book.show import figures
 
 #: What `table` prints.
@@ -40,6 +42,7 @@ DECIDED = {
     "iterations": None,
     "seed": [0],
     "mask_seed": None,
+    "task": "pixels",
     "precision": None,
 }
 
@@ -133,9 +136,7 @@ def _specs(args: argparse.Namespace) -> list[runs.Spec]:
     changes = tuple((key, _value(text)) for key, text in (word.split("=", 1) for word in args.set))
     return [
         runs.Spec(
-            str(Path(image).resolve())
-            if image not in {**images.EMBEDDED, **images.STANDARD}
-            else image,
+            str(Path(image).resolve()) if not images.of_the_book(image) else image,
             args.size,
             args.recipe,
             changes,
@@ -143,6 +144,7 @@ def _specs(args: argparse.Namespace) -> list[runs.Spec]:
             seed,
             args.mask_seed,
             precision=args.precision,
+            task=args.task,
         )
         for image, seed in product(args.image, args.seed)
     ]
@@ -237,8 +239,26 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+def _rerun(args: argparse.Namespace) -> int:
+    run = runs.read(args.store / args.run)
+    torch.set_num_threads(args.threads or run.facts["threads"])
+    found = again.made_again(run, args.picture, device=args.device)
+    for kind, then in found.stored.items():
+        now = found.now[kind]
+        print(f"{runs.KINDS[kind]}: {then:.2f} dB stored, {now:.2f} dB now ({now - then:+.4f})")
+    for kind, levels in found.pixels.items():
+        print(f"{runs.KINDS[kind]}: pixels differ by {levels} of 255 at most")
+    if found.first_apart is not None:
+        print(f"The losses differ from iteration {found.first_apart:,} on.")
+    print("The same." if found.same else "Not the same.")
+    return 0 if found.same else 1
+
+
 def _table(args: argparse.Namespace) -> int:
-    print(TABLES[args.name](store=args.store).to(args.format))
+    table = TABLES[args.name](store=args.store)
+    print(table.to(args.format))
+    if table.lacks and args.format == "csv":  # its rows are a program's
+        print(table.lacks, file=sys.stderr)
     return 0
 
 
@@ -314,6 +334,7 @@ def _picture(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "restore": _restore, "run": _run, "status": _status, "show": _show, "table": _table,
+    "rerun": _rerun,
     "pack": _pack, "unpack": _unpack, "tidy": _tidy,
     "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "picture": _picture,
 }  # fmt: skip

@@ -1,11 +1,13 @@
 """Pictures by name or by path, as arrays that `dip_blocks` takes.
 
-Three kinds of picture:
+Four kinds of picture:
 
-* *embedded*: freely licensed pictures that ship inside scikit-image and need no network;
+* *embedded*: freely licensed pictures that ship inside scikit-image and need no network; grey, and
+  under names that end in "-rgb" in colour;
 * *standard*: the 11 grey test images of the paper's table.  No free licence covers them, so they
   are never part of this project: they come from the folder that the environment variable
   ``DIP_IMAGES`` names, else from the web (checked by SHA-256, kept in the user's cache);
+* *colour*: the standard pictures of the paper's other problems, likewise;
 * any picture file of yours.
 """
 
@@ -82,22 +84,74 @@ STANDARD = {  # in the order of the paper's table
 # fmt: on
 
 
+#: The embedded pictures that have colours: name → that of the grey one.
+EMBEDDED_RGB = {f"{name}-rgb": name for name in ("astronaut", "chelsea", "coffee")}
+
+
+@dataclass(frozen=True)
+class Colour:
+    """A colour test image: how it is called, where it is, and its file's hash."""
+
+    title: str
+    url: str
+    sha256: str
+
+
+_TAMPERE = "https://webpages.tuni.fi/foi/GCF-BM3D/images/image_"
+_SET5 = "https://raw.githubusercontent.com/jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/data/Set5/image_SRF_4/img_00"
+_PAPERS = "https://raw.githubusercontent.com/DmitryUlyanov/deep-image-prior/042e0d4c1e93f4b1eb0932781de55b8cff5e0f40/data/"
+
+# fmt: off
+# ruff: disable[E501]
+COLOUR = {
+    "house-rgb": Colour("House", f"{_TAMPERE}House256rgb.png", "292578e2309791b54652350ca79a06b2c6fa2290121389719b3af69b041dc150"),
+    "peppers-rgb": Colour("Peppers", f"{_TAMPERE}Peppers512rgb.png", "d7b926dff30cdbe2760f0f72d0850aac7d9b4bf2ad83a77370cef1e1ded52f9f"),
+    "lena-rgb": Colour("Lena", f"{_TAMPERE}Lena512rgb.png", "ab0642b305fe54290a0db041b2c007e78bb94584e367520b98eec0799f45c975"),
+    "baboon-rgb": Colour("Baboon", f"{_TAMPERE}Baboon512rgb.png", "3714ba077446c372241027cc672f4c32749f95089ffbc0188398e39246e1a440"),
+    "f16": Colour("F16", f"{_PAPERS}denoising/F16_GT.png", "33810cc97ab8222e5bbb5fb32394d314d7d53564b008a4bf5371d0044ca45336"),
+    "set5-baby": Colour("Baby", f"{_SET5}1_SRF_4_HR.png", "ac41483d2caa808a58d1361f0172023913da3ac4a9514a135c92836eef1fbe99"),
+    "set5-bird": Colour("Bird", f"{_SET5}2_SRF_4_HR.png", "7ed486a42ce3fca8d9ed2ff328419a92a50fc64e479765552ee544eb45f187a2"),
+    "set5-butterfly": Colour("Butterfly", f"{_SET5}3_SRF_4_HR.png", "a58f6334af41127d8de5ea64e36ad174623a689c1bd5c4100aee20738b93a944"),
+    "set5-head": Colour("Head", f"{_SET5}4_SRF_4_HR.png", "30bd282537e4660651d5f668252353a66723c301ccba541a699af053269e9eb3"),
+    "set5-woman": Colour("Woman", f"{_SET5}5_SRF_4_HR.png", "653e3aa5cbc70487e38e31260ba2d42588d575e267e23951ea66157adc3285e6"),
+    "kate": Colour("Kate", f"{_PAPERS}inpainting/kate.png", "8516aecf3628fd97ba12ab480d7b9c64d1c8e06be2ef603256087a40cae4971a"),
+    "library": Colour("Library", f"{_PAPERS}inpainting/library.png", "4795d1f90c0c5310456057a8ea219e2bcf9ff2f6abcd9a192abfe0c2d472a647"),
+    "vase": Colour("Vase", f"{_PAPERS}inpainting/vase.png", "1c25862a0a914bdb29ee793d182533b9e64c2c2da40d56623ee33f9dcfd38424"),
+}
+#: What is missing in three of them, white where a pixel is known: files like the pictures'.
+MASKS = {
+    "kate-mask": Colour("Kate's mask", f"{_PAPERS}inpainting/kate_mask.png", "631ffd05b0fc43a72dc06c54331977173d5b4e6706bb4fa5191d822b90ea8f1b"),
+    "library-mask": Colour("Library's mask", f"{_PAPERS}inpainting/library_mask.png", "6908be662bf67becc5495422f242eac7e4701a91d5c814112d804d22b37fcc55"),
+    "vase-mask": Colour("Vase's mask", f"{_PAPERS}inpainting/vase_mask.png", "9f7a689863d21c920b00c771df45c65c76c32b924ed3dfc11e81d1fc6ecd350a"),
+}
+# ruff: enable[E501]
+# fmt: on
+
+
+def of_the_book(name: str) -> bool:
+    """Is this a picture that the book knows by its name, and no file?"""
+    return any(name in known for known in (EMBEDDED, EMBEDDED_RGB, STANDARD, COLOUR))
+
+
 def title(name: str) -> str:
     """How a picture is called in tables and selectors."""
-    known = {**EMBEDDED, **STANDARD}
+    known = {**EMBEDDED, **STANDARD, **COLOUR}
+    name = EMBEDDED_RGB.get(name, name)
     if found := re.fullmatch(r"(.+)@[0-9a-f]{8}", name):  # a reader's own, as records name it
         return found[1]
     return known[name].title if name in known else Path(name).stem
 
 
-def load(name: str | os.PathLike, size: int | None = None, colour: bool = False) -> np.ndarray:
+def load(
+    name: str | os.PathLike, size: int | None = None, colour: bool | None = None
+) -> np.ndarray:
     """A picture as floats in [0, 1].
 
     Args:
-        name: a key of `EMBEDDED` or `STANDARD`, or the path of a picture file: 8-bit grey or
+        name: a picture of the book's (`of_the_book`), or the path of a picture file: 8-bit grey or
             colour, or 16-bit grey (16-bit colour PNG is read at 8 bits).
         size: crop the middle square and resize it to size × size pixels.
-        colour: three channels; else one, by the usual luma weights.
+        colour: three channels; else one, by the usual luma weights.  None: as its name says.
 
     Returns:
         float32, shape (H, W), or (H, W, 3) with ``colour``.
@@ -105,13 +159,14 @@ def load(name: str | os.PathLike, size: int | None = None, colour: bool = False)
     Raises:
         ImageError: one sentence on what is wrong and what to do.
     """
-    if isinstance(name, str) and name in EMBEDDED:
+    colour = (name in EMBEDDED_RGB or name in COLOUR) if colour is None else colour
+    if name in EMBEDDED or name in EMBEDDED_RGB:
         from skimage import data
 
-        picture = Image.fromarray(getattr(data, name)())
+        picture = Image.fromarray(getattr(data, EMBEDDED_RGB.get(name, name))())
     else:
-        path = fetch(name) if isinstance(name, str) and name in STANDARD else Path(name)
-        picture = _open(path)
+        standard = any(name in known for known in (STANDARD, COLOUR, MASKS))
+        picture = _open(fetch(name) if standard else Path(name))
     picture = _plain(picture, colour, name)
     if size is not None:
         picture = _square(picture, size)
@@ -192,10 +247,9 @@ def fetch(name: str) -> Path:
 
     Raises ImageError when there is neither folder nor network, or the file is another picture.
     """
-    image = STANDARD[name]
+    image = {**STANDARD, **COLOUR, **MASKS}[name]
     folder = os.environ.get(IMAGES_VARIABLE)
-    if folder:
-        path = Path(folder).expanduser() / f"{name}.png"
+    for path in _places(name):
         if path.is_file():
             if hashlib.sha256(path.read_bytes()).hexdigest() != image.sha256:
                 raise ImageError(
@@ -205,8 +259,13 @@ def fetch(name: str) -> Path:
             return path
     import pooch
 
+    urls = (
+        (PRIMARY + image.primary, MIRROR + image.mirror)
+        if isinstance(image, Standard)
+        else (image.url,)
+    )
     failures = []
-    for url in (PRIMARY + image.primary, MIRROR + image.mirror):
+    for url in urls:
         try:
             downloaded = pooch.retrieve(
                 url, f"sha256:{image.sha256}", fname=f"{name}.png", path=_cache()
@@ -225,13 +284,21 @@ def fetch(name: str) -> Path:
     )
 
 
+def _places(name: str) -> list[Path]:
+    """Where a user may have put a standard picture: colour ones also in a folder of their own."""
+    folder = os.environ.get(IMAGES_VARIABLE)
+    if not folder:
+        return []
+    folder = Path(folder).expanduser()
+    inside = [folder / "color"] if name not in STANDARD else []
+    return [parent / f"{name}.png" for parent in (folder, *inside)]
+
+
 def available(name: str) -> bool:
     """Can this picture be loaded without asking the network?"""
-    if name in EMBEDDED:
+    if name in EMBEDDED or name in EMBEDDED_RGB:
         return True
-    folder = os.environ.get(IMAGES_VARIABLE)
-    candidates = [Path(folder).expanduser()] if folder else []
-    return any((parent / f"{name}.png").is_file() for parent in (*candidates, _cache()))
+    return any(path.is_file() for path in (*_places(name), _cache() / f"{name}.png"))
 
 
 def save_png(path: str | os.PathLike, image) -> None:
@@ -258,7 +325,7 @@ def _cache() -> Path:
 
 def _open(path: Path) -> Image.Image:
     if not path.exists():
-        names = ", ".join([*EMBEDDED, *STANDARD])
+        names = ", ".join([*EMBEDDED, *EMBEDDED_RGB, *STANDARD, *COLOUR])
         raise ImageError(
             f"There is no picture '{path}': neither a file of that path nor one of the names "
             f"{names}."

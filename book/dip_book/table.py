@@ -13,7 +13,8 @@ from numbers import Integral
 
 import pandas as pd
 
-NOT_RUN = "—"
+#: What a cell shows that has no value.
+NO_VALUE = "–"
 #: What a caption begins with where a table is Markdown.
 CAPTION = "**Table.**"
 
@@ -59,10 +60,11 @@ class Table:
 
     Args:
         header: column titles.
-        rows: one list a row, of numbers, figures and text; None is what was not run.
+        rows: one list a row, of numbers, figures and text; None is what has no value.
         forms: column title, or position → how its numbers are written.  Others have two decimals
-            if they are floats, and none if they are integers.
+            if they are floats; integers have none, and commas between thousands.
         caption: what the numbers are and their unit; of timings, the machine.  Markdown.
+        filled_by: groups of `plan.WANTED` whose runs it is of.  Without rows it says so.
 
     ``frame`` is the same as a `pandas.DataFrame` of objects.
     """
@@ -73,10 +75,11 @@ class Table:
         rows: list[list[Cell]],
         forms: dict[str | int, Form] | None = None,
         caption: str = "",
+        filled_by: Iterable[str] = (),
     ):
         self.frame = pd.DataFrame(rows, columns=header, dtype=object)
         self.forms = forms or {}
-        self.caption = caption
+        self.caption, self.filled_by = caption, tuple(filled_by)
 
     @property
     def header(self) -> list[str]:
@@ -95,18 +98,32 @@ class Table:
         ]
         return [[shown(cell, form) for cell, form in zip(row, forms)] for row in self.rows]
 
+    @property
+    def lacks(self) -> str:
+        """Of a table without rows, a sentence that says what would fill it; else ""."""
+        if self.rows:
+            return ""
+        groups = " ".join(self.filled_by)
+        how = f": `python -m dip_book run --missing {groups}` makes them" if groups else ""
+        return f"The runs of this table are not stored yet{how}."
+
     def to(self, form: str) -> str:
         """The table as "markdown" or "latex", as it is shown; as "csv", bare numbers.
 
-        Without its caption.
+        Without its caption.  Without rows, what it `lacks`; of CSV, the header alone.
         """
         return {"markdown": self._markdown, "latex": self._latex, "csv": self._csv}[form]()
 
     def _markdown(self) -> str:
+        if self.lacks:
+            return self.lacks
         rule = ["---"] + ["---:"] * (len(self.header) - 1)
-        return "\n".join(f"| {' | '.join(row)} |" for row in [self.header, rule, *self.shown()])
+        rows = [[_plain(cell) for cell in row] for row in [self.header, *self.shown()]]
+        return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]])
 
     def _latex(self) -> str:
+        if self.lacks:
+            return f"% {self.lacks}"
         first, *rows = (
             " & ".join(map(_latex, row)) + r" \\" for row in [self.header, *self.shown()]
         )
@@ -132,7 +149,7 @@ class Table:
 
     def _repr_markdown_(self) -> str:
         """In the built book `dip_book.build.site` makes the paragraph the table's caption."""
-        above = f"{CAPTION} {self.caption}\n\n" if self.caption else ""
+        above = f"{CAPTION} {self.caption}\n\n" if self.caption and self.rows else ""
         return above + self.to("markdown")
 
     def __repr__(self) -> str:
@@ -141,13 +158,13 @@ class Table:
 
 def shown(cell: Cell, form: Form | None = None) -> str:
     """A cell as text, such as "30.12 ± 0.05", "28.00 (2,000 it.)" or "−0.50"."""
-    if cell is None:
-        return NOT_RUN
+    if cell is None or cell == "":
+        return NO_VALUE
     if isinstance(cell, str):
         return cell
     figure = cell if isinstance(cell, Figure) else Figure(cell)
     if form is None:
-        form = "{}" if isinstance(figure.mean, Integral) else "{:.2f}"
+        form = "{:,}" if isinstance(figure.mean, Integral) else "{:.2f}"
     write = form.format if isinstance(form, str) else form
 
     def signed(value: float) -> str:
@@ -172,6 +189,13 @@ def _bare(cell: Cell) -> Cell:
     return round(float(value), 6) if isinstance(value, float) else value
 
 
+def _plain(text: str) -> str:
+    """A cell that stays one, and is shown as it is: much of it comes from files."""
+    for character, written in {"&": "&amp;", "<": "&lt;", "|": r"\|"}.items():
+        text = text.replace(character, written)
+    return " ".join(text.split())
+
+
 def _latex(text: str) -> str:
     text = re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", text)
     written = {"−": "$-$", "±": r"$\pm$", "×": r"$\times$", "%": r"\%", "_": r"\_", "&": r"\&"}
@@ -194,11 +218,11 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 
 def mean_of_cells(cells: Iterable[Cell]) -> Cell:
-    """The mean of a column, a difference of differences; "" if a cell is not of whole runs."""
+    """The mean of a column, a difference of differences; None if a cell is not of whole runs."""
     cells = list(cells)
     found = mean(number(cell) for cell in cells)
     if found is None:
-        return ""
+        return None
     apart = all(isinstance(cell, Figure) and cell.difference for cell in cells)
     return Figure(found, difference=True) if apart else found
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -27,6 +28,7 @@ KEPT = ("torch", "numpy")
 def notebook() -> None:
     """Make a notebook ready: install what is missing, let widgets in, say what it runs on."""
     install(missing())
+    warnings.formatwarning = told
     if "google.colab" in sys.modules:
         from google.colab import output
 
@@ -43,6 +45,11 @@ def notebook() -> None:
     print(
         f"Runs on {device} ({name}), PyTorch {torch.__version__}, Python {sys.version.split()[0]}."
     )
+
+
+def told(message, category, filename, lineno, line=None) -> str:
+    """A warning as text, without the place in the code: a path of the machine that made a page."""
+    return f"{category.__name__}: {message}\n"
 
 
 def has_reader() -> bool:

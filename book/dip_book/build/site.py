@@ -201,8 +201,12 @@ def _inside(node, kinds) -> bool:
 
 
 def finish(app, exception) -> None:
-    """The notebooks that the captions name, and what the site was built from, beside the pages."""
+    """The notebooks that the captions name, and what the site was built from, beside the pages.
+
+    Pages that no source has any more go.
+    """
     if exception is None and app.builder.format == "html":
+        remove_stale(Path(app.outdir), app.env.found_docs)
         for notebook in (ROOT / "notebooks").glob("*.ipynb"):
             shutil.copy(notebook, Path(app.outdir) / "notebooks" / notebook.name)
         for page in Path(app.outdir).rglob("*.html"):
@@ -214,6 +218,20 @@ def finish(app, exception) -> None:
         for script in (Path(app.outdir) / "_static").glob("vendor/fontawesome/*/js/all.min.js"):
             script.write_text("// left out: the style sheet's fonts are enough\n", encoding="utf-8")
         (Path(app.outdir) / DIGEST).write_text(site_digest() + "\n", encoding="utf-8")
+
+
+def remove_stale(site: Path, pages: set[str]) -> None:
+    """Remove what earlier builds left of pages that were renamed or removed.
+
+    Args:
+        site: the built site's folder.
+        pages: all that it has now, without suffix, such as "notebooks/01-introduction".
+    """
+    for folder in {Path(page).parent for page in pages} - {Path()}:
+        for file in [*(site / folder).iterdir(), *(site / "_sources" / folder).glob("*.md")]:
+            place = (site / folder / file.name).relative_to(site).with_suffix("").as_posix()
+            if file.suffix in {".html", ".ipynb", ".md"} and place not in pages:
+                file.unlink()
 
 
 def mend(page: str) -> str:

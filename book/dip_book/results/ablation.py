@@ -17,7 +17,7 @@ import dip_blocks
 from dip_book import images, runs
 from dip_book.results.selection import all_stored, first_reaching
 from dip_book.runs import plan
-from dip_book.table import NOT_RUN, Table, difference, mean_and_deviation
+from dip_book.table import Table, difference, mean_and_deviation
 
 KIND = "raw"  # what is compared, unless said otherwise: the network's own output
 
@@ -69,7 +69,7 @@ def switches(store: Path = runs.ROOT) -> Table:
     found = {name: values(name, store=store) for name in LABELS}
     rows = []
     for name, label in LABELS.items():
-        apart = [NOT_RUN, NOT_RUN]
+        apart = [None, None]
         if name in DEPARTS_FROM:
             pairs = paired(found[name], found[DEPARTS_FROM[name]])
             apart = [difference(pairs), len(pairs)]
@@ -202,7 +202,7 @@ def reached(store: Path = runs.ROOT) -> Table:
             total = found["paper"].facts["iterations"]
             goal = found["paper"].facts["psnr_db"]["averaged"]
             there = first_reaching(found["best-adam"], goal)
-            share = ["", "not reached"] if there is None else [there, there / total]
+            share = [None, "not reached"] if there is None else [there, there / total]
             row = [total, goal, *share]
         rows.append([images.title(image), *row])
     ours, theirs = "best-adam: iterations to that", "paper: iterations"
@@ -211,7 +211,7 @@ def reached(store: Path = runs.ROOT) -> Table:
         "Iterations until the average of `best-adam`'s outputs is where that of `paper` ends, "
         "PSNR in dB. The development pictures at 128×128."
     )
-    return Table(titles, rows, {ours: "{:,}", theirs: "{:,}"}, caption)
+    return Table(titles, rows, caption=caption)
 
 
 def labelled(pictures: tuple[str, ...], seed: int = 0, store: Path = runs.ROOT) -> list[runs.Run]:

@@ -66,7 +66,8 @@ def level_with(level: float = 33.0, store: Path = runs.ROOT) -> Table:
         f"PSNR in dB at the missing pixels: when the known ones first are at {level:g} dB, and "
         "after 400 iterations. Compare the first two columns, then the third."
     )
-    return Table([*header, *(f"{name}, at the end" for name in end)], rows, caption=caption)
+    header += (f"{name}, at the end" for name in end)
+    return Table(header, rows, caption=caption, filled_by=["muon"])
 
 
 #: What readers call a recipe's entries; entries that no recipe changes have no row.
@@ -108,7 +109,7 @@ def recipes(*names: str) -> Table:
         if len({column[key] for column in columns.values()}) > 1
     ]
     caption = "What the recipes change of the recipe `paper`; all else is as there."
-    return Table(["", *columns], rows, caption=caption)
+    return Table(["entry", *columns], rows, caption=caption)
 
 
 def _over(recipe: str, kind: str, store: Path) -> dict[str, Cell]:
@@ -119,16 +120,16 @@ def _over(recipe: str, kind: str, store: Path) -> dict[str, Cell]:
     }
 
 
-def _with_mean(header: list[str], rows: list[list[Cell]], caption: str) -> Table:
+def _with_mean(header: list[str], rows: list[list[Cell]], caption: str, recipe: str) -> Table:
     """A table of the 11 images whose last row has the columns' means; differences keep signs."""
     whole = len(rows) == len(images.STANDARD)
     means: list[Cell] = ["**mean**" if whole else f"**mean of {len(rows)}**"]
     for column in list(zip(*rows))[1:]:
-        values = [None if cell in ("", None) else float(cell) for cell in column]
+        values = [None if cell is None else float(cell) for cell in column]
         apart = any(isinstance(cell, Figure) and cell.difference for cell in column)
         found = mean(values)
         means.append(Figure(found, difference=True) if apart and found is not None else found)
-    return Table(header, [*rows, means] if rows else [], caption=caption)
+    return Table(header, [*rows, means] if rows else [], caption=caption, filled_by=[recipe])
 
 
 def final(recipe: str = "best", store: Path = runs.ROOT) -> Table:
@@ -144,7 +145,7 @@ def final(recipe: str = "best", store: Path = runs.ROOT) -> Table:
             continue
         paper, smooth = REPORTED["paper"][name], classical[name]["biharmonic"]["psnr_db"]
         apart = [difference([float(value) - other]) for other in (paper, smooth)]
-        self2self = SELF2SELF.get(name, "")
+        self2self = SELF2SELF.get(name)
         rows.append([images.title(name), paper, self2self, smooth, value, *apart])
     header = [
         "image", "paper: raw, reported", "Self2Self: averaged, reported",
@@ -157,7 +158,7 @@ def final(recipe: str = "best", store: Path = runs.ROOT) -> Table:
     count = max(map(len, of_common_seeds(recipe, store).values()))
     if count > 1:
         caption += f" ± is the standard deviation over {count} masks, those that all 11 have."
-    table = _with_mean(header, rows, caption)
+    table = _with_mean(header, rows, caption, recipe)
     if len(rows) == len(images.STANDARD):  # what was reported is of all
         table.frame.loc[len(rows), header[2]] = SELF2SELF_MEAN
     return table
@@ -186,7 +187,7 @@ def like_with_like(recipe: str = "best-nearest", store: Path = runs.ROOT) -> Tab
         "Like with like, PSNR in dB: raw outputs against raw outputs on the left, pictures that "
         "keep the known pixels on the right."
     )
-    return _with_mean(header, rows, caption)
+    return _with_mean(header, rows, caption, recipe)
 
 
 def masks(*recipes: str, store: Path = runs.ROOT) -> Table:
@@ -211,7 +212,7 @@ def masks(*recipes: str, store: Path = runs.ROOT) -> Table:
                 below = [n for n, run in of.items() if run.facts["psnr_db"][USED] < others[n]]
                 row.append(", ".join(map(images.title, below)) or "none")
             cost = [run.facts.get("core_seconds") for run in of.values()]
-            row.append("" if None in cost else sum(cost) / 3600)
+            row.append(None if None in cost else sum(cost) / 3600)
             rows.append(row)
     header = [
         "recipe", "mask", "mean, blended", "mean, pasted", "below the paper's raw",
@@ -221,4 +222,4 @@ def masks(*recipes: str, store: Path = runs.ROOT) -> Table:
         "The 11 images, mask by mask: mean PSNR in dB, the images on which the blended picture is "
         "below, and what all 11 cost on the CPU that made the runs."
     )
-    return Table(header, rows, {"hours of one core": "{:.1f}"}, caption)
+    return Table(header, rows, {"hours of one core": "{:.1f}"}, caption, recipes)

@@ -7,6 +7,7 @@ development pictures.  What was not run has no row.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ import dip_blocks
 from dip_book import bench, images, runs
 from dip_book.results.selection import all_stored, first_reaching, machines
 from dip_book.runs import means, plan
-from dip_book.table import Cell, Figure, Table, difference, mean
+from dip_book.table import NO_VALUE, Cell, Figure, Table, difference, mean
 
 KIND = "averaged_pasted"
-COUNT, SECONDS = "{:,}", "{:,.0f}"
+SECONDS = "{:,.0f}"
 
 #: Idea → picture → its run.
 Tried = dict[str, dict[str, runs.Run]]
@@ -53,7 +54,7 @@ def _on_all(found: Tried) -> Tried:
     return {idea: drawn for idea, drawn in found.items() if set(drawn) == set(plan.TUNING)}
 
 
-def ideas(found: Tried, caption: str = "") -> Table:
+def ideas(found: Tried, caption: str = "", filled_by: Iterable[str] = ()) -> Table:
     """Each idea against the first one, as a difference in dB."""
     everything = [run for drawn in found.values() for run in drawn.values()]
     caption = (
@@ -61,7 +62,7 @@ def ideas(found: Tried, caption: str = "") -> Table:
         f"Core-seconds a picture, on {machines(everything)}."
     ).lstrip()
     if not found:
-        return Table(["idea"], [])
+        return Table(["idea"], [], filled_by=filled_by)
     (first, base), *others = found.items()
     level = {image: run.facts["psnr_db"][KIND] for image, run in base.items()}
     rows = [[f"**{first}**, PSNR", *level.values(), mean(level.values()), seconds(base)]]
@@ -69,6 +70,8 @@ def ideas(found: Tried, caption: str = "") -> Table:
         apart = list(gains(drawn, base).values())
         cells = (difference([value]) for value in (*apart, mean(apart)))
         rows.append([idea, *cells, seconds(drawn)])
+    if any(row[-1] is None for row in rows):
+        caption += f" “{NO_VALUE}”: not recorded."
     header = ["idea", *map(images.title, level), "mean", "core-seconds"]
     return Table(header, rows, {"core-seconds": SECONDS}, caption)
 
@@ -81,14 +84,13 @@ def gains(drawn: dict[str, runs.Run], base: dict[str, runs.Run]) -> dict[str, fl
     }
 
 
-def seconds(drawn: dict[str, runs.Run]) -> Cell:
-    """Core-seconds of a run, their mean over the pictures; "" where a run does not say."""
+def seconds(drawn: dict[str, runs.Run]) -> float | None:
+    """Core-seconds of a run, their mean over the pictures; None where a run does not say."""
     # a GPU's runs do not, nor do old ones
-    found = mean(run.facts.get("core_seconds") for run in drawn.values())
-    return "" if found is None else found
+    return mean(run.facts.get("core_seconds") for run in drawn.values())
 
 
-def pairs(found: Tried, best: int = 8, caption: str = "") -> Table:
+def pairs(found: Tried, best: int = 8, caption: str = "", filled_by: Iterable[str] = ()) -> Table:
     """Means of two networks: of all pairs of ideas, those with the highest mean PSNR in dB.
 
     Computed from stored pictures of 8 bits.
@@ -113,7 +115,7 @@ def pairs(found: Tried, best: int = 8, caption: str = "") -> Table:
         f"{caption} PSNR in dB of their averaged outputs' mean, pasted. Computed from stored "
         "pictures of 8 bits, so hundredths differ from the table of single runs."
     ).lstrip()
-    return Table(header, alone + together, caption=caption)
+    return Table(header, alone + together, caption=caption, filled_by=filled_by)
 
 
 def _psnr_pasted(picture: np.ndarray, mask: np.ndarray, truth: np.ndarray) -> float:
@@ -150,7 +152,8 @@ def longer(size: int = 256, store: Path = runs.ROOT) -> Table:
         "What the same seconds buy, PSNR in dB (averaged, pasted): two networks' mean, or one "
         "network fitted twice as long."
     )
-    return Table([f"picture, {size}²", *titles], rows, caption=caption)
+    header = [f"picture, {size}²", *titles]
+    return Table(header, rows, caption=caption, filled_by=["muon-256"])
 
 
 def correlation(first: runs.Run, second: runs.Run) -> float:
@@ -200,15 +203,20 @@ def sooner(size: int = 128, store: Path = runs.ROOT) -> Table:
             goal = found["Adam"].facts["psnr_db"]["averaged"]
             total = found["Adam"].facts["iterations"]
             there = first_reaching(found["Muon"], goal)
-            share = ["not reached", ""] if there is None else [there, there / total]
+            share = ["not reached", None] if there is None else [there, there / total]
             rows.append([images.title(image), total, goal, *share])
-    adam = "Adam: iterations"
-    titles = ["picture", adam, "its PSNR then, dB", "Muon: iterations to that", "share"]
+    titles = [
+        "picture",
+        "Adam: iterations",
+        "its PSNR then, dB",
+        "Muon: iterations to that",
+        "share",
+    ]
     caption = (
         "Iterations that Muon takes to the PSNR (dB, averaged output) that Adam has at its end, "
         f"all else equal, {size}×{size}."
     )
-    return Table(titles, rows, {adam: COUNT}, caption)
+    return Table(titles, rows, caption=caption, filled_by=["muon"])
 
 
 #: Pixels a side → the recipe that is timed against the straightforward loop.
@@ -253,7 +261,7 @@ def against_straightforward(store: Path = runs.ROOT) -> Table:
         "Core-seconds to the PSNR (dB, averaged output) of the paper's recipe after 1,000 "
         f"iterations: a straightforward loop, and one network with Muon. On {machines(used)}."
     )
-    return Table(header, rows, forms, caption)
+    return Table(header, rows, forms, caption, ["cost", "cost-256", "quick", "hidden"])
 
 
 def agreement(members: list[runs.Run]) -> np.ndarray:
@@ -263,13 +271,13 @@ def agreement(members: list[runs.Run]) -> np.ndarray:
 
 def muon(store: Path = runs.ROOT) -> Table:
     """What was tried under Muon, in dB: 128×128."""
-    return ideas(under_muon(store=store), "What was tried under Muon, 128×128.")
+    return ideas(under_muon(store=store), "What was tried under Muon, 128×128.", ["muon"])
 
 
 def muon_pairs(store: Path = runs.ROOT) -> Table:
     """Means of two of these networks, the best ones, in dB."""
     caption = "The best single networks under Muon, and the best means of two, 128×128."
-    return pairs(under_muon(store=store), caption=caption)
+    return pairs(under_muon(store=store), caption=caption, filled_by=["muon"])
 
 
 def hidden(store: Path = runs.ROOT) -> Table:
@@ -277,13 +285,14 @@ def hidden(store: Path = runs.ROOT) -> Table:
 
     256×256.
     """
-    return ideas(with_hidden(store), "Networks that are shown a part of the pixels, 256×256.")
+    caption = "Networks that are shown a part of the pixels, 256×256."
+    return ideas(with_hidden(store), caption, ["hidden"])
 
 
 def hidden_pairs(store: Path = runs.ROOT) -> Table:
     """Means of two networks that are shown a part, the best ones, in dB."""
     caption = "The best single networks that are shown a part, and the best means of two, 256×256."
-    return pairs(with_hidden(store), caption=caption)
+    return pairs(with_hidden(store), caption=caption, filled_by=["hidden"])
 
 
 DAMPINGS = (0, 0.25, 0.5, 1, 2)
@@ -322,7 +331,8 @@ def blends(store: Path = runs.ROOT) -> Table:
         "least. Free pictures at 256×256."
     )
     titles = (f"damping {damping:g}" for damping in DAMPINGS)
-    return Table(["averaged output of", *titles], rows, caption=caption)
+    header = ["averaged output of", *titles]
+    return Table(header, rows, caption=caption, filled_by=["hidden"])
 
 
 def large(store: Path = runs.ROOT) -> Table:
@@ -345,7 +355,8 @@ def large(store: Path = runs.ROOT) -> Table:
         "Random z against known pixels of which some are hidden, 512×512: PSNR in dB (averaged, "
         f"pasted). Core-seconds on {machines(used)}."
     )
-    return Table(["picture, 512²", *titles], rows, {4: SECONDS, 5: SECONDS}, caption)
+    header = ["picture, 512²", *titles]
+    return Table(header, rows, {4: SECONDS, 5: SECONDS}, caption, ["hidden-512"])
 
 
 #: What the command line prints.

@@ -9,12 +9,12 @@ from pathlib import Path
 import dip_blocks
 from dip_book import images, runs
 from dip_book.results.baselines import BASELINES, baseline, stored_baselines
-from dip_book.results.ceiling import BLOGS, CEILINGS, HALF, ceilings_of, half_of, stored_ceilings
+from dip_book.results.ceiling import BLOGS, CEILINGS, HALF, half_of, stored_ceilings
 from dip_book.results.reported import REPORTED
 from dip_book.results.selection import USED, best_run, machines, seeds_of
 from dip_book.runs import plan
 from dip_book.table import (
-    NOT_RUN,
+    NO_VALUE,
     Cell,
     Figure,
     Table,
@@ -35,7 +35,7 @@ SHOWN_RECIPES = {
     "paper+optimiser=muon+lr=0.02": "paper's recipe, Muon",
     "best-nearest": "best-nearest",
 }
-SSIM, COUNT, SECONDS = "{:.3f}", "{:,}", "{:,.0f}"
+SSIM, SECONDS = "{:.3f}", "{:,.0f}"
 #: What the captions of the 11 images end with.
 TEST = "The paper's test images, half of the pixels known."
 
@@ -74,7 +74,7 @@ def _rerun(recipe: str, name: str, metric: str, kind: str, store: Path) -> Cell:
 
 
 def _of_images(
-    columns: Columns, caption: str, whole: bool = True, form: str | None = None
+    columns: Columns, caption: str, whole: bool = True, form: str | None = None, filled_by=()
 ) -> Table:
     """Either the columns that are complete, or the rows that are: no gap is shown.
 
@@ -87,11 +87,11 @@ def _of_images(
     if rows:
         title = "mean" if len(names) == len(images.STANDARD) else f"mean of {len(names)}"
         means = [mean_of_cells(column[name] for name in names) for column in columns.values()]
-        rows.append([f"**{title}**", *(cell if cell != "" else NOT_RUN for cell in means)])
-        if "" in means:
-            note = " “—”: no mean, as runs of it were cut short."
+        rows.append([f"**{title}**", *means])
+        if None in means:
+            note = f" “{NO_VALUE}”: no mean, as runs of it were cut short."
     forms = dict.fromkeys(columns, form) if form else None
-    return Table(["image", *columns], rows, forms, f"{caption} {TEST}{note}")
+    return Table(["image", *columns], rows, forms, f"{caption} {TEST}{note}", filled_by)
 
 
 def _apart(a: Cell, b: Cell) -> Figure | None:
@@ -119,7 +119,8 @@ def rerun(store: Path = runs.ROOT) -> Table:
     values = columns(store)
     chosen = ("blog, reported", SHOWN_RECIPES["blog"], "paper, reported", *BASELINES)
     caption = "PSNR in dB of the blog's recipe, rerun (the raw output), beside what was reported."
-    return _of_images({title: values[title] for title in chosen}, caption, whole=False)
+    chosen = {title: values[title] for title in chosen}
+    return _of_images(chosen, caption, whole=False, filled_by=["table"])
 
 
 def averaged(store: Path = runs.ROOT) -> Table:
@@ -136,7 +137,7 @@ def averaged(store: Path = runs.ROOT) -> Table:
             rows.append([images.title(name), length, *map(float, cells), classical[name]])
     if rows:
         means = [mean(column) for column in list(zip(*rows))[2:]]
-        rows.append([f"**mean of {len(rows)}**", NOT_RUN, *means])
+        rows.append([f"**mean of {len(rows)}**", None, *means])
     titles = [kind.replace("_", ", ") if "_" in kind else f"{kind} output" for kind in ends]
     caption = (
         "PSNR in dB of the pictures that the blog's recipe, rerun, ends with. Pasted and blended "
@@ -144,7 +145,7 @@ def averaged(store: Path = runs.ROOT) -> Table:
         f"{len(images.STANDARD)} test images, half of the pixels known."
     )
     header = ["image", "iterations", *titles, "biharmonic"]
-    return Table(header, rows, {"iterations": COUNT}, caption)
+    return Table(header, rows, caption=caption, filled_by=["table"])
 
 
 def ssim(store: Path = runs.ROOT) -> Table:
@@ -157,7 +158,7 @@ def ssim(store: Path = runs.ROOT) -> Table:
     chosen = {f"{blog}: raw output": raw[blog], f"{blog}: averaged, pasted": pasted[blog]}
     chosen |= {method: raw[method] for method in BASELINES}
     caption = "SSIM (1 is the truth itself) of the blog's recipe, rerun, and of classical methods."
-    return _of_images(chosen, caption, whole=False, form=SSIM)
+    return _of_images(chosen, caption, whole=False, form=SSIM, filled_by=["table"])
 
 
 def differences(store: Path = runs.ROOT) -> Table:
@@ -199,14 +200,15 @@ def distances(recipe: str = "best-nearest", store: Path = runs.ROOT) -> Table:
         rows.append([images.title(name), run.facts["iterations"], *cells])
     if rows:
         means = (difference([mean(column)]) for column in zip(*apart))
-        rows.append(["**mean**", NOT_RUN, *means])
+        rows.append(["**mean**", None, *means])
     used = "averaged, blended"
     titles = ["raw − blog", "raw − paper", f"{used} − paper", f"{used} − biharmonic"]
     caption = (
         f"How far `{recipe}` ends from what others reach: differences of PSNR in dB, mask seed 0. "
         f"{TEST}"
     )
-    return Table(["image", "iterations", *titles], rows, {"iterations": COUNT}, caption)
+    header = ["image", "iterations", *titles]
+    return Table(header, rows, caption=caption, filled_by=[recipe])
 
 
 def seconds(recipe: str = "best", store: Path = runs.ROOT) -> Table:
@@ -222,7 +224,7 @@ def seconds(recipe: str = "best", store: Path = runs.ROOT) -> Table:
         rows.append([f"**all {len(rows)}**", Figure(total, note=f", or {total / 3600:.1f} h")])
     title = f"`{recipe}`, core-seconds"
     caption = f"What `{recipe}` costs an image, in core-seconds, on {machines(found.values())}."
-    return Table(["image", title], rows, {title: SECONDS}, caption)
+    return Table(["image", title], rows, {title: SECONDS}, caption, [recipe])
 
 
 def members(store: Path = runs.ROOT, recipe: str = "best") -> Table:
@@ -249,7 +251,7 @@ def members(store: Path = runs.ROOT, recipe: str = "best") -> Table:
         f"PSNR in dB of `{recipe}` and of the networks that it is the mean of (averaged, blended; "
         f"mask seed 0). Core-seconds of all members on {machines(runs_of)}."
     )
-    return Table(["image", *titles], rows, {"core-seconds": SECONDS}, caption)
+    return Table(["image", *titles], rows, {"core-seconds": SECONDS}, caption, [recipe])
 
 
 #: The run that shows what training alone can do: the blog's network, Muon for Adam.
@@ -325,7 +327,7 @@ def at_rest(store: Path = runs.ROOT) -> Table:
         f"whole picture, and in the two last columns over the known pixels only. {len(rows[:-1])} "
         f"of the paper's {len(images.STANDARD)} test images."
     )
-    return Table(header, rows, caption=caption)
+    return Table(header, rows, caption=caption, filled_by=["blog-muon"])
 
 
 #: Key of `half_of` → how readers know it.
@@ -355,20 +357,6 @@ def from_half(image: str | None = None, size: int | None = None, store: Path = r
         f"the ceiling from half of the pixels. {of}."
     )
     return Table(["picture", "over the whole", "known pixels only"], rows, caption=caption)
-
-
-def free_ceilings(size: int = 128) -> Table:
-    """The best that a last ×2 upsampling can draw of the free pictures: PSNR in dB, now."""
-    rows = [
-        [images.title(name), *ceilings_of(images.load(name, size=size)).values()]
-        for name in images.EMBEDDED
-    ]
-    caption = (
-        "PSNR in dB of the best that was found for a picture that ends in a ×2 upsampling, with "
-        f"the whole truth in view. The free pictures at {size}×{size}."
-    )
-    header = ["picture", *(f"ceiling: {title}" for title in CEILINGS)]
-    return Table(header, rows, caption=caption)
 
 
 def ceilings(store: Path = runs.ROOT) -> Table:
@@ -413,13 +401,13 @@ def embedded(size: int = 128, recipe: str = "blog", store: Path = runs.ROOT) -> 
         rows.append([images.title(name), iterations, psnr, *classical.values(), apart])
     means = [mean(column) for column in list(zip(*rows))[2:-1]]
     apart = _apart(means[0], means[1 + list(BASELINES).index("biharmonic")])
-    rows.append(["**mean**", NOT_RUN, *means, apart])
+    rows.append(["**mean**", None, *means, apart])
     titles = ["iterations", "blog's recipe, raw output", *BASELINES, "recipe − biharmonic"]
     caption = (
         f"PSNR in dB on the free pictures at {size}×{size}, half of the pixels known: the raw "
         f"output of stored runs of `{recipe}`, beside classical methods."
     )
-    return Table(["picture", *titles], rows, {"iterations": COUNT}, caption)
+    return Table(["picture", *titles], rows, caption=caption)
 
 
 def quick(store: Path = runs.ROOT, recipe: str = "quick") -> Table:

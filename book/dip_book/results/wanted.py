@@ -52,14 +52,14 @@ def listing(store: Path = runs.ROOT) -> Table:
     rows = []
     for group, wanted in plan.WANTED.items():
         missing = len(plan.missing([group], store))
-        chapters, what = PURPOSES.get(group, ("", ""))
+        chapters, what = PURPOSES.get(group, (None, None))
         title = f"{group}: {what}" if what else group
         rows.append([title, chapters, len(wanted), len(wanted) - missing, missing])
     rows.sort(key=lambda row: -row[-1])
     total = [sum(row[i] for row in rows) for i in (2, 3, 4)]
     return Table(
         ["group", "chapters", "wanted", "stored", "missing"],
-        [*rows, ["**all**", "", *total]],
+        [*rows, ["**all**", None, *total]],
         caption="The runs that the book wants, by group, and how many of them are stored.",
     )
 

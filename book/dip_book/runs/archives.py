@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 import filelock
 
+from dip_book.runs import placing
 from dip_book.runs import store as runs
-from dip_book.runs.record import FORMAT, SUFFIXES, beside, text
+from dip_book.runs.placing import SUFFIXES, beside
+from dip_book.runs.record import FORMAT, Run, text
 from dip_book.runs.spec import RunError
 
 LARGEST = 2e9  # bytes that an archive may unpack to
+LARGEST_RECORD, LARGEST_PICTURE = 16e6, 128e6  # bytes; of 60,000 iterations, of 16,383² pixels
 
 
 def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> list[Path]:
@@ -57,31 +58,44 @@ def unpack(archive: Path, store: Path = runs.ROOT) -> list[tuple[Path, str]]:
     Raises RunError for a file that is missing, is no archive of runs, or holds a damaged one;
     nothing is stored then.  And for a store that cannot be written to.
     """
-    drafts = store / runs.WORK / f"unpack.{os.getpid()}"
-    shutil.rmtree(drafts, ignore_errors=True)
+    contents = _contents(archive)
     try:
-        contents = _contents(archive)
-        try:
+        with placing.draft(store, "unpack") as drafts:
             for place, content in contents.items():
                 (drafts / place).parent.mkdir(parents=True, exist_ok=True)
                 (drafts / place).write_bytes(content)
-            found = runs.paths(drafts)
-            for path in found:
-                runs.check(runs.read(drafts / path))
+            try:
+                found = runs.paths(drafts)
+                described = {path: _whole(runs.read(drafts / path)).sheets for path in found}
+            except RunError as error:
+                raise RunError(str(error).replace(str(drafts), str(archive))) from error
             if not found:
                 raise RunError(f"{archive} holds no stored run.")
+            known = {
+                beside(path, what)
+                for path, sheets in described.items()
+                for what in ("record", *sheets)
+            }
+            if strange := sorted(str(place) for place in contents if place not in known):
+                raise RunError(f"{archive} holds '{strange[0]}', which no run of it describes.")
             return [(path, _bring(drafts, path, store)) for path in found]
-        except OSError as error:
-            raise RunError(f"{archive} cannot be unpacked into {store}: {error}.") from error
-    finally:
-        shutil.rmtree(drafts, ignore_errors=True)
+    except OSError as error:
+        raise RunError(f"{archive} cannot be unpacked into {store}: {error}.") from error
+
+
+def _whole(run: Run) -> Run:
+    """A run whose pictures are the ones that it names, of the size that it names."""
+    for what, sheet in runs.check(run).sheets.items():
+        if list(sheet["shape"]) != run.facts["image"]["shape"]:
+            raise RunError(f"The run {run.name} is damaged: its {what} have another size than it.")
+    return run
 
 
 def _bring(drafts: Path, path: Path, store: Path) -> str:
     try:
         with runs.lock(store, path):
             if not runs.is_there(store, path):
-                runs.move(drafts / path, store / path)
+                placing.place(drafts, store, path)
                 return "new"
             return "there already" if _same(drafts, store, path) else "kept ours"
     except filelock.Timeout:
@@ -106,7 +120,15 @@ def _contents(archive: Path) -> dict[Path, bytes]:
             entries = [entry for entry in file.infolist() if not entry.is_dir()]
             if sum(entry.file_size for entry in entries) > LARGEST:
                 raise RunError(f"{archive} would take more than {LARGEST / 1e9:g} GB unpacked.")
-            return {_place(archive, entry.filename): file.read(entry) for entry in entries}
+            places = [_place(archive, entry.filename) for entry in entries]
+            for place, entry in zip(places, entries):
+                largest = LARGEST_RECORD if place.suffix == ".json" else LARGEST_PICTURE
+                if entry.file_size > largest:
+                    raise RunError(
+                        f"{archive} holds '{place}' of {entry.file_size / 1e6:.0f} MB; no file of "
+                        f"that kind is larger than {largest / 1e6:.0f} MB."
+                    )
+            return {place: file.read(entry) for place, entry in zip(places, entries)}
     except OSError as error:
         raise RunError(f"{archive} cannot be read: {error.strerror or error}.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -122,6 +144,8 @@ def _place(archive: Path, name: str) -> Path:
             f"{archive} holds runs of format 2, this version reads {FORMAT}: "
             "make them again, or pack them anew with the version that made them."
         )
+    if not name.isprintable() or max(map(len, place.parts), default=0) > 200:
+        raise RunError(f"{archive} holds {name[:60]!r} …, which is no name of a stored run's file.")
     known = any(place.name.endswith(suffix) for suffix in SUFFIXES.values())
     known &= place.name not in SUFFIXES.values()  # a suffix is no name
     outside = place.is_absolute() or ".." in place.parts or "\\" in name

@@ -7,9 +7,12 @@ repeat.
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -62,7 +65,10 @@ class Checkpoint:
             time.perf_counter() - self.written >= self.seconds
             and fit.iteration < fit.recipe.iterations
         ):
-            self._save(fit)
+            try:
+                self._save(fit)
+            except (OSError, SafetensorError) as error:  # a full disk ends no fit
+                warnings.warn(f"No checkpoint could be written: {error}", stacklevel=2)
             self.written = time.perf_counter()
 
     def finish(self) -> None:
@@ -79,16 +85,19 @@ class Checkpoint:
         state = {
             name: tensor.contiguous() for name, tensor in fit.state().items()
         }  # colour in bf16 has its channels innermost
-        save_file(
-            state,
-            draft,
-            metadata={
-                "key": self.key,
-                "seconds": f"{self.spent:.3f}",
-                "worked": f"{self.worked:.3f}",
-            },
-        )
-        os.replace(draft, self.path)
+        about = {
+            "key": self.key,
+            "seconds": f"{self.spent:.3f}",
+            "worked": f"{self.worked:.3f}",
+            "sha256": _digest(state),
+        }
+        for left in self.path.parent.glob(f"{glob.escape(self.path.stem)}.*.tmp"):
+            left.unlink(missing_ok=True)  # of a process that died while it wrote
+        try:
+            save_file(state, draft, metadata=about)
+            os.replace(draft, self.path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def _load(self) -> tuple[dict | None, float, float]:
         try:
@@ -96,9 +105,24 @@ class Checkpoint:
                 if file.metadata()["key"] != self.key:
                     return None, 0.0, 0.0
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-                return tensors, float(file.metadata()["seconds"]), float(file.metadata()["worked"])
+                about = file.metadata()
+            if about["sha256"] != _digest(tensors):
+                warnings.warn(
+                    f"The checkpoint {self.path.name} is damaged: begun anew.", stacklevel=2
+                )
+                return None, 0.0, 0.0
+            return tensors, float(about["seconds"]), float(about["worked"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None, 0.0, 0.0
+
+
+def _digest(state: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of all names and numbers: a flipped bit would be another result."""
+    found = hashlib.sha256()
+    for name in sorted(state):
+        found.update(name.encode())
+        found.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def iterations_in(path: Path) -> int:

@@ -18,25 +18,54 @@ from dip_book.runs.provenance import provenance
 
 
 def measured(
-    raw: torch.Tensor, averaged: torch.Tensor, truth: torch.Tensor, known: torch.Tensor
+    raw: torch.Tensor,
+    averaged: torch.Tensor,
+    picture: np.ndarray,
+    degradation: dip_blocks.Degradation,
 ) -> dict:
-    """PSNR in dB and SSIM of both pictures (1, H, W), alone and with known pixels put back.
+    """PSNR in dB and SSIM of both outputs (C, H, W), alone and with known pixels put back.
 
-    This is part of a record.
+    This is part of a record.  Where the data hold no pixel as it was, nothing is put back: None.
+    Where they are smaller than the picture, "psnr_luma_db" is what the field reports (`luma`).
+
+    Args:
+        picture: the truth, (H, W) or (H, W, 3) in [0, 1].
     """
-    kinds = {"raw": raw, "averaged": averaged}
-    kinds |= {
-        f"{kind}_pasted": dip_blocks.paste(image, truth, known) for kind, image in kinds.items()
+    truth, kinds = dip_blocks.as_image(picture), {"raw": raw, "averaged": averaged}
+    x_hat = degradation.apply(truth)
+    known = degradation.known(x_hat)
+    if known.any():
+        kinds |= {
+            f"{kind}_pasted": dip_blocks.paste(image, truth, known) for kind, image in kinds.items()
+        }
+        kinds["averaged_blended"] = dip_blocks.blend(averaged, truth, known)
+    found = {
+        "psnr_db": {kind: round(dip_blocks.psnr(kinds[kind], truth), 4) for kind in kinds},
+        "ssim": {kind: round(_ssim(kinds[kind], truth), 5) for kind in kinds},
     }
-    kinds["averaged_blended"] = dip_blocks.blend(averaged, truth, known)
-    return {
-        "psnr_db": {kind: round(dip_blocks.psnr(kinds[kind], truth), 4) for kind in runs.KINDS},
-        "ssim": {kind: round(_ssim(kinds[kind], truth), 5) for kind in runs.KINDS},
-    }
+    found = {what: dict.fromkeys(runs.KINDS) | values for what, values in found.items()}
+    if isinstance(degradation, dip_blocks.Shrunk):
+        border = degradation.factor
+        inner = {kind: luma(image, border) for kind, image in kinds.items()}
+        found["psnr_luma_db"] = {
+            kind: round(dip_blocks.psnr(image, luma(truth, border)), 4)
+            for kind, image in inner.items()
+        }
+    return found
+
+
+def luma(image: torch.Tensor, border: int = 0) -> torch.Tensor:
+    """Luma of a picture (C, H, W) in [0, 1], less ``border`` pixels on each side: (1, h, w).
+
+    The first channel of ITU-R BT.601's Y'CbCr, 16 to 235 of 255, as super-resolution is measured.
+    """
+    weights = torch.tensor([65.481, 128.553, 24.966] if len(image) == 3 else [219.0])
+    y = (16 + (weights[:, None, None] * image).sum(0, keepdim=True)) / 255
+    return y[:, border : y.shape[1] - border, border : y.shape[2] - border]
 
 
 def mean_of(members: list[Run]) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of raw and of averaged outputs, (H, W) each, from the stored pictures of 8 bits.
+    """The mean of raw and of averaged outputs, (H, W[, 3]), from the stored pictures of 8 bits.
 
     Raises RunError for fewer than two members, or members that saw different pictures or pixels:
     it names what differs.
@@ -45,12 +74,12 @@ def mean_of(members: list[Run]) -> tuple[np.ndarray, np.ndarray]:
         raise RunError("A mean needs two runs or more.")
     for what, key in (
         ("pictures", lambda facts: facts["image"]["sha256"]),
-        ("masks", lambda facts: (facts["seeds"]["mask"], facts["p"])),
+        ("masks", lambda facts: (facts["seeds"]["mask"], facts["p"], facts.get("task"))),
     ):
         if len({key(run.facts) for run in members}) > 1:
             raise RunError(
                 f"A mean of networks of different {what} means nothing: "
-                f"{', '.join(str(run.place) for run in members)}."
+                f"{', '.join(run.name for run in members)}."
             )
     return tuple(
         np.mean([getattr(run, kind) for run in members], axis=0, dtype=np.float32)
@@ -65,8 +94,7 @@ def combine(spec: Spec, members: list[Run]) -> Run:
     """
     raw, averaged = mean_of(members)
     first, truth = members[0].facts, members[0].truth()
-    known = dip_blocks.bernoulli_mask(*truth.shape, p=first["p"], seed=first["seeds"]["mask"])
-    tensors = [torch.from_numpy(array)[None] for array in (raw, averaged, truth)]
+    outputs = [dip_blocks.as_image(array) for array in (raw, averaged)]
 
     def total(key: str) -> float | None:
         values = [
@@ -85,10 +113,10 @@ def combine(spec: Spec, members: list[Run]) -> Run:
             "members": [run.facts["recipe"] for run in members],
         },
         "members": [member.path.as_posix() for member in spec.members],
-        **{key: first[key] for key in ("image", "p", "seeds")},
+        **{key: first[key] for key in ("image", "p", "task", "seeds") if key in first},
         "iterations": total("iterations"),
         "recipe_iterations": total("recipe_iterations"),
-        **measured(*tensors, known),
+        **measured(*outputs, truth, members[0].degradation()),
         "backtracked": total("backtracked"),
         "wall_time_s": total("wall_time_s"),
         "core_seconds": total("core_seconds"),
@@ -107,4 +135,7 @@ def combine(spec: Spec, members: list[Run]) -> Run:
 
 
 def _ssim(image: torch.Tensor, truth: torch.Tensor) -> float:
-    return float(structural_similarity(image[0].numpy(), truth[0].numpy(), data_range=1.0))
+    pair = image.numpy(), truth.numpy()
+    if len(truth) == 1:
+        return float(structural_similarity(*(one[0] for one in pair), data_range=1.0))
+    return float(structural_similarity(*pair, data_range=1.0, channel_axis=0))

@@ -29,7 +29,12 @@ def provenance() -> dict:
     """Versions, commit, time, machine: what every stored result carries."""
     return {
         "threads": torch.get_num_threads(),
-        "machine": {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cores": os.cpu_count(),
+            # two processors of one name need not compute alike
+            "capability": torch.backends.cpu.get_cpu_capability(),
+        },
         "versions": {
             "python": platform.python_version(),
             **{name: _version(name) for name in PACKAGES},

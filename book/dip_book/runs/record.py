@@ -10,10 +10,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 import dip_blocks
-from dip_book import images
+from dip_book import images, tasks
+from dip_book.runs.placing import beside
 from dip_book.runs.spec import RunError
 
 FORMAT = 3
@@ -36,7 +38,6 @@ FACTS = {
 }  # fmt: skip
 #: What of a record is not facts.
 STORED = ("pictures", "frames", "columns", "history")
-SUFFIXES = {"pictures": ".webp", "frames": ".frames.webp", "record": ".json"}  # the record last
 
 
 class Run:
@@ -45,8 +46,8 @@ class Run:
     Attributes:
         facts: the record without pictures and history.
         history: `dip_blocks.Step` of some iterations; of a mean of networks, none.
-        pictures: "raw" and perhaps "averaged" → (H, W), float32 in [0, 1]; from 8 bits if they
-            were stored.  Empty where no pictures are kept.
+        pictures: "raw" and perhaps "averaged" → (H, W), or (H, W, 3) in colour, float32 in [0, 1];
+            from 8 bits if they were stored.  Empty where no pictures are kept.
         frames: iteration → its output, likewise.
         place: where it is stored, without a suffix; None if it is not.
         source: the file of a reader's own picture, where it is known.
@@ -62,7 +63,12 @@ class Run:
             self.pictures, self.frames = pictures or {}, frames or {}
 
     def __repr__(self) -> str:
-        return f"Run({self.place or self.facts['image']['name']}, {self.psnr:.2f} dB)"
+        return f"Run({self.name}, {self.psnr:.2f} dB)"
+
+    @property
+    def name(self) -> str:
+        """How messages name it: `named`; a run that is not stored, by its picture."""
+        return self.facts["image"]["name"] if self.place is None else str(named(self.place))
 
     @cached_property
     def pictures(self) -> dict[str, np.ndarray]:
@@ -76,12 +82,12 @@ class Run:
 
     @property
     def raw(self) -> np.ndarray:
-        """The network's raw output (H, W); RunError where no pictures are kept."""
+        """The network's raw output, (H, W) or (H, W, 3); RunError where no pictures are kept."""
         return self._picture("raw")
 
     @property
     def averaged(self) -> np.ndarray:
-        """The moving average of the outputs (H, W); RunError where it is not kept."""
+        """The moving average of the outputs, likewise; RunError where it is not kept."""
         return self._picture("averaged")
 
     @property
@@ -102,33 +108,51 @@ class Run:
         return self.sheets.get("pictures", {}).get("kinds", [])
 
     def truth(self) -> np.ndarray:
-        """The true picture (H, W), checked against the record.
+        """The true picture, (H, W) or (H, W, 3), checked against the record.
 
         Raises ImageError where it is not at hand, RunError for another one.
         """
         image = self.facts["image"]
         if self.source is None and "@" in image["name"]:
             raise images.ImageError(
-                f"The run {self.place} is of a file of yours, '{image['name'].split('@')[0]}', "
+                f"The run {self.name} is of a file of yours, '{image['name'].split('@')[0]}', "
                 "which is not stored with it."
             )
         x = images.load(self.source or image["name"], size=image["size"])
         if images.digest(x) != image["sha256"]:
             raise RunError(
-                f"The run {self.place} is of another picture than the '{image['name']}' found here."
+                f"The run {self.name} is of another picture than the '{image['name']}' found here."
             )
         return x
 
+    @property
+    def task(self) -> str:
+        """What the picture had lost, see `tasks.degradation`."""
+        return self.facts.get("task", tasks.PIXELS)
+
+    def degradation(self) -> dip_blocks.Degradation:
+        """The same as an object; a mask from its seed."""
+        height, width = self.facts["image"]["shape"][:2]
+        seed, p = self.facts["seeds"]["mask"], self.facts["p"]
+        return tasks.degradation(self.task, height, width, p=p, seed=seed)
+
+    def data(self) -> torch.Tensor:
+        """x̂ as the run saw it, (C, h, w); errors as `truth`."""
+        return self.degradation().degrade(self.truth(), self.facts["seeds"]["mask"])
+
     def degraded(self) -> tuple[np.ndarray, np.ndarray]:
-        """x̂ (H, W) in [0, 1] and the mask (H, W), bool, from the seed; errors as `truth`."""
-        seed = self.facts["seeds"]["mask"]
-        x_hat, mask = dip_blocks.degrade(self.truth(), p=self.facts["p"], seed=seed)
-        return x_hat[0].numpy(), mask[0].numpy().astype(bool)
+        """x̂ for eyes, of the picture's size and in [0, 1], and the known pixels (H, W), bool.
+
+        Errors as `truth`.
+        """
+        x_hat, height, width = self.data(), *self.facts["image"]["shape"][:2]
+        known = self.degradation().known(x_hat)[0].numpy().astype(bool)
+        return tasks.for_eyes(x_hat, height, width), known
 
     def _picture(self, kind: str) -> np.ndarray:
         if kind not in self.kinds:
             raise RunError(
-                f"No {KINDS[kind]} is kept of the run {self.place}: "
+                f"No {KINDS[kind]} is kept of the run {self.name}: "
                 "make it again to see it (again=True, --again)."
             )
         return self.pictures[kind]
@@ -139,11 +163,12 @@ class Run:
         sheet = self.sheets[what]
         file = beside(self.place, what)
         try:
+            mode = "RGB" if len(sheet["shape"]) == 3 else "L"
             with Image.open(intact(file, sheet)) as picture:
-                pixels = np.asarray(picture.convert("L"), dtype=np.float32) / 255
+                pixels = np.asarray(picture.convert(mode), dtype=np.float32) / 255
             return dict(zip(sheet[keys], _cut(pixels, sheet["shape"], len(sheet[keys]))))
         except (OSError, ValueError, SyntaxError) as error:
-            raise RunError(f"{file} is damaged: {error}") from error
+            raise RunError(f"{named(file)} is damaged: {reason(error)}") from error
 
 
 def from_record(record: dict, place: Path) -> Run:
@@ -176,7 +201,7 @@ def from_record(record: dict, place: Path) -> Run:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise RunError(f"The run {place} is damaged: {what}.") from error
+        raise RunError(f"The run {named(place)} is damaged: {what}.") from error
     return Run(facts, history, place=place, sheets=sheets)
 
 
@@ -196,18 +221,26 @@ def _check_nested(facts: dict) -> None:
 def other_format(place: Path, number) -> str:
     """What to say of a run that another version stored."""
     return (
-        f"The run {place} has format {number!r}, this version reads {FORMAT}: "
+        f"The run {named(place)} has format {number!r}, this version reads {FORMAT}: "
         "make it again (again=True, --again), or remove it."
     )
 
 
-def beside(place: Path, what: str) -> Path:
-    """The file of a run's "pictures", "frames" or "record"."""
-    return place.with_name(place.name + SUFFIXES[what])  # with_suffix would cut "seed0-p0.3"
+def named(place: Path) -> Path:
+    """A run, or a file of it, as messages name it: by its path in the store, as `status` does.
+
+    Messages get into pages, where a path of the machine that made them says nothing.
+    """
+    return Path(*place.parts[-3:])
 
 
-def check_size(shape: tuple[int, int], frames: int = 2) -> None:
-    """RunError for pictures (H, W), or a number of frames, that one WebP file cannot hold."""
+def reason(error: Exception) -> str:
+    """What is wrong, without the path that a system's errors repeat."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def check_size(shape: tuple[int, ...], frames: int = 2) -> None:
+    """RunError for pictures (H, W[, 3]), or a number of frames, that one WebP file cannot hold."""
     _columns(shape, max(frames, 2))
 
 
@@ -239,9 +272,9 @@ def text(value, indent: str = "") -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _columns(shape: tuple[int, int], count: int) -> tuple[int, int]:
+def _columns(shape: tuple[int, ...], count: int) -> tuple[int, int]:
     """How many pictures stand under one another, and in how many columns."""
-    height, width = shape
+    height, width = shape[:2]
     rows = min(count, TALLEST // height)
     if rows == 0 or -(-count // rows) * width > TALLEST:
         raise RunError(
@@ -254,21 +287,22 @@ def _columns(shape: tuple[int, int], count: int) -> tuple[int, int]:
 def draw(file: Path, pictures, **options) -> dict:
     """Write pictures of one shape as one WebP file: its description."""
     cells = [images.to_bytes(picture) for picture in pictures]
-    height, width = cells[0].shape
-    rows, columns = _columns((height, width), len(cells))
-    sheet = np.zeros((rows * height, columns * width), np.uint8)
+    shape = cells[0].shape
+    height, width = shape[:2]
+    rows, columns = _columns(shape, len(cells))
+    sheet = np.zeros((rows * height, columns * width, *shape[2:]), np.uint8)
     for i, cell in enumerate(cells):
         column, row = divmod(i, rows)
         sheet[row * height :, column * width :][:height, :width] = cell
     Image.fromarray(sheet).save(file, "WEBP", method=6, **options)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return {"shape": [height, width], "sha256": digest}
+    return {"shape": list(shape), "sha256": digest}
 
 
 def _cut(sheet: np.ndarray, shape: list[int], count: int) -> list[np.ndarray]:
-    height, width = shape
-    rows, columns = _columns((height, width), count)
-    if sheet.shape != (rows * height, columns * width):
+    height, width = shape[:2]
+    rows, columns = _columns(shape, count)
+    if sheet.shape[:2] != (rows * height, columns * width):
         raise ValueError(f"it has the shape {sheet.shape}")
     places = (divmod(i, rows) for i in range(count))
     return [sheet[row * height :, column * width :][:height, :width] for column, row in places]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import dip_blocks
-from dip_book import images
+from dip_book import images, tasks
 
 
 class RunError(ValueError):
@@ -45,6 +45,7 @@ class Spec:
     seed: int = 0  # of weights, z and noise
     mask_seed: int | None = None  # None: the same
     p: float = 0.5  # share of known pixels
+    task: str = tasks.PIXELS  # what the picture has lost, see `tasks.degradation`
     precision: str | None = None  # of the convolutions; None: the device's default
 
     def resolved(self) -> dip_blocks.Recipe:
@@ -65,6 +66,7 @@ class Spec:
         values = {f.name for f in fields(dip_blocks.Recipe)} - {"config", "iterations"}
         config, changed = _copied(recipe.config), {}
         with blocks_errors():
+            tasks.check(self.task)
             for key, value in self.changes:
                 if key == "depth":
                     config = dip_blocks.at_depth(config, _whole(key, value))
@@ -110,7 +112,7 @@ class Spec:
         Behind the @ begins `images.digest` of the pixels at the spec's size.  ImageError, see
         `images.load`, for a file that cannot be read.
         """
-        if _of_the_book(self.image):
+        if images.of_the_book(self.image):
             return self.image
         return f"{Path(self.image).stem}@{pixels(self.image, self.size)[:8]}"
 
@@ -123,6 +125,7 @@ class Spec:
         parts = [
             f"seed{self.seed}",
             "" if mask == self.seed else f"-mask{mask}",
+            "" if self.task == tasks.PIXELS else f"-{self.task}",
             "" if self.p == 0.5 else f"-p{self.p:g}",
             "" if self.precision is None else f"-{self.precision}",
             f"-{self.iterations_in_all}it",
@@ -154,11 +157,12 @@ class Spec:
         for purpose, seed in self.seeds.items():
             compare(f"the seed of {purpose}", seed, facts.get("seeds", {}).get(purpose))
         compare("p", self.p, facts.get("p"))
+        compare("the task", self.task, facts.get("task", tasks.PIXELS))
         image = facts.get("image", {})
         compare("the picture", self.image_name, image.get("name"))
         compare("the size", self.size, image.get("size"))
         with suppress(images.ImageError):
-            if not _of_the_book(self.image) or images.available(self.image):
+            if not images.of_the_book(self.image) or images.available(self.image):
                 digest = pixels(self.image, self.size)
                 compare("the digest of the pixels", digest, image.get("sha256"))
         if self.precision is not None:
@@ -171,8 +175,9 @@ def pixels(image: str, size: int | None) -> str:
 
     ImageError, see `images.load`.
     """
-    if _of_the_book(image):
-        path = None if image in images.EMBEDDED else images.fetch(image)
+    if images.of_the_book(image):
+        embedded = image in images.EMBEDDED or image in images.EMBEDDED_RGB
+        path = None if embedded else images.fetch(image)
     else:
         path = Path(image)
     stamp = None
@@ -185,10 +190,6 @@ def pixels(image: str, size: int | None) -> str:
 @lru_cache(maxsize=1000)
 def _pixels(image: str, size: int | None, stamp: tuple | None) -> str:
     return images.digest(images.load(image, size=size))
-
-
-def _of_the_book(image: str) -> bool:
-    return image in images.EMBEDDED or image in images.STANDARD
 
 
 def _copied(config: dict) -> dict:

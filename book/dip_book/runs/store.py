@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import warnings
 from contextlib import ExitStack, suppress
 from functools import lru_cache
@@ -29,15 +28,16 @@ from pathlib import Path
 import filelock
 
 import dip_blocks
-from dip_book import images
+from dip_book import images, tasks
+from dip_book.runs import placing
+from dip_book.runs.placing import WORK, beside
 from dip_book.runs.record import (
-    SUFFIXES,
     Run,
-    beside,
     draw,
     from_record,
     intact,
     other_format,
+    reason,
     row,
     text,
 )
@@ -45,7 +45,6 @@ from dip_book.runs.spec import RunError, Spec
 
 ROOT = Path(__file__).resolve().parents[2] / "runs"
 ANY = -1  # size of whatever run
-WORK = ".work"  # of a store: drafts, locks, checkpoints
 OTHER_FOLDERS, OTHER_FILES = (
     {WORK, "bench"},
     {"baselines.json", "ceilings.json", "filling.json", "filling-recipes.json"},
@@ -62,16 +61,13 @@ class DamagedRun(UserWarning):
 def write(store: Path, path: Path, run: Run) -> Run:
     """Store a run at `Spec.path`, in files of its own; one of the same name is replaced.
 
-    Whoever is killed meanwhile leaves the old run or the new one in its place; or, in the instant
-    between two moves, a record whose pictures are not its own, which `check` notices.
+    Whoever is killed meanwhile leaves the old run or the new one in its place (`placing`).
 
     Raises RunError for pictures larger than a file can hold, OSError for what the system refuses.
     """
-    drafts = store / WORK / f"{work_name(path)}.{os.getpid()}"
-    shutil.rmtree(drafts, ignore_errors=True)
-    draft = drafts / path
-    draft.parent.mkdir(parents=True)
-    try:
+    with placing.draft(store, work_name(path)) as folder:
+        draft = folder / path
+        draft.parent.mkdir(parents=True)
         record = dict(run.facts)
         if run.pictures:
             exact = {"lossless": True, "quality": 90}  # quality: here, how long to look for less
@@ -83,28 +79,10 @@ def write(store: Path, path: Path, run: Run) -> Run:
         record["columns"] = list(dip_blocks.Step._fields)
         record["history"] = [row(step) for step in run.history]
         beside(draft, "record").write_text(text(record) + "\n", encoding="utf-8")
-        move(draft, store / path)
-    finally:
-        shutil.rmtree(drafts, ignore_errors=True)
+        placing.place(folder, store, path)
     stored = read(store / path)
     stored.source = run.source
     return stored
-
-
-def move(draft: Path, place: Path) -> None:
-    """Bring a run's files to its place: pictures first, the record last."""
-    there = [what for what in SUFFIXES if beside(draft, what).exists()]
-    for what in there:
-        for patience in range(100):  # `tidy` may remove a folder that is empty still
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.replace(beside(draft, what), beside(place, what))
-                break
-            except FileNotFoundError:
-                if patience == 99 or not beside(draft, what).exists():
-                    raise
-    for what in set(SUFFIXES) - set(there):  # of the run that was replaced
-        beside(place, what).unlink(missing_ok=True)
 
 
 def work_name(path: Path) -> str:
@@ -138,7 +116,7 @@ def check(run: Run) -> Run:
         try:
             intact(beside(run.place, what), sheet).close()
         except (OSError, ValueError) as error:
-            raise RunError(f"The run {run.place} is damaged: {error}.") from error
+            raise RunError(f"The run {run.name} is damaged: {reason(error)}.") from error
     return run
 
 
@@ -180,6 +158,7 @@ def find(
     recipe: str | None = None,
     image: str | None = None,
     size: int | None = ANY,
+    task: str = tasks.PIXELS,
 ) -> list[Run]:
     """Stored runs, sorted by path; opens no picture.
 
@@ -187,6 +166,7 @@ def find(
         recipe: only of this one, as its folder is named: with its changes.
         image: only of this picture of the book's, or of this name with its digest.
         size: only of this size in pixels a side; None: not shrunk.
+        task: only of this one, see `tasks.degradation`.
 
     A damaged run is left out, and named in a warning (`DamagedRun`).
     """
@@ -203,7 +183,8 @@ def find(
             _skip(str(error))
             continue
         names = run.facts["image"]
-        if size in (ANY, names["size"]) and image in (None, names["name"]):
+        asked = (size in (ANY, names["size"]), image in (None, names["name"]), run.task == task)
+        if all(asked):
             runs.append(run)
     return runs
 
@@ -213,6 +194,7 @@ def paths(store: Path = ROOT) -> list[Path]:
 
     A damaged collection is named in a warning (`DamagedRun`).
     """
+    placing.settle(store)
     own = [
         file.with_name(file.name.removesuffix(".json"))
         for file in store.glob("*/*/*.json")
@@ -251,8 +233,9 @@ def record_at(store: Path, path: Path) -> dict:
     Raises NotStored (a RunError) where there is none, RunError where it cannot be read.
     """
     place = store / path
+    placing.settle(store)
     with suppress(FileNotFoundError):  # or it is gathered just now
-        return _parsed(beside(place, "record"))
+        return _parsed(beside(place, "record"), store)
     recipe, *rest = path.parts
     found = collection(store, recipe).get("/".join(rest))
     if found is not None:
@@ -269,24 +252,28 @@ def collection(store: Path, recipe: str) -> dict[str, dict]:
         stat = file.stat()
     except OSError:
         return {}
-    return _collection(file, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return _collection(file, store, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
 
 
 @lru_cache(maxsize=256)
-def _collection(file: Path, stamp: tuple) -> dict[str, dict]:
-    return _parsed(file)
+def _collection(file: Path, store: Path, stamp: tuple) -> dict[str, dict]:
+    return _parsed(file, store)
 
 
-def _parsed(file: Path) -> dict:
-    """What a JSON file holds; FileNotFoundError for none, RunError for a damaged one."""
+def _parsed(file: Path, store: Path) -> dict:
+    """What a JSON file of a store holds.
+
+    FileNotFoundError for none, RunError for a damaged one, by its path in the store.
+    """
+    name = file.relative_to(store)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:
-        raise RunError(f"{file} is damaged: {error}.") from error
+    except (OSError, ValueError, RecursionError) as error:  # the last: JSON as deep as a well
+        raise RunError(f"{name} is damaged: {reason(error)}.") from error
     if not isinstance(content, dict):
-        raise RunError(f"{file} is damaged: it holds no record.")
+        raise RunError(f"{name} is damaged: it holds no record.")
     return content
 
 

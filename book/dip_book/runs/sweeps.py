@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import dip_blocks
-from dip_book import images, runs
+from dip_book import images, runs, tasks
 from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means
 from dip_book.runs.checkpoints import Checkpoint, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
@@ -118,19 +118,21 @@ def _perform_one(
         x = images.load(spec.image, size=spec.size)
         runs.check_size(x.shape, frames)
         with runs.blocks_errors():
-            x_hat, mask = dip_blocks.degrade(x, p=spec.p, seed=spec.seeds["mask"])
+            degradation = degradation_of(spec, x)
+            x_hat = degradation.degrade(x, spec.seeds["mask"])
             device = str(dip_blocks.as_device(device))
         precision = spec.precision or dip_blocks.best_precision(device)
         same = {
             "recipe": recipe.as_dict(), "image": images.digest(x), "p": spec.p,
             "seeds": [spec.seed, spec.seeds["mask"]],
             "device": torch.device(device).type, "precision": precision,
+            **({} if spec.task == tasks.PIXELS else {"task": spec.task}),
         }  # fmt: skip
         saved = Checkpoint(work / f"{runs.work_name(spec.path)}.safetensors", same, checkpoint_s)
         with recording(spec, x, device, spent=saved.before, worked=saved.worked_before) as record:
             result = dip_blocks.restore(
-                x_hat, mask, recipe, seed=spec.seed, device=device, precision=precision, truth=x,
-                frames=frame_iterations(recipe.iterations, frames), progress=progress,
+                x_hat, degradation, recipe, seed=spec.seed, device=device, precision=precision,
+                truth=x, frames=frame_iterations(recipe.iterations, frames), progress=progress,
                 resume=saved.state, watch=saved,
             )  # fmt: skip
             if result.interrupted:
@@ -144,6 +146,12 @@ def _perform_one(
         stored = runs.write(store, spec.path, run)
         saved.discard()
         return stored, True
+
+
+def degradation_of(spec: Spec, x: np.ndarray) -> dip_blocks.Degradation:
+    """Of a spec, for its picture (H, W) or (H, W, 3); RunError for an unknown task."""
+    with runs.blocks_errors():
+        return tasks.degradation(spec.task, *x.shape[:2], p=spec.p, seed=spec.seeds["mask"])
 
 
 @contextmanager
@@ -193,7 +201,7 @@ def recording(
         spent: seconds that went into the run before.
         worked: seconds of a core, likewise.
     """
-    if min(x.shape) < SSIM_SIDE:  # now, not after all iterations
+    if min(x.shape[:2]) < SSIM_SIDE:  # now, not after all iterations
         raise images.ImageError(
             f"A picture of {x.shape[1]}×{x.shape[0]} pixels is too small for SSIM, which looks at "
             f"{SSIM_SIDE}×{SSIM_SIDE}."
@@ -205,7 +213,7 @@ def recording(
     def record(result: dip_blocks.Restoration) -> Run:
         seconds = spent + time.perf_counter() - started
         recipe, done = spec.resolved(), len(result.history)
-        known = dip_blocks.bernoulli_mask(*x.shape, p=spec.p, seed=spec.seeds["mask"])
+        degradation = degradation_of(spec, x)
         facts = {
             "format": runs.FORMAT,
             "about": ABOUT,
@@ -217,10 +225,11 @@ def recording(
                 "sha256": images.digest(x),
             },
             "p": spec.p,
+            **({} if spec.task == tasks.PIXELS else {"task": spec.task}),
             "seeds": spec.seeds,
             "iterations": done,
             "recipe_iterations": dip_blocks.RECIPES[spec.recipe].iterations,
-            **means.measured(result.image, result.averaged, torch.from_numpy(x)[None], known),
+            **means.measured(result.image, result.averaged, x, degradation),
             "backtracked": sum(step.backtracked for step in result.history),
             "wall_time_s": round(seconds, 2),
             "core_seconds": round(worked + time.process_time() - working, 2)
@@ -232,12 +241,12 @@ def recording(
             "precision": spec.precision or dip_blocks.best_precision(device),
             **before,
         }
-        pictures = {"raw": result.image[0].numpy(), "averaged": result.averaged[0].numpy()}
+        pictures = {"raw": result.image, "averaged": result.averaged}
         run = Run(
             facts,
             result.history,
-            pictures,
-            {i: frame[0].numpy() for i, frame in sorted(result.frames.items())},
+            {kind: tasks.channels_last(image) for kind, image in pictures.items()},
+            {i: tasks.channels_last(frame) for i, frame in sorted(result.frames.items())},
         )
         run.source = spec.image if "@" in spec.image_name else None
         return run

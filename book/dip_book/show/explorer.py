@@ -8,19 +8,19 @@ anywidget, from the same script, that can also start, pause and stop a run.
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 import time
 from collections.abc import Iterable
 
 import anywidget
 import numpy as np
+import torch
 import traitlets
 
 import dip_blocks
-from dip_book import images
+from dip_book import images, tasks
 from dip_book.build.first_cell import has_reader
-from dip_book.results import baselines
+from dip_book.results import classical
 from dip_book.runs import Run, Spec, sweeps
 from dip_book.show import figures, views
 
@@ -154,13 +154,14 @@ class Live(anywidget.AnyWidget):
             self._thread.join(timeout)
 
     def _work(self, spec: Spec, truth: np.ndarray) -> None:
-        x_hat, mask = dip_blocks.degrade(truth, p=spec.p, seed=spec.seeds["mask"])
+        degradation = sweeps.degradation_of(spec, truth)
+        x_hat = degradation.degrade(truth, spec.seeds["mask"])
         watch = Watch(self, spec)
         try:
             with sweeps.recording(spec, truth) as record:
                 result = dip_blocks.restore(
-                    x_hat, mask, spec.resolved(), seed=spec.seed, truth=truth, progress=False,
-                    watch=watch,
+                    x_hat, degradation, spec.resolved(), seed=spec.seed, truth=truth,
+                    progress=False, watch=watch,
                 )  # fmt: skip
                 run = record(result)
             run.facts["wall_time_s"] = round(run.facts["wall_time_s"] - watch.paused, 2)
@@ -217,7 +218,7 @@ class Watch:
             self.next = now + max(1 / RATE, (time.perf_counter() - now) / SHARE)
 
     def _show(self, fit: dip_blocks.Fit, text: str) -> None:
-        picture = fit.output[0].detach().cpu().numpy()
+        picture = tasks.channels_last(fit.output)
         url = views.image_url(picture, quick=True)
         seconds = time.perf_counter() - self.begun_at - self.paused
         now = {
@@ -232,7 +233,12 @@ class Watch:
             now |= {
                 "title": images.title(self.spec.image),
                 "recipe": f"{self.spec.recipe}, run {self.live._count} here",
-                **stills(*(x[0].cpu().numpy() for x in (fit.truth, fit.x_hat, fit.mask))),
+                **stills(
+                    tasks.channels_last(fit.truth),
+                    fit.x_hat.cpu(),
+                    self.spec.task,
+                    sweeps.degradation_of(self.spec, tasks.channels_last(fit.truth)),
+                ),  # fmt: skip
                 "line": views.line(self.spec.recipe),
                 "ratio": round(picture.shape[1] / picture.shape[0], 4),
                 "frames": [],
@@ -262,7 +268,7 @@ def entry(run: Run) -> dict:
     try:
         if not showable(run):
             raise images.ImageError("not to be put into a page")
-        pair = stills(run.truth(), *run.degraded())
+        pair = stills(run.truth(), run.data(), run.task, run.degradation())
     except images.ImageError:
         pair = dict.fromkeys(STILLS) | {"quality": {}}
     recipe = run.facts["recipe"]
@@ -291,47 +297,54 @@ def entry(run: Run) -> dict:
 
 
 #: What a picture is compared with besides runs: keys of an entry.
-STILLS = ("degraded", "biharmonic", "linear", "truth")
-#: Pixels beyond which interpolating takes more than a moment.
+CLASSICAL = dict.fromkeys(key for known in classical.METHODS.values() for key in known)
+STILLS = ("degraded", *CLASSICAL, "truth")
+#: Pixels beyond which a classical method takes more than a moment.
 MOMENT = 512 * 512
 
 
 def showable(run: Run) -> bool:
     """May the truth be shown, and is it here without asking the network?"""
     name = run.facts["image"]["name"]
-    return name not in images.STANDARD or (has_reader() and images.available(name))
+    licensed = name not in images.STANDARD and name not in images.COLOUR
+    return licensed or (has_reader() and images.available(name))
 
 
-def stills(truth: np.ndarray, x_hat: np.ndarray, mask: np.ndarray) -> dict:
+def stills(truth: np.ndarray, x_hat: torch.Tensor, task: str, degradation) -> dict:
     """The keys of `STILLS` → pictures as data URLs, and "quality": key → PSNR in dB.
 
     Args:
-        truth, x_hat: (H, W) in [0, 1], or with a channel before or after.
-        mask: (H, W), or (1, H, W); true where a pixel is known.
+        truth: (H, W), or (H, W, 3), in [0, 1].
+        x_hat: the data (C, h, w) that the degradation of the task left.
     """
-    x, given, known = (
-        np.ascontiguousarray(np.squeeze(picture)) for picture in (truth, x_hat, mask)
-    )
-    return dict(
-        _stills(*((part.tobytes(), part.dtype.str, part.shape) for part in (x, given, known)))
-    )
+    key = (*_hashable(truth), *_hashable(x_hat.numpy()), task, repr(degradation))
+    if key not in _made:
+        if len(_made) >= 24:  # an explorer shows several runs of a picture
+            _made.clear()
+        _made[key] = _stills(truth, x_hat, task, degradation)
+    return dict(_made[key])
 
 
-@functools.lru_cache(maxsize=24)  # an explorer shows several runs of a picture
-def _stills(*parts) -> dict:
-    x, given, known = (
-        np.frombuffer(data, kind).reshape(shape).copy() for data, kind, shape in parts
-    )
-    made = {"degraded": given}
-    if x.ndim == 2 and x.size <= MOMENT:
-        made |= {name: fill(given, known) for name, fill in baselines.BASELINES.items()}
+_made: dict[tuple, dict] = {}
+
+
+def _hashable(array: np.ndarray) -> tuple:
+    return (np.ascontiguousarray(array).tobytes(), array.dtype.str, array.shape)
+
+
+def _stills(truth: np.ndarray, x_hat: torch.Tensor, task: str, degradation) -> dict:
+    height, width = truth.shape[:2]
+    made = {"degraded": tasks.for_eyes(x_hat, height, width)}
+    if height * width <= MOMENT:
+        known = classical.methods(task)
+        made |= {key: draw(x_hat, degradation) for key, draw in known.items()}
     psnr = {
-        key: dip_blocks.psnr(dip_blocks.as_image(picture), dip_blocks.as_image(x))
+        key: dip_blocks.psnr(dip_blocks.as_image(picture), dip_blocks.as_image(truth))
         for key, picture in made.items()
     }
     return dict.fromkeys(STILLS) | {
         **{key: views.image_url(made[key], lossless=key == "degraded") for key in made},
-        "truth": views.image_url(x),
+        "truth": views.image_url(truth),
         "quality": {key: round(value, 2) for key, value in psnr.items() if np.isfinite(value)},
     }
 

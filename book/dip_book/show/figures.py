@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import MultipleLocator
 
 import dip_blocks
 from dip_book import images, runs
@@ -204,20 +205,22 @@ def cost(
     curves: dict[str, tuple[list, list]],
     points: dict[str, tuple[float, float]],
     label: str = "PSNR, dB",
+    bottom: float | None = None,
 ):
     """Quality against time, which is on a logarithmic scale.
 
     Args:
         curves: method → (seconds, PSNR in dB) on the way.
         points: method → (seconds, PSNR in dB) of methods that have no way, only a result.
+        bottom: PSNR in dB at which the axis begins, unless a result is lower: curves enter there.
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
         look = dict(zip([*curves, *points], looks([*curves, *points])))
         for name, (seconds, psnr) in curves.items():
             colour = look[name].colour
-            axis.plot(seconds, psnr, ls=look[name].line, lw=1.4, color=colour, label=name)
-            axis.plot(seconds[-1], psnr[-1], look[name].mark, ms=5, color=colour)
+            end = {"marker": look[name].mark, "ms": 5, "markevery": [len(psnr) - 1]}
+            axis.plot(seconds, psnr, ls=look[name].line, lw=1.4, color=colour, label=name, **end)
         for name, (seconds, psnr) in points.items():
             mark, colour = look[name].mark, look[name].colour
             axis.plot(seconds, psnr, mark, ms=7, color=colour, label=name, ls="none")
@@ -225,6 +228,10 @@ def cost(
         axis.xaxis.set_major_formatter("{x:g}")
         axis.set_xlabel("seconds")
         axis.set_ylabel(label)
+        if bottom is not None:
+            ends = [psnr[-1] for _, psnr in curves.values()] + [psnr for _, psnr in points.values()]
+            axis.set_ylim(bottom=min([bottom, *(end - 1 for end in ends)]))
+            axis.yaxis.set_major_locator(MultipleLocator(2))
         axis.legend(fontsize=9)
     return _closed(figure)
 
@@ -259,10 +266,12 @@ def orthogonal(spectra: dict[str, np.ndarray]):
         left.set_aspect("equal")
         left.set_xticks([-1, 0, 1])
         left.set_yticks([-1, 0, 1])
+        left.set_xlabel("first coordinate")
+        left.set_ylabel("second coordinate")
         left.legend(
             fontsize=8,
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.1),
+            bbox_to_anchor=(0.5, -0.22),
             ncols=3,
             columnspacing=1,
             handlelength=1.5,

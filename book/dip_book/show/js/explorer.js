@@ -5,7 +5,11 @@ function options(select, names) {
 }
 
 // What a side shows besides runs: key of an entry → its name.  Those that no run of a picture has are left out.
-const STILLS = { degraded: "what was given", biharmonic: "biharmonic interpolation", linear: "linear interpolation", truth: "the truth" };
+const STILLS = {
+  degraded: "what was given", biharmonic: "biharmonic interpolation", linear: "linear interpolation", nlm: "non-local means",
+  tv: "total variation", wavelet: "wavelet shrinkage", bm3d: "BM3D", bicubic: "bicubic interpolation", telea: "Telea's fast marching",
+  truth: "the truth",
+};
 // Colours and patterns for a run whose own another run of the picture has already.
 const SPARE = ["#0a7d91", "#c2410c", "#6d28d9", "#4d7c0f", "#be185d", "#1d4ed8", "#6b7280", "#92400e", "#0f766e", "#a21caf", "#1f2937"];
 const PATTERNS = ["", "6 3", "1.5 2.5", "7 2 1.5 2", "10 4", "4 2 1 2 1 2"];

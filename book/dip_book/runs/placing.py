@@ -1,0 +1,118 @@
+"""How a run's files come to their place: whole, whatever happens meanwhile.
+
+They are written into a draft.  Renaming the draft to `DECIDED` is the one moment at which the new
+run takes the old one's place; the moves that follow can be finished by anybody.  Who looks into the
+store after a process died in the middle of them finishes them first (`settle`).  Drafts that nobody
+finishes any more are swept up by the next who writes: their locks are free.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import filelock
+
+WORK = ".work"  # of a store: drafts, locks, checkpoints
+DRAFT, DECIDED = ".draft", ".decided"
+#: A run's files by what they hold; the record comes to its place last.
+SUFFIXES = {"pictures": ".webp", "frames": ".frames.webp", "record": ".json"}
+
+
+def beside(place: Path, what: str) -> Path:
+    """The file of a run's "pictures", "frames" or "record"."""
+    return place.with_name(place.name + SUFFIXES[what])  # with_suffix would cut "seed0-p0.3"
+
+
+@contextmanager
+def draft(store: Path, name: str):
+    """An empty folder in the store's working folder, gone again at the end, whatever happens."""
+    work = store / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    _sweep(work)
+    folder = work / f"{name}.{uuid.uuid4().hex[:8]}{DRAFT}"
+    lock = filelock.FileLock(f"{folder}.lock")
+    with lock:
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def place(folder: Path, store: Path, path: Path) -> None:
+    """Bring the files of a run, all that lies in a draft's ``folder / path``, to its place.
+
+    A run that is there is replaced: whoever is killed meanwhile leaves the old one or the new one.
+    """
+    decided = store / WORK / f"{uuid.uuid4().hex}{DECIDED}"
+    only = folder.with_name(f"{folder.name}.one")
+    (only / path).parent.mkdir(parents=True)
+    for what in SUFFIXES:
+        if beside(folder / path, what).exists():
+            os.replace(beside(folder / path, what), beside(only / path, what))
+    os.replace(only, decided)
+    _finish(decided, store)
+
+
+def settle(store: Path) -> None:
+    """Finish what dead processes had decided.  Where the store cannot be written to: nothing."""
+    with suppress(OSError):
+        with os.scandir(store / WORK) as entries:
+            decided = [entry.name for entry in entries if entry.name.endswith(DECIDED)]
+        for name in decided:
+            _finish(store / WORK / name, store)
+
+
+def _finish(decided: Path, store: Path) -> None:
+    """Move what is left of a decided run; two may do so at once."""
+    for record in decided.glob("*/*/*.json"):
+        path = record.relative_to(decided)
+        path = path.with_name(path.name.removesuffix(SUFFIXES["record"]))
+        described = _described(record)
+        for what in ("pictures", "frames"):
+            if what in described:
+                _move(beside(decided / path, what), beside(store / path, what))
+            else:  # of the run that is replaced
+                beside(store / path, what).unlink(missing_ok=True)
+        _move(record, beside(store / path, "record"))
+    shutil.rmtree(decided, ignore_errors=True)
+
+
+def _described(record: Path) -> dict:
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))
+    except FileNotFoundError:  # another has just moved it, after everything else
+        return {"pictures": None, "frames": None}
+    except ValueError:  # it is said to be damaged when it is read
+        return {}
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file if it is still to be moved."""
+    for patience in range(100):  # `tidy` may remove a folder that is empty still
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.replace(source, target)
+            return
+        except FileNotFoundError:
+            if not source.exists():
+                return
+            if patience == 99:
+                raise
+
+
+def _sweep(work: Path) -> None:
+    """Remove what dead processes left: drafts whose locks are free."""
+    for lock in work.glob(f"*{DRAFT}.lock"):
+        held = filelock.FileLock(lock, timeout=0)
+        with suppress(filelock.Timeout, OSError), held:
+            folder = lock.with_name(lock.name.removesuffix(".lock"))
+            for rest in (folder, folder.with_name(f"{folder.name}.one")):
+                shutil.rmtree(rest, ignore_errors=True)
+            lock.unlink(missing_ok=True)

@@ -1,0 +1,155 @@
+"""What was done to a picture: all that the loop knows of a task.
+
+The paper's energy E(x; x̂) compares x̂, the data, with what the degradation would make of a
+candidate x (paper, section 2).  A new task is a new class with an `apply`; the network, the loss
+and the loop stay as they are.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import cache
+from hashlib import sha256
+
+import torch
+
+from dip_parts.checks import as_image, as_mask
+
+
+class Degradation:
+    """What of a picture x, (C, H, W), is seen in x̂.  Subclass it, and write `apply`."""
+
+    #: Do the data lie in [0, 1], as a picture does?
+    bounded = True
+
+    def apply(self, image: torch.Tensor) -> torch.Tensor:
+        """What x̂ would be of this picture without noise; differentiable.  (C, H, W) → (C, h, w)."""
+        raise NotImplementedError
+
+    def size(self, x_hat: torch.Tensor) -> tuple[int, int]:
+        """H and W of the picture, of which x̂ (C, h, w) is left."""
+        return tuple(x_hat.shape[-2:])
+
+    def compared(self, x_hat: torch.Tensor) -> torch.Tensor:
+        """Which of the data the loss compares: (1, h, w), 1 or 0.  Here all."""
+        return torch.ones(1, *x_hat.shape[-2:])
+
+    def known(self, x_hat: torch.Tensor) -> torch.Tensor:
+        """Which pixels of the picture are in x̂ as they were: (1, H, W), 1 or 0.  Here none."""
+        return torch.zeros(1, *self.size(x_hat))
+
+    def degrade(self, image, seed: int = 0) -> torch.Tensor:
+        """x̂ of a picture (see `as_image`), noise from the seed where the degradation has any."""
+        return self.apply(as_image(image))
+
+    def __repr__(self) -> str:
+        def short(value):
+            tensor = isinstance(value, torch.Tensor)
+            return sha256(value.cpu().numpy().tobytes()).hexdigest()[:8] if tensor else repr(value)
+
+        values = ", ".join(f"{key}={short(value)}" for key, value in vars(self).items())
+        return f"{type(self).__name__}({values})"
+
+
+class Masked(Degradation):
+    """Some pixels are missing: x̂ = m ⊙ x.  The mask as in `as_mask`, 1 where a pixel is known."""
+
+    def __init__(self, mask: torch.Tensor):
+        self.mask = as_mask(mask, *mask.shape[-2:])
+        if self.mask.sum() == 0:
+            raise ValueError("The mask marks no pixel as known (p = 0?): there is nothing to fit.")
+
+    def apply(self, image):
+        return image * self.mask
+
+    def compared(self, x_hat):
+        return self.mask
+
+    known = compared
+
+
+class Noisy(Degradation):
+    """Noise was added: x̂ = x + n, n ~ N(0, σ²) for each pixel and channel, and not clipped.
+
+    Args:
+        sigma: σ, on the scale of pixels in [0, 1]: the usual "σ = 25" is 25 / 255.
+    """
+
+    bounded = False
+
+    def __init__(self, sigma: float):
+        if not sigma >= 0:
+            raise ValueError(f"sigma must be 0 or above, not {sigma!r}.")
+        self.sigma = sigma
+
+    def apply(self, image):
+        return image  # the noise is the data's; the loss looks for the picture beneath
+
+    def degrade(self, image, seed=0):
+        x = as_image(image)
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+        return x + self.sigma * noise
+
+
+class Shrunk(Degradation):
+    """The picture was shrunk: x̂ = D x, D a Lanczos filter and every ``factor``-th pixel.
+
+    Args:
+        factor: how many times smaller, 2 or more; it must divide height and width.
+        lobes: of the Lanczos window on each side, 2 or 3 as a rule.
+    """
+
+    bounded = False  # the filter overshoots at edges
+
+    def __init__(self, factor: int, lobes: int = 3):
+        if not (isinstance(factor, int) and factor >= 2):
+            raise ValueError(f"factor must be a whole number, 2 or more, not {factor!r}.")
+        self.factor, self.lobes = factor, lobes
+
+    def apply(self, image):
+        height, width = image.shape[-2:]
+        if height % self.factor or width % self.factor:
+            raise ValueError(
+                f"A picture of {width}×{height} pixels cannot be shrunk {self.factor} times: crop "
+                f"it to {width - width % self.factor}×{height - height % self.factor}."
+            )
+        down, across = (
+            lanczos(length, self.factor, self.lobes, image.device) for length in (height, width)
+        )
+        return down @ image @ across.T
+
+    def size(self, x_hat):
+        return tuple(self.factor * length for length in x_hat.shape[-2:])
+
+
+@cache
+def lanczos(length: int, factor: int, lobes: int, device: torch.device) -> torch.Tensor:
+    """The matrix (length / factor, length) that shrinks a line of so many pixels.
+
+    Each row is a Lanczos window, `lobes` new pixels to either side, about the middle of a new
+    pixel.  What would lie beyond the border is left out and the rest made to sum to one.
+    """
+    centres = (torch.arange(length // factor).double() + 0.5) * factor - 0.5
+    t = (torch.arange(length).double() - centres[:, None]) / factor
+    window = torch.where(t.abs() < lobes, torch.sinc(t) * torch.sinc(t / lobes), 0.0)
+    return (window / window.sum(1, keepdim=True)).float().to(device)
+
+
+def as_degradation(given, x_hat) -> tuple[Degradation, torch.Tensor]:
+    """A `Degradation`, or the mask of one, and its data x̂, both checked; errors as `as_image`."""
+    if not isinstance(given, Degradation):
+        x_hat = as_image(x_hat)
+        return Masked(as_mask(given, *x_hat.shape[-2:])), x_hat
+    x_hat = as_image(x_hat, bounded=given.bounded)
+    if isinstance(given, Masked):
+        as_mask(given.mask, *x_hat.shape[-2:])
+    return given, x_hat
+
+
+def on(degradation: Degradation, device: torch.device) -> Degradation:
+    """The same with its tensors on a device: the loop then copies nothing in an iteration."""
+    moved = copy(degradation)
+    for name, value in vars(moved).items():
+        if isinstance(value, torch.Tensor):
+            setattr(moved, name, value.to(device))
+    return moved
