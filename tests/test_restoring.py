@@ -9,6 +9,7 @@ from conftest import small_config
 from dip_book import images, runs
 from dip_book.restoring import budget, classical, core, held_out, networks, regions
 from dip_book.restoring.core import fill
+from dip_book.results import filling
 
 import dip_blocks
 
@@ -600,3 +601,41 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path):
     x, known = photo(), with_hole()
     with pytest.raises(runs.RunError, match="again=True"):
         fill(damaged(x, known), known, iterations=1, work=tmp_path)
+
+
+# The evidence -----------------------------------------------------------------------------
+
+
+def test_the_evidence_is_stored_case_by_case_and_made_into_tables(tmp_path, monkeypatch):
+    monkeypatch.setattr(filling, "MASKS", {"scratches": 64, "scattered": 48})
+    monkeypatch.setattr(images, "EMBEDDED", {"camera": images.EMBEDDED["camera"]})
+    file = filling.store_filling(tmp_path, iterations=2)
+    before = json.loads(file.read_text())
+    assert [*before["cases"]] == ["scratches/camera", "scattered/camera"]
+    before["cases"].pop("scattered/camera")
+    file.write_text(json.dumps(before))
+    filling.store_filling(tmp_path, iterations=2)
+    after = filling.stored_filling(tmp_path)
+    assert after["cases"]["scratches/camera"] == before["cases"]["scratches/camera"]
+
+    found = after["cases"]["scattered/camera"]
+    (_, row) = filling.errors(tmp_path).rows
+    expected = abs(found["estimated"]["network"] - found["measured"]["network"])
+    assert row[0] == "scattered" and row[2] == pytest.approx(expected)
+    shown = filling.filling(tmp_path)
+    assert [r[0] for r in shown.rows] == ["scratches, Camera", "scattered, Camera"]
+    assert float(shown.rows[1][-1]) == pytest.approx(
+        found["measured"]["chosen"] - found["measured"]["biharmonic"]
+    )
+
+
+def test_the_stored_evidence_says_what_it_is_of():
+    facts = filling.stored_filling()
+    assert facts["iterations"] > 0 and "Protocol" in facts["what"]
+    assert facts["provenance"]["versions"]["torch"]
+    for case in facts["cases"].values():
+        assert set(case["estimated"]) == set(case["measured"]) == {
+            "biharmonic", "network", "chosen",
+        }  # fmt: skip
+    trials = json.loads((runs.ROOT / filling.TRIALS).read_text())
+    assert "Protocol" in trials["what"] and len(filling.recipes().rows) == len(trials["cases"])

@@ -33,6 +33,7 @@ OVERRUN = 1.5  # a fit that takes so much longer than it was measured to is ende
 FACTORS = (2, 3, 4, 6, 8)  # how many times smaller a picture a network may draw
 PLAN = "restoring.json"  # in the folder of checkpoints: what they are of
 FORMAT = 1
+LITTLE = 0.2  # dB
 FEW_UNITS = 4  # holes that say too little for a confident word
 SMALLEST = 64  # pixels a side of a canvas: a network of five levels needs some
 
@@ -683,9 +684,10 @@ class _Job:
         elif report["chosen"] == "network":
             said = f"The network helps. {measured}."
         else:
+            little = " little" if report["mixed"] - report["biharmonic"] < LITTLE else ""
             said = (
-                f"The network helps: {report['weight']:.0%} of it are in the result. {measured}, "
-                f"both together {report['mixed']:.1f} dB."
+                f"The network helps{little}: {report['weight']:.0%} of the result are its own. "
+                f"{measured}, both together {report['mixed']:.1f} dB."
             )
         if report["hidden"] == held_out.SINGLE and not regions.scattered(self.known):
             said += " No hole of the damage's shape found room there, so single pixels were hidden."
