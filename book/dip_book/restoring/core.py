@@ -725,7 +725,7 @@ def _enlarged(small: np.ndarray, where: np.ndarray, factor: int) -> np.ndarray:
 
 def _chosen(weight: float) -> str:
     """What a weight amounts to."""
-    if weight < 0.02:
+    if weight < 0.005:
         return "biharmonic"
     return "both" if weight < 0.95 else "network"
 
