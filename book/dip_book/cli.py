@@ -20,7 +20,7 @@ GROUPS = (
     "best", "best-seeds", "best-nearest", "blog-muon", "paper-muon", "table", "table-short",
     "two-upsamplings", "quick", "front", "best-free", "quick-adam", "larger", "best-adam",
     "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas", "muon", "muon-256",
-    "hidden", "hidden-512", "bases", "repeated", "jump",
+    "hidden", "hidden-512", "bases", "repeated", "jump", "noise", "denoising",
 )  # fmt: skip
 TABLES = (
     "standard", "rerun", "final", "members", "seconds", "at_rest", "distances", "differences",

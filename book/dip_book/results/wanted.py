@@ -38,6 +38,8 @@ PURPOSES = {
     "bases": ("11", "what ideas for Adam are compared with"),
     "repeated": ("11", "one recipe with four seeds on each of two pictures, to be averaged"),
     "jump": ("8", "what counts as a jump of the loss"),
+    "noise": ("20", "noise on free pictures: what was tried, and what was chosen"),
+    "denoising": ("20", "noise on five of the paper's nine pictures"),
 }
 
 #: What `bench.NETWORKS` are called in a table.
