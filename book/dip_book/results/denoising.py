@@ -15,6 +15,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from dip_book.table import Table, difference, mean
 
 STOPPING, CLASSICAL = "stopping.json", "denoising.json"
 SIGMA = 25 / 255
+SIDE = f"{plan.NOISY_SIZE}×{plan.NOISY_SIZE}"
 
 # A fit that is watched --------------------------------------------------------------------
 
@@ -38,8 +40,6 @@ HELD_OUT = 0.05
 #: Outputs that the windowed variance is of, and iterations without a new minimum after which the
 #: rules that watch for one give up.
 WINDOW, PATIENCE = 20, 100
-#: What a fit has to go on for, so that the held-out rule finds its minimum and knows it.
-LONG_ENOUGH = 260
 #: Every so many iterations are stored.
 EVERY = 5
 COLUMNS = ("loss", "raw", "averaged", "variance", "held_out_error")
@@ -86,24 +86,26 @@ class Watcher:
         self.rows.append([step.loss, step.psnr, step.psnr_averaged, variance, float(error)])
 
 
-def watched(image: str, seed: int, held_out: float, iterations: int | None = None) -> dict:
-    """Fit random z to a noisy picture (`plan.rising`) and watch it; ``held_out``: which share is.
+def watched(image: str, seed: int) -> dict:
+    """Fit random z to a noisy picture (`plan.rising`), pixels held out, and watch it.
 
     Returns the columns, one value each `EVERY` iterations, and what they are of.
     """
     spec = plan.rising(image, seed)
     recipe, x = spec.resolved(), images.load(image, size=spec.size)
-    used = dip_blocks.bernoulli_mask(*x.shape[:2], p=1 - held_out, seed=seed)
+    used = dip_blocks.bernoulli_mask(*x.shape[:2], p=1 - HELD_OUT, seed=seed)
     degradation, watcher = HeldOut(SIGMA, used), Watcher()
+    about = provenance()
     dip_blocks.restore(
         degradation.degrade(x, seed), degradation, recipe, seed=seed, truth=x, device="cpu",
-        iterations=iterations, progress=False, watch=watcher,
+        progress=False, watch=watcher,
     )  # fmt: skip
     kept = range(EVERY - 1, len(watcher.rows), EVERY)
     columns = {name: [_short(watcher.rows[i][k]) for i in kept] for k, name in enumerate(COLUMNS)}
     return {
         "image": image, "size": spec.size, "sha256": images.digest(x), "seed": seed,
-        "held_out": held_out, "iteration": [i + 1 for i in kept], **columns,
+        "held_out": HELD_OUT, "iteration": [i + 1 for i in kept], **columns, **about,
+        "device": describe_device("cpu"), "precision": dip_blocks.best_precision("cpu"),
     }  # fmt: skip
 
 
@@ -111,32 +113,24 @@ def _short(value: float) -> float | None:
     return float(f"{value:.5g}") if np.isfinite(value) else None
 
 
-def store_stopping(store: Path = runs.ROOT, seeds: Iterable[int] = (0, 1)) -> Path:
-    """Watch fits of each of `plan.NOISY_PICTURES`, with all pixels and with some held out.
+def store_stopping(store: Path = runs.ROOT, seeds: Iterable[int] = (0,)) -> Path:
+    """Watch a fit of each of `plan.NOISY_PICTURES`; gives the file's path.
 
-    About half a minute of a core each.  Gives the file's path; fits that it holds already are kept.
+    About half a minute of a core each.  Fits that the file holds already stay.
     """
     path = store / STOPPING
     facts = {
-        "what": "fits of random z to noise of sigma 25 of 255, watched: loss and squared errors on "
-        "the scale of pixels in [0, 1], PSNR in dB",
+        "what": "fits of random z to noise of sigma 25 of 255, a share of pixels held out, "
+        "watched: loss and squared errors on the scale of pixels in [0, 1], PSNR in dB",
         "fits": [],
     }
     if path.exists():
         facts = json.loads(path.read_text(encoding="utf-8"))
-    there = {(fit["image"], fit["seed"], fit["held_out"]) for fit in facts["fits"]}
-    for seed in seeds:
-        for image in plan.NOISY_PICTURES:
-            for held_out in (0.0, HELD_OUT):
-                if (image, seed, held_out) in there:
-                    continue
-                about = provenance() | {
-                    "device": describe_device("cpu"),
-                    "precision": dip_blocks.best_precision("cpu"),
-                }
-                length = LONG_ENOUGH if held_out else None
-                facts["fits"].append(watched(image, seed, held_out, length) | about)
-                path.write_text(_lines(facts), encoding="utf-8")
+    there = {(fit["image"], fit["seed"]) for fit in facts["fits"]}
+    for seed, image in product(seeds, plan.NOISY_PICTURES):
+        if (image, seed) not in there:
+            facts["fits"].append(watched(image, seed))
+            path.write_text(_lines(facts), encoding="utf-8")
     return path
 
 
@@ -150,15 +144,12 @@ def _lines(facts: dict) -> str:
     return f'{{"what": {json.dumps(facts["what"])},\n"fits": [\n{joined}\n]}}\n'
 
 
-def stopping(store: Path = runs.ROOT) -> dict[tuple[str, int], dict[str, dict]]:
-    """(Picture, seed) → "all" and "held out" → what `watched` gave; where both are stored."""
+def stopping(store: Path = runs.ROOT) -> dict[tuple[str, int], dict]:
+    """(Picture, seed) → what `watched` gave."""
     path = store / STOPPING
     path = path if path.exists() else runs.ROOT / STOPPING
-    found: dict[tuple[str, int], dict[str, dict]] = {}
-    for fit in json.loads(path.read_text(encoding="utf-8"))["fits"]:
-        kind = "held out" if fit["held_out"] else "all"
-        found.setdefault((fit["image"], fit["seed"]), {})[kind] = fit
-    return {key: pair for key, pair in found.items() if len(pair) == 2}
+    fits = json.loads(path.read_text(encoding="utf-8"))["fits"]
+    return {(fit["image"], fit["seed"]): fit for fit in fits}
 
 
 # Rules that stop --------------------------------------------------------------------------
@@ -189,33 +180,29 @@ def _lowest(column: str) -> Callable[[dict], int]:
     return lambda fit: first_minimum(fit[column], PATIENCE // EVERY)
 
 
-#: Rule → which of the two fits it is of, and where it stops in it.  None looks at PSNR.
-RULES: dict[str, tuple[str, Callable[[dict], int]]] = {
-    "a fixed count": ("all", lambda fit: len(fit["iteration"]) - 1),
-    "loss at σ²": ("all", lambda fit: first_below(fit["loss"], SIGMA**2)),
-    "windowed variance": ("all", _lowest("variance")),
-    "held-out pixels": ("held out", _lowest("held_out_error")),
+#: Rule → where it stops in a fit.  None looks at PSNR.
+RULES: dict[str, Callable[[dict], int]] = {
+    "a fixed count": lambda fit: len(fit["iteration"]) - 1,
+    "loss at σ²": lambda fit: first_below(fit["loss"], SIGMA**2),
+    "windowed variance": _lowest("variance"),
+    "held-out pixels": _lowest("held_out_error"),
 }
 
 
-def stops(pair: dict[str, dict]) -> dict[str, tuple[int, float]]:
-    """Rule → iteration, and PSNR in dB of the averaged output there; and the oracle's.
+def stops(fit: dict) -> dict[str, tuple[int, float]]:
+    """Rule → iteration, and PSNR in dB of the averaged output there; the oracle's first.
 
-    The oracle looks at the truth, in the fit with all pixels: what no rule can know.
+    The oracle looks at the truth: what no rule can know.
     """
-    found = {}
-    for rule, (kind, where) in RULES.items():
-        fit, i = pair[kind], where(pair[kind])
-        found[rule] = fit["iteration"][i], fit["averaged"][i]
-    best = int(np.argmax(pair["all"]["averaged"]))
-    oracle = {"oracle": (pair["all"]["iteration"][best], pair["all"]["averaged"][best])}
-    return oracle | found
+    places = {"oracle": int(np.argmax(fit["averaged"]))}
+    places |= {rule: where(fit) for rule, where in RULES.items()}
+    return {rule: (fit["iteration"][i], fit["averaged"][i]) for rule, i in places.items()}
 
 
 def rules(store: Path = runs.ROOT) -> Table:
     """What each rule gets, the averaged output where it stops: PSNR in dB, and below the oracle."""
     fits = stopping(store)
-    found = {key: stops(pair) for key, pair in fits.items()}
+    found = {key: stops(fit) for key, fit in fits.items()}
     pictures = dict.fromkeys(image for image, _ in fits)
     rows = []
     for rule in ("oracle", *RULES):
@@ -230,14 +217,15 @@ def rules(store: Path = runs.ROOT) -> Table:
         apart[1:] = [difference([value]) if value is not None else "" for value in apart[1:]]
         rows.append([rule, span, *cells, apart[0] or "", apart[1]])
     seeds = len({seed for _, seed in fits})
+    of = "one seed" if seeds == 1 else f"mean of {seeds} seeds a picture"
     header = [
         "rule", "stops at iteration", *map(images.title, pictures), "below the oracle, mean",
         "worst",
     ]  # fmt: skip
     caption = (
-        f"PSNR in dB of the averaged output where each rule stops, mean of {seeds} seeds a "
-        "picture, and the difference to the oracle, which looks at the truth. Random z, noise of "
-        "σ = 25, 128×128. The held-out rule's fit has 5 % fewer pixels."
+        f"PSNR in dB of the averaged output where each rule stops, {of}, and the difference to the "
+        f"oracle, which looks at the truth. Random z, noise of σ = 25, {SIDE}, one pixel in twenty "
+        "held out."
     )
     return Table(header, rows, caption=caption)
 
@@ -272,8 +260,8 @@ def bm3d(x_hat: torch.Tensor, degradation: dip_blocks.Degradation) -> np.ndarray
 def store_classical(store: Path = runs.ROOT, pictures: Iterable[str] | None = None) -> Path:
     """What classical methods reach on the pictures of the tables, and store it; gives the path.
 
-    `plan.NOISY_PICTURES` at 128×128 and `PAPERS` as they come, or those named, noise of seed 0.
-    About four seconds of a core at 128×128 and a minute at 512×512, nearly all of it BM3D's.
+    `plan.NOISY_PICTURES`, shrunk, and `PAPERS` as they come, or those named, noise of seed 0.
+    About two seconds of a core for the former and a minute at 512×512, nearly all of it BM3D's.
     What is stored already is kept; a picture that cannot be had is left out, with a warning.
     Errors as `bm3d`.
     """
@@ -286,7 +274,7 @@ def store_classical(store: Path = runs.ROOT, pictures: Iterable[str] | None = No
     if path.exists():
         facts = json.loads(path.read_text(encoding="utf-8"))
     for name in (*plan.NOISY_PICTURES, *PAPERS) if pictures is None else pictures:
-        size = 128 if name in plan.NOISY_PICTURES else None
+        size = plan.NOISY_SIZE if name in plan.NOISY_PICTURES else None
         key = name if size is None else f"{name}-{size}"
         if key in facts["pictures"]:
             continue
@@ -336,7 +324,7 @@ def tried(store: Path = runs.ROOT) -> dict[str, dict[str, runs.Run]]:
 
 
 def ideas(store: Path = runs.ROOT) -> Table:
-    """What was tried against noise, each idea against `best-hidden`: differences in dB."""
+    """What was tried against noise, each idea against the first: differences in dB."""
     found = tried(store)
     if not found:
         return Table(["idea"], [])
@@ -352,9 +340,8 @@ def ideas(store: Path = runs.ROOT) -> Table:
         rows.append([name, *(difference([v]) for v in (*apart, mean(apart))), cost or ""])
     used = [run for of in found.values() for run in of.values()]
     caption = (
-        "What was tried against noise on top of `best-hidden`, 128×128, σ = 25, one seed. PSNR in "
-        "dB of the averaged output, differences in dB below it. Core-seconds a picture, on "
-        f"{machines(used)}."
+        f"What was tried against noise, {SIDE}, σ = 25, one seed. PSNR in dB of the averaged "
+        f"output, differences in dB below it. Core-seconds a picture, on {machines(used)}."
     )
     header = ["idea", *map(images.title, level), "mean", "core-seconds"]
     return Table(header, rows, {"core-seconds": "{:,.0f}"}, caption)
@@ -364,27 +351,27 @@ KIND = "averaged"
 
 
 def development(store: Path = runs.ROOT) -> Table:
-    """Classical methods and networks on the free pictures, 128×128: PSNR in dB.
+    """Classical methods and networks on the free pictures: PSNR in dB.
 
     Networks of which a run is missing have no row.
     """
     classics = stored_classical(store)
     rows = [
-        [title, *(classics[f"{image}-128"][key] for image in plan.NOISY_PICTURES)]
+        [title, *(classics[f"{image}-{plan.NOISY_SIZE}"][key] for image in plan.NOISY_PICTURES)]
         for key, title in METHODS.items()
     ]
-    fits = {key: stops(pair) for key, pair in stopping(store).items()}
+    fits = {key: stops(fit) for key, fit in stopping(store).items()}
     chosen = "held-out pixels"
     if all((image, 0) in fits for image in plan.NOISY_PICTURES):
         stopped = [fits[image, 0][chosen][1] for image in plan.NOISY_PICTURES]
         rows.append(["random z, stopped by held-out pixels", *stopped])
     for title, spec in NETWORKS.items():
-        specs = {image: spec(image, 128) for image in plan.NOISY_PICTURES}
+        specs = {image: spec(image, plan.NOISY_SIZE) for image in plan.NOISY_PICTURES}
         found = all_stored(specs, store)
         if len(found) == len(specs):
             rows.append([title, *(found[image].facts["psnr_db"][KIND] for image in specs)])
     rows = [[*row, mean(row[1:])] for row in rows]
-    caption = "PSNR in dB of what is left of noise of σ = 25: free pictures, 128×128, noise seed 0."
+    caption = f"PSNR in dB of what is left of noise of σ = 25: free pictures, {SIDE}, noise seed 0."
     return Table(["method", *map(images.title, plan.NOISY_PICTURES), "mean"], rows, caption=caption)
 
 
