@@ -6,7 +6,8 @@ standard pictures are measured once, with what was chosen there.
 Two files lie in the store beside the runs, each with its versions, commit and machine:
 ``stopping.json``, fits watched iteration by iteration (`store_stopping`), and ``denoising.json``,
 what classical methods reach (`store_classical`; of BM3D, whose package is for non-commercial use
-and no requirement of the book, the figures alone).
+and no requirement of the book, the figures alone).  ``python -m dip_book.results.denoising`` writes
+what is missing of both.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dip_book.results import classical
 from dip_book.results.selection import all_stored, machines
 from dip_book.runs import plan
 from dip_book.runs.provenance import describe_device, provenance
-from dip_book.table import Table, difference, mean
+from dip_book.table import Figure, Table, difference, mean
 
 STOPPING, CLASSICAL = "stopping.json", "denoising.json"
 SIGMA = 25 / 255
@@ -42,6 +43,9 @@ HELD_OUT = 0.05
 WINDOW, PATIENCE = 20, 100
 #: Every so many iterations are stored.
 EVERY = 5
+#: The two outputs that a fit has, and of them the one that tables compare.
+KINDS = ("averaged", "raw")
+KIND = KINDS[0]
 COLUMNS = ("loss", "raw", "averaged", "variance", "held_out_error")
 
 
@@ -189,43 +193,47 @@ RULES: dict[str, Callable[[dict], int]] = {
 }
 
 
-def stops(fit: dict) -> dict[str, tuple[int, float]]:
-    """Rule → iteration, and PSNR in dB of the averaged output there; the oracle's first.
+def stops(fit: dict, kind: str = "averaged") -> dict[str, tuple[int, float]]:
+    """Rule → iteration, and PSNR in dB there of the "averaged" or "raw" output; the oracle's first.
 
-    The oracle looks at the truth: what no rule can know.
+    The oracle looks at the truth, at that output's: what no rule can know.
     """
-    places = {"oracle": int(np.argmax(fit["averaged"]))}
+    places = {"oracle": int(np.argmax(fit[kind]))}
     places |= {rule: where(fit) for rule, where in RULES.items()}
-    return {rule: (fit["iteration"][i], fit["averaged"][i]) for rule, i in places.items()}
+    return {rule: (fit["iteration"][i], fit[kind][i]) for rule, i in places.items()}
 
 
 def rules(store: Path = runs.ROOT) -> Table:
-    """What each rule gets, the averaged output where it stops: PSNR in dB, and below the oracle."""
+    """Where each rule stops, what it gets there, and how far below the oracle that is, in dB."""
     fits = stopping(store)
-    found = {key: stops(fit) for key, fit in fits.items()}
+    averaged, raw = ({key: stops(fit, kind) for key, fit in fits.items()} for kind in KINDS)
     pictures = dict.fromkeys(image for image, _ in fits)
+
+    def below(found: dict, rule: str) -> Figure:
+        apart = [of[rule][1] - of["oracle"][1] for of in found.values()]
+        return Figure(mean(apart), least=min(apart), difference=True)
+
     rows = []
     for rule in ("oracle", *RULES):
-        where = [of[rule][0] for of in found.values()]
-        below = [of[rule][1] - of["oracle"][1] for of in found.values()]
+        where = [of[rule][0] for of in averaged.values()]
         cells = [
-            mean(of[rule][1] for (image, _), of in found.items() if image == picture)
+            mean(of[rule][1] for (image, _), of in averaged.items() if image == picture)
             for picture in pictures
         ]
         span = f"{min(where)}" if min(where) == max(where) else f"{min(where)}–{max(where)}"
-        apart = [None, None] if rule == "oracle" else [difference([mean(below)]), min(below)]
-        apart[1:] = [difference([value]) if value is not None else "" for value in apart[1:]]
-        rows.append([rule, span, *cells, apart[0] or "", apart[1]])
+        lost = ["", ""] if rule == "oracle" else [below(found, rule) for found in (averaged, raw)]
+        rows.append([rule, span, *cells, *lost])
     seeds = len({seed for _, seed in fits})
     of = "one seed" if seeds == 1 else f"mean of {seeds} seeds a picture"
     header = [
-        "rule", "stops at iteration", *map(images.title, pictures), "below the oracle, mean",
-        "worst",
+        "rule", "stops at iteration", *map(images.title, pictures), "below the oracle",
+        "the same, raw outputs",
     ]  # fmt: skip
     caption = (
-        f"PSNR in dB of the averaged output where each rule stops, {of}, and the difference to the "
-        f"oracle, which looks at the truth. Random z, noise of σ = 25, {SIDE}, one pixel in twenty "
-        "held out."
+        f"PSNR in dB of the averaged output where each rule stops, {of}. The last two columns: "
+        "differences in dB to the oracle, which looks at the truth (mean, and in brackets the "
+        f"worst), of averaged and of raw outputs. Random z, noise of σ = 25, {SIDE}, one pixel in "
+        "twenty held out."
     )
     return Table(header, rows, caption=caption)
 
@@ -262,8 +270,7 @@ def store_classical(store: Path = runs.ROOT, pictures: Iterable[str] | None = No
 
     `plan.NOISY_PICTURES`, shrunk, and `PAPERS` as they come, or those named, noise of seed 0.
     About two seconds of a core for the former and a minute at 512×512, nearly all of it BM3D's.
-    What is stored already is kept; a picture that cannot be had is left out, with a warning.
-    Errors as `bm3d`.
+    What is stored already is kept.  Errors as `bm3d` and `images.load`.
     """
     path = store / CLASSICAL
     facts = {
@@ -347,9 +354,6 @@ def ideas(store: Path = runs.ROOT) -> Table:
     return Table(header, rows, {"core-seconds": "{:,.0f}"}, caption)
 
 
-KIND = "averaged"
-
-
 def development(store: Path = runs.ROOT) -> Table:
     """Classical methods and networks on the free pictures: PSNR in dB.
 
@@ -403,3 +407,8 @@ def papers(store: Path = runs.ROOT) -> Table:
         "was run on."
     )
     return Table(["picture", *METHODS.values(), *NETWORKS], rows, caption=caption)
+
+
+if __name__ == "__main__":
+    print(store_stopping())
+    print(store_classical())

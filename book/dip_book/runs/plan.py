@@ -426,7 +426,6 @@ def with_frames() -> list[Spec]:
         *(spec for name, spec in ablation("camera", 0).items() if not name.startswith("to ")),
         # noise: the explorer
         rising("astronaut-rgb"),
-        denoised_by_one("astronaut-rgb", NOISY_SIZE),
         # chapter 12: the race
         *(under_muon(idea, "camera") for idea in ("Adam in its place", "Muon")),
         *WANTED["front"],

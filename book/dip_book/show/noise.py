@@ -35,7 +35,7 @@ def rise_and_fall(fits: dict[tuple[str, int], dict], seed: int = 0):
                 axis.plot(iteration, psnr, mark, color=colour, ms=size, ls="none", label=rule)
             axis.set_title(images.title(image), loc="left")
             axis.set_xlabel("iteration")
-            axis.set_ylim(bottom=18)
+        axes[0, 0].set_ylim(bottom=18)  # before it there is little to see
         axes[0, 0].set_ylabel("PSNR, dB")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
@@ -43,35 +43,44 @@ def rise_and_fall(fits: dict[tuple[str, int], dict], seed: int = 0):
     return figure
 
 
-def seen(fit: dict):
-    """What three rules look at, and the iteration that each picks; dotted: the oracle's."""
-    stops, variance = denoising.stops(fit), denoising.SIGMA**2
+def seen(fits: list[dict]):
+    """What three rules look at, and the iteration that each picks; dotted: the oracle's.
+
+    A row of panels for each fit, as `denoising.watched` gave it.
+    """
+    variance = denoising.SIGMA**2
     panels = {
         "loss at σ²": ("loss", "loss ÷ σ²"),
-        "windowed variance": ("variance", "variance of 20 outputs ÷ σ²"),
+        "windowed variance": ("variance", "variance ÷ σ²"),
         "held-out pixels": ("held_out_error", "held-out error ÷ σ²"),
     }
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 3, figsize=(8.4, 2.9), layout="constrained")
-        for axis, (rule, (column, label)) in zip(axes, panels.items()):
-            mark, colour = MARKS[rule]
-            points = [
-                (i, value / variance)
-                for i, value in zip(fit["iteration"], fit[column])
-                if value is not None
-            ]
-            axis.plot(*zip(*points), color=colour, lw=1.4)
-            at = stops[rule][0]
-            axis.plot(at, dict(points)[at], mark, color=colour, ms=7)
-            axis.axvline(stops["oracle"][0], color=INK, lw=1, ls=":")
-            if column != "variance":
-                axis.axhline(1, color=MUTED, lw=0.8, ls="--")
-            axis.set_yscale("log")
-            axis.yaxis.set_major_formatter("{x:g}")
-            axis.yaxis.set_minor_formatter("")
-            axis.set_title(rule, loc="left")
+        figure, axes = plt.subplots(
+            len(fits), 3, figsize=(8.4, 2.4 * len(fits)), layout="constrained", squeeze=False,
+            sharex=True,
+        )  # fmt: skip
+        for row, fit in zip(axes, fits):
+            stops = denoising.stops(fit)
+            for axis, (rule, (column, label)) in zip(row, panels.items()):
+                mark, colour = MARKS[rule]
+                points = {
+                    i: value / variance
+                    for i, value in zip(fit["iteration"], fit[column])
+                    if value is not None
+                }
+                axis.plot(points.keys(), points.values(), color=colour, lw=1.4)
+                at = stops[rule][0]
+                axis.plot(at, points[at], mark, color=colour, ms=7)
+                axis.axvline(stops["oracle"][0], color=INK, lw=1, ls=":")
+                if column != "variance":
+                    axis.axhline(1, color=MUTED, lw=0.8, ls="--")
+                axis.set_yscale("log")
+                axis.yaxis.set_major_formatter("{x:g}")
+                axis.yaxis.set_minor_formatter("")
+                axis.set_ylabel(label)
+                axis.set_title(f"{images.title(fit['image'])}: {rule}", loc="left")
+        for axis in axes[-1]:
             axis.set_xlabel("iteration")
-            axis.set_ylabel(label)
     plt.close(figure)
     return figure
 
@@ -102,7 +111,7 @@ def copying(found: dict[str, dict[str, runs.Run]], fits: dict[tuple[str, int], d
                 axis.plot(at, psnr, color=colour, ls=line, lw=1.6, label=name)
             axis.set_title(images.title(image), loc="left")
             axis.set_xlabel("iteration")
-            axis.set_ylim(bottom=22)
+        axes[0, 0].set_ylim(bottom=20)
         axes[0, 0].set_ylabel("PSNR of the averaged output, dB")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
