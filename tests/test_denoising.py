@@ -131,7 +131,7 @@ def test_classical_figures_are_stored_with_bm3ds(tiny, tmp_path, monkeypatch):
 
 
 def test_tables_show_what_there_is(tmp_path, monkeypatch):
-    assert denoising.ideas(tmp_path).rows == [] and denoising.tried(tmp_path) == {}
+    assert denoising.hiding(tmp_path).rows == [] and denoising.tried(tmp_path) == {}
     rows = denoising.development(tmp_path).rows  # the book's own figures, no runs
     assert len(rows) >= len(denoising.METHODS)
 
@@ -144,11 +144,42 @@ def test_tables_show_what_there_is(tmp_path, monkeypatch):
         sweeps.perform(spec(image), tmp_path, progress=False)
         sweeps.perform(plan.against_noise("a hiding network", image), tmp_path, progress=False)
         sweeps.perform(plan.against_noise("width 32", image), tmp_path, progress=False)
-    table = denoising.ideas(tmp_path)
-    assert [row[0] for row in table.rows] == ["**a hiding network**, PSNR", "width 32"]
-    assert table.rows[0][4] == pytest.approx(np.mean(table.rows[0][1:4]))
+    table = denoising.hiding(tmp_path)
+    assert [row[0] for row in table.rows] == ["a hiding network", "width 32"]
+    assert table.rows[0][5] == pytest.approx(np.mean(table.rows[0][2:5]))
     titles = [row[0] for row in denoising.development(tmp_path).rows]
-    assert "a hiding network" in titles and "the mean of two" not in titles
+    assert "a hiding network, at the end" in titles
+    assert not [title for title in titles if "mean of two" in title]
+
+
+def test_a_hiding_networks_loss_says_when_noise_is_learnt_by_heart():
+    sigma = denoising.SIGMA**2
+    losses = [4 * sigma, 2 * sigma, 1.2 * sigma, 0.9 * sigma, 0.8 * sigma, 0.5 * sigma]
+    quality = [20.0, 24.0, 26.0, 27.0, 26.0, 22.0]
+    steps = [
+        dip_blocks.Step(10 * i, loss, 0.01, False, 20.0, psnr)
+        for i, (loss, psnr) in enumerate(zip(losses, quality), 1)
+    ]
+    found = denoising.honest_stop(SimpleNamespace(history=steps))
+    assert found == {"stopped": (50, 26.0), "end": (60, 22.0), "oracle": (40, 27.0)}
+    found = denoising.honest_stop(SimpleNamespace(history=steps[:3]))
+    assert found["stopped"] == found["end"] == (30, 26.0)
+
+
+def test_a_picture_that_was_not_run_has_no_row_and_no_part_in_the_mean(tmp_path, monkeypatch):
+    known = {"house-rgb": dict.fromkeys(denoising.METHODS, 30.0), "f16": {"nlm": 20.0}}
+    monkeypatch.setattr(denoising, "stored_classical", lambda store: known)
+    assert [row[0] for row in denoising.papers(tmp_path).rows] == ["House", "F16"], "no mean of one"
+    run = SimpleNamespace(
+        history=[dip_blocks.Step(10, 1.0, 0.1, False, 20.0, 25.0)],
+        facts={"psnr_db": {"averaged": 31.0}},
+    )
+    monkeypatch.setattr(denoising, "all_stored", lambda specs, store: dict.fromkeys(specs, run))
+    known["lena-rgb"] = dict.fromkeys(denoising.METHODS, 20.0)
+    rows = {row[0]: row[1:] for row in denoising.papers(tmp_path).rows}
+    assert rows["House"][-2:] == [25.0, 31.0] and rows["F16"][0] is None
+    assert rows["Baboon"][:5] == [None] * 5
+    assert rows["**mean of 2**"] == [25.0] * 5 + [25.0, 31.0]
 
 
 def test_choices_were_not_made_on_the_pictures_of_the_table():

@@ -88,6 +88,8 @@ def seen(fits: list[dict]):
 def copying(found: dict[str, dict[str, runs.Run]], fits: dict[tuple[str, int], dict]):
     """PSNR of the averaged output over the iterations: random z, and networks that hide.
 
+    Triangles: where a hiding network's loss says to stop.
+
     Args:
         found: name → picture → run with its history.
         fits: of random z, as `denoising.stopping` gives them; those of seed 0 are drawn.
@@ -109,6 +111,9 @@ def copying(found: dict[str, dict[str, runs.Run]], fits: dict[tuple[str, int], d
                 (colour, line) = lines[name]
                 at, psnr = zip(*((step.iteration, step.psnr_averaged) for step in steps))
                 axis.plot(at, psnr, color=colour, ls=line, lw=1.6, label=name)
+                mark, _ = MARKS["loss at σ²"]
+                stop = denoising.honest_stop(of[image])["stopped"]
+                axis.plot(*stop, mark, color=colour, ms=7)
             axis.set_title(images.title(image), loc="left")
             axis.set_xlabel("iteration")
         axes[0, 0].set_ylim(bottom=20)
