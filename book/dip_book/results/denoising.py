@@ -326,6 +326,13 @@ def tried(store: Path = runs.ROOT) -> dict[str, dict[str, runs.Run]]:
     return {name: of for name, of in found.items() if len(of) == len(plan.NOISY_PICTURES)}
 
 
+def protected_random(store: Path = runs.ROOT) -> dict[str, runs.Run]:
+    """Picture → run of random z with dropout (`plan.at_random`); none unless all are stored."""
+    specs = {image: plan.at_random(image) for image in plan.NOISY_PICTURES}
+    found = all_stored(specs, store)
+    return found if len(found) == len(specs) else {}
+
+
 #: The loss of a hiding network varies with what is hidden: so many stored iterations are averaged.
 SMOOTHED = 3
 
@@ -396,6 +403,10 @@ def development(store: Path = runs.ROOT) -> Table:
     if all((image, 0) in fits for image in plan.NOISY_PICTURES):
         stopped = [fits[image, 0][chosen][1] for image in plan.NOISY_PICTURES]
         rows.append(["random z, stopped by held-out pixels", *stopped])
+    protected = protected_random(store)
+    if protected:
+        best = (honest_stop(protected[image])["oracle"][1] for image in plan.NOISY_PICTURES)
+        rows.append(["random z with dropout, at the oracle", *best])
     for title, spec in NETWORKS.items():
         specs = {image: spec(image, plan.NOISY_SIZE) for image in plan.NOISY_PICTURES}
         found = all_stored(specs, store)

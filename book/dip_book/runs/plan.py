@@ -367,6 +367,11 @@ def against_noise(name: str, image: str, size: int | None = NOISY_SIZE, seed: in
     return Spec(image, size, "best-hidden", tuple(changes.items()), iterations, seed, task=NOISE)
 
 
+def at_random(image: str, size: int | None = NOISY_SIZE, seed: int = 0) -> Spec:
+    """Random z with what protects hiding networks too: dropout, decay, a falling rate."""
+    return Spec(image, size, "best-nearest", (), DENOISE_ITERATIONS, seed, task=NOISE)
+
+
 def denoised(image: str, size: int | None = None, seed: int = 0) -> Spec:
     """The mean of two hiding networks of different depth on a noisy picture."""
     return Spec(image, size, "best", (), DENOISE_ITERATIONS, seed, task=NOISE)
@@ -380,7 +385,7 @@ def denoised_by_one(image: str, size: int | None = None, seed: int = 0) -> Spec:
 WANTED |= {
     # noise: free pictures, on which everything was chosen
     "noise": [denoised(image, NOISY_SIZE) for image in NOISY_PICTURES]
-    + [rising("astronaut-rgb")]
+    + [rising("astronaut-rgb"), *(at_random(image) for image in NOISY_PICTURES)]
     + [against_noise(name, image) for name, image in product(NOISE_IDEAS, NOISY_PICTURES)],
     # the paper's pictures of this problem, those of its nine that the book has
     "denoising": [

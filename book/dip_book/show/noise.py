@@ -112,8 +112,9 @@ def copying(found: dict[str, dict[str, runs.Run]], fits: dict[tuple[str, int], d
                 at, psnr = zip(*((step.iteration, step.psnr_averaged) for step in steps))
                 axis.plot(at, psnr, color=colour, ls=line, lw=1.6, label=name)
                 mark, _ = MARKS["loss at σ²"]
-                stop = denoising.honest_stop(of[image])["stopped"]
-                axis.plot(*stop, mark, color=colour, ms=7)
+                if of[image].facts["recipe"]["hide"]:
+                    stop = denoising.honest_stop(of[image])["stopped"]
+                    axis.plot(*stop, mark, color=colour, ms=7)
             axis.set_title(images.title(image), loc="left")
             axis.set_xlabel("iteration")
         axes[0, 0].set_ylim(bottom=20)
