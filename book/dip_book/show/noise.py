@@ -118,7 +118,7 @@ def copying(found: dict[str, dict[str, runs.Run]], fits: dict[tuple[str, int], d
             axis.set_title(images.title(image), loc="left")
             axis.set_xlabel("iteration")
         axes[0, 0].set_ylim(bottom=20)
-        axes[0, 0].set_ylabel("PSNR of the averaged output, dB")
+        axes[0, 0].set_ylabel("PSNR, dB")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
     plt.close(figure)
