@@ -80,11 +80,11 @@ def test_back_projection_stops_where_the_data_are_met(coffee, monkeypatch):
     x_hat = degradation.degrade(coffee)
     bicubic, projected = (
         shrinking.off(draw(x_hat, degradation), x_hat, degradation)
-        for draw in (classical.bicubic, classical.back_projection)
+        for draw in (classical.shrink.bicubic, classical.shrink.back_projection)
     )
     assert projected <= 0.5 < 3 < bicubic
-    monkeypatch.setattr(classical, "PASSES", 1)
-    once = shrinking.off(classical.back_projection(x_hat, degradation), x_hat, degradation)
+    monkeypatch.setattr(classical.shrink, "PASSES", 1)
+    once = shrinking.off(classical.shrink.back_projection(x_hat, degradation), x_hat, degradation)
     assert projected < once < bicubic
 
 
@@ -93,12 +93,12 @@ def test_total_variation_is_what_its_weight_says(coffee):
     x_hat = degradation.degrade(coffee)
     variation, missed = [], []
     for weight in (3e-5, 0.1):
-        drawn = dip_blocks.as_image(classical.total_variation(x_hat, degradation, weight))
+        drawn = dip_blocks.as_image(classical.shrink.total_variation(x_hat, degradation, weight))
         variation.append(float(drawn.diff(dim=-1).abs().mean()))
         missed.append(shrinking.off(drawn, x_hat, degradation))
     assert variation[1] < 0.8 * variation[0] and missed[0] < 1 < missed[1]
-    cubic = classical.bicubic(x_hat, degradation)
-    usual = classical.total_variation(x_hat, degradation)
+    cubic = classical.shrink.bicubic(x_hat, degradation)
+    usual = classical.shrink.total_variation(x_hat, degradation)
     better, worse = (shrinking.quality(one, coffee, 4)["psnr_db"] for one in (usual, cubic))
     assert better > worse + 0.5
 
@@ -117,7 +117,7 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "SHRUNK_CHANGES", SMALL)
     monkeypatch.setattr(plan, "SHRUNK_ITERATIONS", 3)
     monkeypatch.setattr(plan, "SHRUNK_SIZES", (32,))
-    monkeypatch.setattr(classical, "TV_STEPS", 3)
+    monkeypatch.setattr(classical.shrink, "TV_STEPS", 3)
     monkeypatch.setattr(shrinking, "SET5", ())
     shrinking.write(tmp_path)
     both, one = plan.shrunk("astronaut-rgb", 4, 32), plan.shrunk("coffee-rgb", 4, 32)

@@ -42,6 +42,8 @@ PURPOSES = {
     "shrink-free": ("21", "super-resolution of the free pictures at 128² and 256²"),
     "set5-x4": ("21", "Set5, shrunk 4 times"),
     "set5-x8": ("21", "Set5, shrunk 8 times"),
+    "noise": ("20", "noise on free pictures: what was tried, and what was chosen"),
+    "denoising": ("20", "noise on five of the paper's nine pictures"),
 }
 
 #: What `bench.NETWORKS` are called in a table.

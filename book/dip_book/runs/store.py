@@ -45,10 +45,14 @@ from dip_book.runs.spec import RunError, Spec
 
 ROOT = Path(__file__).resolve().parents[2] / "runs"
 ANY = -1  # size of whatever run
-OTHER_FOLDERS, OTHER_FILES = (
-    {WORK, "bench"},
-    {"baselines.json", "ceilings.json", "filling.json", "filling-recipes.json"},
-)
+OTHER_FOLDERS = {WORK, "bench"}
+#: Stored results that are no runs.
+OTHER_FILES = {
+    f"{name}.json"
+    for name in (
+        "baselines", "ceilings", "filling", "filling-recipes", "stopping", "denoising", "shrinking", "holes",
+    )
+}  # fmt: skip
 
 
 class DamagedRun(UserWarning):
