@@ -7,7 +7,6 @@ known σ; nothing is tuned on the pictures of a table.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +15,7 @@ from PIL import Image
 from skimage.restoration import denoise_nl_means
 
 from dip_blocks import Degradation
-from dip_book import tasks
+from dip_book import images, tasks
 from dip_book.results import baselines
 
 Method = Callable[[torch.Tensor, Degradation], np.ndarray]
@@ -57,8 +56,11 @@ METHODS: dict[str, dict[str, Method]] = {
     "noise": {"nlm": non_local_means},
     "shrink": {"bicubic": bicubic},
 }
+#: Holes are missing pixels that lie together.
+HOLES = ("text", "scratches", "hole", *images.MASKS)
+METHODS |= dict.fromkeys(HOLES, METHODS["pixels"])
 
 
 def methods(task: str) -> dict[str, Method]:
     """The methods for a task; none for one that has none."""
-    return METHODS.get(re.match(r"[a-z]*", task)[0], {})
+    return METHODS.get(tasks.parsed(task)[0], {})
