@@ -21,6 +21,7 @@ GROUPS = (
     "two-upsamplings", "quick", "front", "best-free", "quick-adam", "larger", "best-adam",
     "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas", "muon", "muon-256",
     "hidden", "hidden-512", "bases", "repeated", "jump",
+    "holes", "covered", "sparse",
 )  # fmt: skip
 TABLES = (
     "standard", "rerun", "final", "members", "seconds", "at_rest", "distances", "differences",

@@ -38,6 +38,9 @@ PURPOSES = {
     "bases": ("11", "what ideas for Adam are compared with"),
     "repeated": ("11", "one recipe with four seeds on each of two pictures, to be averaged"),
     "jump": ("8", "what counts as a jump of the loss"),
+    "holes": ("22", "what fills a hole, at 128²"),
+    "covered": ("22", "text and scratches, at 128²"),
+    "sparse": ("22", "very few known pixels"),
 }
 
 #: What `bench.NETWORKS` are called in a table.

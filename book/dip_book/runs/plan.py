@@ -329,6 +329,65 @@ WANTED: dict[str, list[Spec]] = {
 }
 
 
+# The chapter on holes.
+
+#: Colour pictures on which choices about holes are made.
+COLOURED = ("astronaut-rgb", "chelsea-rgb", "coffee-rgb")
+NO_SKIPS = {"channels_skip": 0}
+#: Coordinates as the input.  Their range is that of the unit square, so that the perturbation,
+#: which is the recipe's, does not hide them.
+GRID = {"z_kind": "meshgrid", "z_channels": 2, "z_scale": 1.0}
+#: What decides how far a network reaches, all under `best-nearest`: name → change; written down
+#: before the runs.  128×128, 250 iterations, seed 0, a hole of 40×40 pixels; nothing was selected.
+REACH = {
+    "depth 2, skips": {"depth": 2},
+    "depth 2, no skips": {"depth": 2} | NO_SKIPS,
+    "depth 5, skips": {},
+    "depth 5, no skips": NO_SKIPS,
+    "depth 5, skips, coordinates": GRID,
+    "depth 5, no skips, coordinates": NO_SKIPS | GRID,
+}
+#: What is tried under text and scratches: name → recipe and change.
+COVERED = {
+    "skips": ("best-nearest", {}),
+    "no skips": ("best-nearest", NO_SKIPS),
+    "some hidden": ("best-hidden", {}),
+}
+
+
+def filling(image: str, task: str, recipe: str = "best-nearest", changes=(), seed=0, **how) -> Spec:
+    """A run that fills holes: 128×128, 250 iterations unless ``how`` has it otherwise.
+
+    Args:
+        changes: of the recipe, as a dictionary.
+        how: further values of the `Spec`.
+    """
+    how = {"size": 128, "iterations": 250} | how
+    return Spec(
+        image, recipe=recipe, changes=tuple(dict(changes).items()), task=task, seed=seed, **how
+    )
+
+
+WANTED |= {
+    # what fills a hole: skips, depth, input; and the network that is shown a part
+    "holes": [
+        spec
+        for image in COLOURED
+        for spec in (
+            *(filling(image, "hole40", changes=changes) for changes in REACH.values()),
+            filling(image, "hole40", "best-hidden"),
+        )
+    ],
+    "covered": [
+        filling(image, task, recipe, changes)
+        for task, image in product(("text10", "scratches10"), COLOURED)
+        for recipe, changes in COVERED.values()
+    ],
+    # few known pixels: beyond `density`
+    "sparse": [Spec("camera", 128, "quick", p=p) for p in (0.05, 0.02)],
+}
+
+
 def missing(groups: list[str] | None = None, store: Path = ROOT) -> list[Spec]:
     """The wanted runs that are not stored; of all groups if None, most wanted first.
 
@@ -367,6 +426,11 @@ def with_frames() -> list[Spec]:
         # chapter 12: the race
         *(under_muon(idea, "camera") for idea in ("Adam in its place", "Muon")),
         *WANTED["front"],
+        # chapter on holes: its explorer
+        *(
+            filling(image, "hole40", changes=REACH[name])
+            for image, name in product(COLOURED, ("depth 5, skips", "depth 5, no skips"))
+        ),
     ]
 
 
@@ -388,6 +452,8 @@ def with_pictures() -> list[Spec]:
         # chapter 12: what best draws; means of all pairs of ideas, correlations, blending
         *WANTED["best-free"],
         *WANTED["muon"], *WANTED["muon-256"], *WANTED["hidden"], *WANTED["hidden-512"],
+        # chapter on holes: PSNR of missing pixels alone is computed from them
+        *WANTED["holes"], *WANTED["covered"], *WANTED["sparse"],
     ]  # fmt: skip
 
 
