@@ -17,7 +17,7 @@ from dip_book import images
 WORDS = (
     "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut "
     "labore et dolore magna aliqua ut enim ad minim veniam quis nostrud exercitation ullamco"
-).split()
+).split()  # noqa: SIM905
 #: A line of text is so much of the picture's height; letters, a share of the line.
 LINE, LETTERS = 1 / 10, 0.9
 SPACE = 35  # between words, of letters of 100
