@@ -17,7 +17,7 @@ from dip_book import images
 WORDS = (
     "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut "
     "labore et dolore magna aliqua ut enim ad minim veniam quis nostrud exercitation ullamco"
-).split()  # noqa: SIM905
+)
 #: A line of text is so much of the picture's height; letters, a share of the line.
 LINE, LETTERS = 1 / 10, 0.9
 SPACE = 35  # between words, of letters of 100
@@ -49,11 +49,12 @@ def text(height: int, width: int, share: float, seed: int = 0) -> np.ndarray:
     Raises ValueError for more than text can cover.
     """
     random, known = np.random.default_rng(seed), np.ones((height, width), bool)
+    words = WORDS.split()
     line = max(height * LINE, 6.0)
     for top in _lines(height, line, random):
         left = -random.random() * line  # the first word may begin outside
         while left < width:
-            word = WORDS[random.integers(len(WORDS))]
+            word = words[random.integers(len(words))]
             left += _write(known, word, left, top + line * LETTERS * 0.8, line * LETTERS)
             if missing(known) >= share:
                 return known

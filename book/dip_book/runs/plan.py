@@ -338,7 +338,7 @@ NO_SKIPS = {"channels_skip": 0}
 #: which is the recipe's, does not hide them.
 GRID = {"z_kind": "meshgrid", "z_channels": 2, "z_scale": 1.0}
 #: What decides how far a network reaches, all under `best-nearest`: name → change; written down
-#: before the runs.  128×128, 250 iterations, seed 0, a hole of 40×40 pixels; nothing was selected.
+#: before the runs.  128×128, 200 iterations, seed 0, a hole of 40×40 pixels; nothing was selected.
 REACH = {
     "depth 2, skips": {"depth": 2},
     "depth 2, no skips": {"depth": 2} | NO_SKIPS,
@@ -356,13 +356,13 @@ COVERED = {
 
 
 def filling(image: str, task: str, recipe: str = "best-nearest", changes=(), seed=0, **how) -> Spec:
-    """A run that fills holes: 128×128, 250 iterations unless ``how`` has it otherwise.
+    """A run that fills holes: 128×128, 200 iterations unless ``how`` has it otherwise.
 
     Args:
         changes: of the recipe, as a dictionary.
         how: further values of the `Spec`.
     """
-    how = {"size": 128, "iterations": 250} | how
+    how = {"size": 128, "iterations": 200} | how
     return Spec(
         image, recipe=recipe, changes=tuple(dict(changes).items()), task=task, seed=seed, **how
     )
