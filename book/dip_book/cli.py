@@ -21,7 +21,7 @@ GROUPS = (
     "two-upsamplings", "quick", "front", "best-free", "quick-adam", "larger", "best-adam",
     "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas", "muon", "muon-256",
     "hidden", "hidden-512", "bases", "repeated", "jump",
-    "holes", "covered", "sparse",
+    "holes", "covered", "sparse", "inpainting",
 )  # fmt: skip
 TABLES = (
     "standard", "rerun", "final", "members", "seconds", "at_rest", "distances", "differences",
@@ -249,6 +249,11 @@ def parser() -> argparse.ArgumentParser:
         "ceilings",
         "compute what a last upsampling can draw of the 11 test images at best, "
         "and store the figures",
+    )
+    command(
+        "holes",
+        "run OpenCV's methods (not a requirement: pip install opencv-contrib-python-headless) and "
+        "interpolation on the pictures with holes and store what comes out",
     )
     command("picture", "draw the front page's pictures from a stored run of the camera")
     return main

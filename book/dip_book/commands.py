@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dip_blocks
 from dip_book import bench, images, photo, runs
-from dip_book.results import ablation, baselines, ceiling, compared, optimiser, tables
+from dip_book.results import ablation, baselines, ceiling, compared, holes, optimiser, tables
 from dip_book.runs import plan, sweeps
 from dip_book.show import figures
 
@@ -307,6 +307,11 @@ def _ceilings(args: argparse.Namespace) -> int:
     return 0
 
 
+def _holes(args: argparse.Namespace) -> int:
+    print(f"Stored in {holes.store_classical(args.store)}")
+    return 0
+
+
 def _picture(args: argparse.Namespace) -> int:
     print("Drawn:", *figures.front_pictures(args.store), sep="\n  ")
     return 0
@@ -315,5 +320,6 @@ def _picture(args: argparse.Namespace) -> int:
 COMMANDS = {
     "restore": _restore, "run": _run, "status": _status, "show": _show, "table": _table,
     "pack": _pack, "unpack": _unpack, "tidy": _tidy,
-    "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "picture": _picture,
+    "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "holes": _holes,
+    "picture": _picture,
 }  # fmt: skip

@@ -41,6 +41,7 @@ PURPOSES = {
     "holes": ("22", "what fills a hole, at 128²"),
     "covered": ("22", "text and scratches, at 128²"),
     "sparse": ("22", "very few known pixels"),
+    "inpainting": ("22", "the paper's pictures under its masks"),
 }
 
 #: What `bench.NETWORKS` are called in a table.

@@ -385,6 +385,13 @@ WANTED |= {
     ],
     # few known pixels: beyond `density`
     "sparse": [Spec("camera", 128, "quick", p=p) for p in (0.05, 0.02)],
+    # the paper's pictures under its masks; iterations so that each takes ten minutes of a core or
+    # less
+    "inpainting": [
+        Spec("vase", None, "best-nearest", tuple(NO_SKIPS.items()), 400, task="vase-mask"),
+        Spec("kate", None, "best-nearest", (), 350, task="kate-mask"),
+        Spec("library", None, "best-nearest", tuple(NO_SKIPS.items()), 350, task="library-mask"),
+    ],
 }
 
 

@@ -46,7 +46,8 @@ from dip_book.runs.spec import RunError, Spec
 ROOT = Path(__file__).resolve().parents[2] / "runs"
 ANY = -1  # size of whatever run
 WORK = ".work"  # of a store: drafts, locks, checkpoints
-OTHER_FOLDERS, OTHER_FILES = {WORK, "bench"}, {"baselines.json", "ceilings.json"}
+OTHER_FOLDERS = {WORK, "bench"}
+OTHER_FILES = {"baselines.json", "ceilings.json", "holes.json"}
 
 
 class DamagedRun(UserWarning):
