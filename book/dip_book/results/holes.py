@@ -154,6 +154,15 @@ def _known(task: str, picture: np.ndarray, seed: int = 0) -> np.ndarray:
     return tasks.degradation(task, *picture.shape[:2], seed=seed).mask[0].numpy().astype(bool)
 
 
+def paper_pictures(store: Path = runs.ROOT) -> dict[str, np.ndarray]:
+    """Title → what the network drew of the paper's pictures, as far as stored: (H, W, 3)."""
+    return {
+        f"{images.title(spec.image)}, {run.facts['iterations']:,} iterations": run.averaged
+        for spec in plan.WANTED["inpainting"]
+        if (run := runs.stored(spec, store)) is not None and "averaged" in run.kinds
+    }
+
+
 def _length(used: Iterable[runs.Run]) -> str:
     lengths = sorted({run.facts["iterations"] for run in used})
     return f"{' and '.join(f'{n:,}' for n in lengths) or 'No'} iterations"
@@ -281,8 +290,9 @@ def papers(store: Path = runs.ROOT) -> Table:
 def opencv() -> dict[str, Callable]:
     """Name → method (x̂ (H, W, 3) in [0, 1], known (H, W)) of the OpenCV that is installed.
 
-    Telea 2004 and Navier–Stokes (Bertalmio et al. 2001), 3 pixels around; with OpenCV's further
-    modules also the shift map of patches (He and Sun 2012).  Raises RunError where OpenCV is not.
+    Telea (2004) and Navier–Stokes (Bertalmio et al. 2001) look 3 pixels around; with OpenCV's
+    further modules there is also its shift map, which copies patches from elsewhere.
+    Raises RunError where OpenCV is not.
     """
     try:
         import cv2
