@@ -138,7 +138,7 @@ def test_grain_tells_noise_from_shapes_and_looks_deep_inside_only():
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_the_reach_is_how_far_an_input_changes_an_output(depth):
-    side, reach = 64, results.reach(depth, 64)
+    side, reach = 64, results.receptive_field(depth, 64)
     config = dip_blocks.at_depth(dip_blocks.BEST_NEAREST.config, depth)
     few = dict.fromkeys(("channels_down", "channels_up"), [4] * depth)
     net = dip_blocks.UNet(1, 1, config | few | {"norm": "none"}).eval()

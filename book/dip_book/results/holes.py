@@ -75,7 +75,7 @@ def filled(run: runs.Run) -> np.ndarray:
 
 
 @cache
-def reach(depth: int, side: int = 512) -> int:
+def receptive_field(depth: int, side: int = 512) -> int:
     """Side in pixels of the square of z that one pixel of the second reading's output sees.
 
     Batch norm is left out: its mean and variance are the whole picture's, the same everywhere.
@@ -94,8 +94,10 @@ def reach(depth: int, side: int = 512) -> int:
 
 
 def reaching(image: str, store: Path = runs.ROOT) -> dict[str, runs.Run]:
-    """Name → run of `plan.REACH`, and of the network that is shown a part, as far as stored."""
-    specs = {name: plan.filling(image, "hole40", changes=of) for name, of in plan.REACH.items()}
+    """Name → run of `plan.HOLE_IDEAS`, and of the network that is shown a part, as far as stored."""
+    specs = {
+        name: plan.filling(image, "hole40", changes=of) for name, of in plan.HOLE_IDEAS.items()
+    }
     specs[HIDDEN] = plan.filling(image, "hole40", "best-hidden")
     return all_stored(specs, store)
 

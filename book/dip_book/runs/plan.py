@@ -341,7 +341,7 @@ GRID = {"z_kind": "meshgrid", "z_channels": 2, "z_scale": 1.0}
 #: before the runs.  128×128, 200 iterations, seed 0, a hole of 40×40 pixels; nothing was selected.
 #: The last row was added when the astronaut's and half of Chelsea's were there, after nine short
 #: trials at 64×64 on Chelsea and the coffee.
-REACH = {
+HOLE_IDEAS = {
     "depth 2, skips": {"depth": 2},
     "depth 2, no skips": {"depth": 2} | NO_SKIPS,
     "depth 5, skips": {},
@@ -377,7 +377,7 @@ WANTED |= {
         spec
         for image in COLOURED
         for spec in (
-            *(filling(image, "hole40", changes=changes) for changes in REACH.values()),
+            *(filling(image, "hole40", changes=changes) for changes in HOLE_IDEAS.values()),
             filling(image, "hole40", "best-hidden"),
         )
     ],
@@ -438,7 +438,7 @@ def with_frames() -> list[Spec]:
         *WANTED["front"],
         # chapter on holes: its explorer
         *(
-            filling(image, "hole40", changes=REACH[name])
+            filling(image, "hole40", changes=HOLE_IDEAS[name])
             for image, name in product(COLOURED, ("depth 5, skips", "depth 5, no skips"))
         ),
     ]
