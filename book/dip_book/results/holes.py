@@ -94,10 +94,9 @@ def receptive_field(depth: int, side: int = 512) -> int:
 
 
 def reaching(image: str, store: Path = runs.ROOT) -> dict[str, runs.Run]:
-    """Name → run of `plan.HOLE_IDEAS`, and of the network that is shown a part, as far as stored."""
-    specs = {
-        name: plan.filling(image, "hole40", changes=of) for name, of in plan.HOLE_IDEAS.items()
-    }
+    """Name → run of `plan.HOLE_IDEAS`, and of the network that is shown a part, if stored."""
+    ideas = plan.HOLE_IDEAS
+    specs = {name: plan.filling(image, "hole40", changes=of) for name, of in ideas.items()}
     specs[HIDDEN] = plan.filling(image, "hole40", "best-hidden")
     return all_stored(specs, store)
 
