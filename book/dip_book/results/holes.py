@@ -155,13 +155,19 @@ def _known(task: str, picture: np.ndarray, seed: int = 0) -> np.ndarray:
     return tasks.degradation(task, *picture.shape[:2], seed=seed).mask[0].numpy().astype(bool)
 
 
-def paper_pictures(store: Path = runs.ROOT) -> dict[str, np.ndarray]:
-    """Title → what the network drew of the paper's pictures, as far as stored: (H, W, 3)."""
-    return {
-        f"{images.title(spec.image)}, {run.facts['iterations']:,} iterations": run.averaged
-        for spec in plan.WANTED["inpainting"]
-        if (run := runs.stored(spec, store)) is not None and "averaged" in run.kinds
-    }
+def paper_pictures(store: Path = runs.ROOT, side: int = 256) -> dict[str, np.ndarray]:
+    """Title → what the network drew of the paper's pictures, as far as stored: (H, W, 3).
+
+    Known pixels are the network's too.  Shrunk to ``side`` pixels at most.
+    """
+    found = {}
+    for spec in plan.WANTED["inpainting"]:
+        run = runs.stored(spec, store)
+        if run is not None and "averaged" in run.kinds:
+            picture = Image.fromarray(images.to_bytes(run.averaged))
+            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+            found[images.title(spec.image)] = np.asarray(picture, np.float32) / 255
+    return found
 
 
 def _length(used: Iterable[runs.Run]) -> str:
