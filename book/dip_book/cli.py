@@ -22,6 +22,7 @@ GROUPS = (
     "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas", "muon", "muon-256",
     "hidden", "hidden-512", "bases", "repeated", "jump",
     "shrink-ideas", "shrink-free", "set5-x4", "set5-x8", "noise", "denoising",
+    "holes", "covered", "sparse", "inpainting",
 )  # fmt: skip
 TABLES = (
     "standard", "rerun", "final", "members", "seconds", "at_rest", "distances", "differences",
@@ -288,6 +289,11 @@ def parser() -> argparse.ArgumentParser:
         "ceilings",
         "compute what a last upsampling can draw of the 11 test images at best, "
         "and store the figures",
+    )
+    command(
+        "holes",
+        "run OpenCV's methods (not a requirement: pip install opencv-contrib-python-headless) and "
+        "interpolation on the pictures with holes and store what comes out",
     )
     command("picture", "draw the front page's pictures from a stored run of the camera")
     return main

@@ -17,7 +17,7 @@ import torch
 import dip_blocks
 from dip_book import bench, images, runs
 from dip_book.restoring import photos
-from dip_book.results import ablation, baselines, ceiling, compared, optimiser, tables
+from dip_book.results import ablation, baselines, ceiling, compared, holes, optimiser, tables
 from dip_book.runs import again, plan, sweeps
 from dip_book.show import figures
 
@@ -336,6 +336,11 @@ def _ceilings(args: argparse.Namespace) -> int:
     return 0
 
 
+def _holes(args: argparse.Namespace) -> int:
+    print(f"Stored in {holes.store_classical(args.store)}")
+    return 0
+
+
 def _picture(args: argparse.Namespace) -> int:
     print("Drawn:", *figures.front_pictures(args.store), sep="\n  ")
     return 0
@@ -345,5 +350,6 @@ COMMANDS = {
     "restore": _restore, "run": _run, "status": _status, "show": _show, "table": _table,
     "rerun": _rerun,
     "pack": _pack, "unpack": _unpack, "tidy": _tidy,
-    "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "picture": _picture,
+    "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "holes": _holes,
+    "picture": _picture,
 }  # fmt: skip

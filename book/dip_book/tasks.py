@@ -1,7 +1,9 @@
 """What a run's picture has lost, by name: the degradations that stored runs are of.
 
 A name is a word and its number: "pixels" (half of them missing, or another share p), "noise25"
-(σ = 25 of 255), "shrink4" (a quarter of the side).
+(σ = 25 of 255), "shrink4" (a quarter of the side), "text10" and "scratches10" (a tenth of the
+picture is missing), "hole40" (40×40 pixels in the middle).  The paper's own masks have the names of
+`images.MASKS`.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ import numpy as np
 import torch
 
 import dip_blocks
+from dip_book import holes, images
 
 PIXELS = "pixels"
-_NUMBER = r"([1-9]\d*(?:\.\d+)?)"
+#: Words whose number is whole; of the others it may have decimals.
+WHOLE = ("shrink", "hole")
+_NAME = r"(noise|shrink|text|scratches|hole)([1-9]\d*(?:\.\d+)?)"
 
 
 def degradation(
@@ -24,32 +29,60 @@ def degradation(
 
     Args:
         p: of "pixels", the share that is known.
-        seed: of the mask, where there is one.
+        seed: of the mask, where it is drawn at random.
 
-    Raises ValueError for an unknown name.
+    Raises ValueError for an unknown name, or a mask that leaves no pixel or has another size.
     """
+    word, number = parsed(task)
+    if word == "noise":
+        return dip_blocks.Noisy(float(number) / 255)
+    if word == "shrink":
+        return dip_blocks.Shrunk(int(number))
     if task == PIXELS:
         return dip_blocks.Masked(dip_blocks.bernoulli_mask(height, width, p=p, seed=seed))
-    if found := re.fullmatch(f"noise{_NUMBER}", task):
-        return dip_blocks.Noisy(float(found[1]) / 255)
-    if (found := re.fullmatch(f"shrink{_NUMBER}", task)) and "." not in found[1]:
-        return dip_blocks.Shrunk(int(found[1]))
+    if task in images.MASKS:
+        known = holes.stored(task, height, width)
+    else:
+        known = holes.known(word, number, height, width, seed)
+    return dip_blocks.Masked(torch.from_numpy(known)[None].float())
+
+
+def parsed(task: str) -> tuple[str, str]:
+    """A task's word and its number, "" where it has none; ValueError for an unknown name."""
+    if task == PIXELS or task in images.MASKS:
+        return task, ""
+    if (found := re.fullmatch(_NAME, task)) and ("." not in found[2] or found[1] not in WHOLE):
+        return found[1], found[2]
+    masks = ", ".join(images.MASKS)
     raise ValueError(
         f"There is no task '{task}'; there are {PIXELS}, noise and σ of 255 (noise25), shrink and "
-        "how many times (shrink4)."
+        "how many times (shrink4), text or scratches and the percentage that is missing (text10), "
+        f"hole and its side in pixels (hole40), {masks}."
     )
 
 
 def check(task: str) -> None:
-    """Raise the ValueError of `degradation` for a name that is none."""
-    degradation(task, 1, 1, p=1)
+    """Raise the ValueError of `parsed` for a name that is none."""
+    parsed(task)
+
+
+def masked(task: str) -> bool:
+    """Does the task leave known pixels, and others missing?"""
+    return parsed(task)[0] not in ("noise", "shrink")
 
 
 def title(task: str) -> str:
     """A task in words, for tables and captions."""
-    word, number = re.fullmatch(r"([a-z]+)([\d.]*)", task).groups()
-    known = {"noise": f"noise, σ = {number}", "shrink": f"{number} times smaller"}
-    return known.get(word, "missing pixels" if task == PIXELS else task)
+    word, number = parsed(task)
+    known = {
+        PIXELS: "missing pixels",
+        "noise": f"noise, σ = {number}",
+        "shrink": f"{number} times smaller",
+        "text": f"text, {number} %",
+        "scratches": f"scratches, {number} %",
+        "hole": f"a hole of {number}×{number}",
+    }
+    return known[word] if word in known else images.MASKS[task].title
 
 
 def for_eyes(x_hat: torch.Tensor, height: int, width: int) -> np.ndarray:

@@ -44,6 +44,10 @@ PURPOSES = {
     "set5-x8": ("21", "Set5, shrunk 8 times"),
     "noise": ("20", "noise on free pictures: what was tried, and what was chosen"),
     "denoising": ("20", "noise on five of the paper's nine pictures"),
+    "holes": ("22", "what fills a hole, at 128²"),
+    "covered": ("22", "text and scratches, at 128²"),
+    "sparse": ("22", "very few known pixels"),
+    "inpainting": ("22", "the paper's pictures under its masks"),
 }
 
 #: What `bench.NETWORKS` are called in a table.

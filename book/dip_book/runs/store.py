@@ -50,7 +50,8 @@ OTHER_FOLDERS = {WORK, "bench"}
 OTHER_FILES = {
     f"{name}.json"
     for name in (
-        "baselines", "ceilings", "filling", "filling-recipes", "stopping", "denoising", "shrinking", "holes",
+        "baselines", "ceilings", "filling", "filling-recipes", "stopping", "denoising",
+        "shrinking", "holes",
     )
 }  # fmt: skip
 

@@ -7,14 +7,13 @@ recommends for a known σ; nothing is tuned on the pictures of a table.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from dip_blocks import Degradation
-from dip_book import tasks
+from dip_book import images, tasks
 from dip_book.results import baselines
 from dip_book.results.classical import noise, shrink
 
@@ -44,8 +43,11 @@ METHODS: dict[str, dict[str, Method]] = {
         "tv": shrink.total_variation,
     },
 }
+#: Holes are missing pixels that lie together.
+HOLES = ("text", "scratches", "hole", *images.MASKS)
+METHODS |= dict.fromkeys(HOLES, METHODS["pixels"])
 
 
 def methods(task: str) -> dict[str, Method]:
     """The methods for a task; none for one that has none."""
-    return METHODS.get(re.match(r"[a-z]*", task)[0], {})
+    return METHODS.get(tasks.parsed(task)[0], {})
