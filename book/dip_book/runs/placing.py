@@ -36,13 +36,13 @@ def draft(store: Path, name: str):
     _sweep(work)
     folder = work / f"{name}.{uuid.uuid4().hex[:8]}{DRAFT}"
     lock = filelock.FileLock(f"{folder}.lock")
-    with lock:
-        folder.mkdir()
-        try:
+    try:
+        with lock:
+            folder.mkdir()
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def place(folder: Path, store: Path, path: Path) -> None:
