@@ -25,7 +25,7 @@ book: $(READY) ## Execute the chapters and build the site
 	@echo "Front page: $(CURDIR)/$(FRONT)"
 
 test: $(READY) ## Run every test, and every cell of every chapter
-	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest --nbval
+	@PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n 2 --dist loadfile
 
 bench: $(READY) ## Time the loops side by side on this machine (ten minutes; deepinv too, if it is installed)
 	@$(BIN)/python -m dip_book bench

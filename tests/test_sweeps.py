@@ -173,6 +173,14 @@ def test_what_is_stored_is_not_made_again(tmp_path, monkeypatch):
     assert perform(replace(SPEC, iterations=3), tmp_path).facts == first.facts
 
 
+def test_the_checkpoint_of_a_run_whose_maker_died_after_storing_it_is_swept_up(tmp_path):
+    perform(SPEC, tmp_path)
+    left = tmp_path / runs.WORK / f"{runs.work_name(SPEC.path)}.safetensors"
+    left.write_bytes(b"rest")
+    perform(SPEC, tmp_path)
+    assert not left.exists()
+
+
 def test_a_run_in_progress_elsewhere_is_left_alone(tmp_path):
     work = tmp_path / runs.WORK
     work.mkdir()

@@ -111,9 +111,11 @@ def _perform_one(
     Waits ``patience`` seconds for the lock.  With ``pictures`` a run that is stored without them is
     made again.
     """
-    recipe, work = spec.resolved(), store / WORK
+    recipe = spec.resolved()
+    place = store / WORK / f"{runs.work_name(spec.path)}.safetensors"
     with _holding(spec, store, patience):
         if not again and (stored := _stored(spec, store)) and (stored.kinds or not pictures):
+            place.unlink(missing_ok=True)  # who stored it may have died before this line
             return stored, False
         x = images.load(spec.image, size=spec.size)
         runs.check_size(x.shape, frames)
@@ -128,7 +130,7 @@ def _perform_one(
             "device": torch.device(device).type, "precision": precision,
             **({} if spec.task == tasks.PIXELS else {"task": spec.task}),
         }  # fmt: skip
-        saved = Checkpoint(work / f"{runs.work_name(spec.path)}.safetensors", same, checkpoint_s)
+        saved = Checkpoint(place, same, checkpoint_s)
         with recording(spec, x, device, spent=saved.before, worked=saved.worked_before) as record:
             result = dip_blocks.restore(
                 x_hat, degradation, recipe, seed=spec.seed, device=device, precision=precision,
