@@ -176,7 +176,7 @@ def parser() -> argparse.ArgumentParser:
         "--task",
         default="pixels",
         help="what the picture loses: pixels (half of them; the default), noise25 (σ of 255), "
-        "shrink4 (how many times)",
+        "shrink4 (how many times), text10 or scratches10 (per cent), hole40 (pixels a side)",
     )
     run.add_argument(
         "--every",
