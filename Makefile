@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 FRONT := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test bench notebooks links serve clean lock
+.PHONY: help book test attack bench notebooks links serve clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ book: $(READY) ## Execute the chapters and build the site
 
 test: $(READY) ## Run every test, and every cell of every chapter
 	@PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n 2 --dist loadfile
+
+attack: $(READY) ## Attack files, store and loop for ten minutes each (MINUTES=1, NAMES="..." for less)
+	@PATH="$(BIN):$$PATH" PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m attacks --minutes $(or $(MINUTES),10) $(NAMES)
 
 bench: $(READY) ## Time the loops side by side on this machine (ten minutes; deepinv too, if it is installed)
 	@$(BIN)/python -m dip_book bench

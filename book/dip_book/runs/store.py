@@ -50,8 +50,8 @@ OTHER_FOLDERS = {WORK, "bench"}
 OTHER_FILES = {
     f"{name}.json"
     for name in (
-        "baselines", "ceilings", "filling", "filling-recipes", "stopping", "denoising",
-        "shrinking", "holes",
+        "attacks", "baselines", "ceilings", "denoising", "filling", "filling-recipes", "holes",
+        "mutants", "shrinking", "stopping",
     )
 }  # fmt: skip
 
