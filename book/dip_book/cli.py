@@ -19,8 +19,8 @@ RECIPES = (
 GROUPS = (
     "best", "best-seeds", "best-nearest", "blog-muon", "paper-muon", "table", "table-short",
     "two-upsamplings", "quick", "front", "best-free", "quick-adam", "larger", "best-adam",
-    "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas", "muon", "muon-256",
-    "hidden", "hidden-512", "bases", "repeated", "jump",
+    "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas", "bases",
+    "repeated", "jump", "muon", "muon-256", "hidden", "hidden-512",
     "shrink-ideas", "shrink-free", "set5-x4", "set5-x8", "noise", "denoising",
     "holes", "covered", "sparse", "inpainting",
 )  # fmt: skip
@@ -28,7 +28,9 @@ TABLES = (
     "standard", "rerun", "final", "members", "seconds", "at_rest", "distances", "differences",
     "averaged", "ssim", "embedded", "quick", "precision", "ceilings", "switches", "ideas",
     "repeated", "reached", "one_precision", "muon", "pairs", "longer", "sooner", "straightforward",
-    "hidden", "hidden_pairs", "blends", "large",
+    "hidden", "hidden_pairs", "blends", "large", "noise", "noise_rules", "noise_ideas",
+    "noise_papers", "shrunk", "shrunk_ideas", "set5", "large_hole", "covered", "holes_papers",
+    "filling", "filling_recipes", "filling_errors",
 )  # fmt: skip
 NETWORKS = ("blog", "paper", "second")
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -278,7 +280,7 @@ def parser() -> argparse.ArgumentParser:
     command(
         "tidy",
         "gather the book's runs into one file a recipe, and drop pictures that no chapter shows",
-        "What is kept is in plan.py; runs that the book does not want are left as they are.",
+        "What is kept is in runs/plan; runs that the book does not want are left as they are.",
     )
 
     command(

@@ -17,7 +17,18 @@ import torch
 import dip_blocks
 from dip_book import bench, images, runs
 from dip_book.restoring import photos
-from dip_book.results import ablation, baselines, ceiling, compared, holes, optimiser, tables
+from dip_book.results import (
+    ablation,
+    baselines,
+    ceiling,
+    compared,
+    denoising,
+    filling,
+    holes,
+    optimiser,
+    shrinking,
+    tables,
+)
 from dip_book.runs import again, plan, sweeps
 from dip_book.show import figures
 
@@ -31,6 +42,10 @@ TABLES = {
     "reached": ablation.reached,
     "one_precision": ablation.one_precision,
     **optimiser.TABLES,
+    **denoising.TABLES,
+    **shrinking.TABLES,
+    **holes.TABLES,
+    **filling.TABLES,
 }
 
 #: What is raised on purpose, with a message for whom it concerns, and what a system says of files

@@ -172,6 +172,9 @@ def errors(store: Path = runs.ROOT) -> Table:
     )
 
 
+TABLES = {"filling": filling, "filling_recipes": recipes, "filling_errors": errors}
+
+
 if __name__ == "__main__":
     import sys
 
