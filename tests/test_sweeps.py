@@ -925,6 +925,19 @@ def test_every_table_is_printed(capsys, name):
         "hidden_pairs": "one network",
         "large": "picture",
         "blends": "averaged output of",
+        "noise": "non-local means",
+        "noise_rules": "held-out pixels",
+        "noise_ideas": "a hiding network",
+        "noise_papers": "House",
+        "shrunk": "bicubic",
+        "shrunk_ideas": "nearest",
+        "set5": "bicubic",
+        "large_hole": "biharmonic",
+        "covered": "biharmonic",
+        "holes_papers": "Kate",
+        "filling": "hole",
+        "filling_recipes": "hole",
+        "filling_errors": "hole",
     }
     assert first.get(name, "Montage") in capsys.readouterr().out
 
