@@ -570,6 +570,7 @@ class DipLive extends HTMLElement {
   paintCanvas(name, values, mask = null) {
     const [canvas, size] = [this.$canvases[name], this.settings.size];
     canvas.width = canvas.height = size;
+    canvas.parentElement.classList.toggle("dip-empty", !values);
     if (!values) return;
     const image = new ImageData(size, size);
     values.forEach((value, i) => {
