@@ -409,6 +409,11 @@ class Fit(Engine):
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low):
             return self.net(z)[0]
 
+    def loss(self, image: torch.Tensor) -> torch.Tensor:
+        """Of an image (C, H, W), by all that is known; `step` asks the same of an iteration's."""
+        loss = masked_loss(self.degradation.apply(image), self.x_hat, self.mask)
+        return loss + self.recipe.tv * total_variation(image)
+
     def perturbed(self) -> torch.Tensor:
         """z and fresh noise."""
         noise = torch.randn(self.z.shape, generator=self.noise, device=self.device)
@@ -436,21 +441,6 @@ class Fit(Engine):
         self.step_or_go_back(jumped)
         self.average(output, wanted, jumped)
         self.note(loss, jumped)
-
-    @torch.no_grad()
-    def image(self) -> torch.Tensor:
-        """f_θ(z), z unperturbed, (C, H, W), on the CPU; of the last good state if a step failed.
-
-        Where known pixels are hidden in every iteration, here all are shown.
-        """
-        self.net.eval()  # dropout off; batch norm knows no difference
-        output = self.draw(self.z)
-        loss = masked_loss(self.degradation.apply(output), self.x_hat, self.mask)
-        if self.has_failed(float(loss)):
-            with self.last_good():
-                output = self.draw(self.z)
-        self.net.train()
-        return output.cpu()
 
 
 def restore(
@@ -496,5 +486,5 @@ def restore(
         fit.load(resume)
     with numerics(fit.device, fit.precision):
         finished = fit.run_through(recipe.iterations, frames, progress, watch)
-        image, averaged = fit.image(), fit.averaged.cpu().clone()
+        image, averaged = fit.image(), fit.averaged_image()
     return Restoration(image, averaged, fit.history, fit.frames, interrupted=not finished)
