@@ -45,7 +45,9 @@ def best_device() -> str:
 def as_device(device: str | torch.device | None) -> torch.device:
     """A device, `best_device` if None.  Raises ValueError for one that is not here."""
     try:
-        return torch.empty(0, device=device or best_device()).device
+        one = torch.ones((), device=device or best_device())
+        float(one)  # "meta" computes nothing
+        return one.device
     except (AssertionError, RuntimeError, NotImplementedError):  # depends on PyTorch's build
         raise ValueError(
             f"There is no device {str(device)!r} here that PyTorch can use; there is "
