@@ -6,6 +6,7 @@ where a validation library's say that a constraint does not hold.
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -233,7 +234,7 @@ def check_weights(count: int) -> None:
     """Raise a ValueError for a network of more weights than a machine holds."""
     if count > MAX_WEIGHTS:
         raise ValueError(
-            f"This network would have {count:.2g} weights, more than {MAX_WEIGHTS:.0e}: take fewer "
+            f"This network would have {count:.2g} weights, more than {MAX_WEIGHTS:,}: take fewer "
             "channels or smaller kernels."
         )
 
@@ -267,7 +268,10 @@ _BOUNDS = {
     "lr_adam": _POSITIVE,
     "weight_decay": _FROM_0,
     "lr_end": _FROM_0,
-    "jump": (lambda v: v > 1, "above 1 (math.inf turns backtracking off)"),
+    "jump": (
+        lambda v: 1 < v <= _LARGEST or v == math.inf,
+        "above 1 (math.inf turns backtracking off)",
+    ),
     "lr_decay": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
     "tv": _FROM_0,
     "averaging": (lambda v: 0 <= v < 1, "0 (no averaging) or above, and below 1"),
@@ -310,8 +314,8 @@ def _of_z(kind: str) -> dict:
         }
     return {
         "z_channels": (
-            lambda v: v >= 1 and v % least == 0,
-            f"a multiple of {least}, and at least {least}",
+            lambda v: 1 <= v <= 10_000 and v % least == 0,
+            f"a multiple of {least}, from {least} to 10,000",
         ),
         "hide": (
             lambda v: v == 0,

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from dip_parts.checks import as_truth, check_precision
 from dip_parts.degradations import Masked, as_degradation, on
-from dip_parts.devices import as_device, best_precision, cuda_graph
+from dip_parts.devices import as_device, best_precision, cuda_graph, switches_kept
 from dip_parts.layers import Dropout
 from dip_parts.muon import Muon, for_muon
 
@@ -266,7 +266,11 @@ class Engine:
 
         Frames, bar and ``watch`` as in `dip_blocks.restore`.
         """
-        wanted, hidden = set(frames), None if progress else True
+        with switches_kept(self.device):
+            return self._run_through(total, {*frames}, progress, watch)
+
+    def _run_through(self, total: int, wanted: set, progress: bool, watch) -> bool:
+        hidden = None if progress else True
         bar = tqdm(initial=self.iteration, total=total, desc="restoring", unit="it", disable=hidden)
         try:
             if total - self.iteration > 100:  # recording takes as long as a few dozen iterations

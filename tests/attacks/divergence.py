@@ -269,23 +269,29 @@ class Interrupt:
 def interrupted(d: Drawn) -> str:
     x_hat, degradation, _ = a_problem(d)
     recipe = a_recipe(d, d.whole(2, 10), wild=d.rarely(3))
+    precision = d.one_of("fp32", "bf16")
     interrupt = Interrupt(after=d.whole(1, 150 * recipe.iterations))
-    original = dip_blocks.Fit.run_through
+    original = dip_blocks.Fit._run_through
 
     def run_through(fit, *arguments):  # before and after it, an interrupt is the caller's
         with interrupt.pressed():
             return original(fit, *arguments)
 
-    with befallen({}) as fits, mock.patch.object(dip_blocks.Fit, "run_through", run_through):
+    with befallen({}) as fits, mock.patch.object(dip_blocks.Fit, "_run_through", run_through):
         try:
             return outcome(
                 fits,
                 lambda: dip_blocks.restore(
-                    x_hat, degradation, recipe, device="cpu", progress=False
+                    x_hat, degradation, recipe, device="cpu", precision=precision, progress=False
                 ),
             )
         except KeyboardInterrupt:
             return "handed on"  # it came before the loop, or after its last step
+        finally:
+            assert torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+            assert (
+                torch.autocast_increment_nesting() == 1 and torch.autocast_decrement_nesting() == 0
+            )
 
 
 def attack(check):
@@ -299,18 +305,18 @@ ATTACKS = [
         "gradients, weights or outputs: the loop recovers, or stops with its true reason, and what "
         "it returns is finite and no worse than its best state, but for the factor of a jump.",
         attack(diverging),
-        few=12,
+        few=5,
     ),
     Attack(
         "divergence, resumed",
         "A fit cut in two by a checkpoint leads to the same bits, whatever befalls it.",
         attack(resumed),
-        few=6,
+        few=3,
     ),
     Attack(
         "interrupt",
         "An interrupt at any line of the loop returns the last good state.",
         attack(interrupted),
-        few=10,
+        few=5,
     ),
 ]

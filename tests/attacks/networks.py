@@ -154,13 +154,13 @@ ATTACKS = [
         "Any picture, network and choice: an output of the picture's size, in [0, 1], and a finite "
         "gradient for every weight; or a sentence that the picture is too small.",
         attack(check_network),
-        few=10,
+        few=5,
     ),
     Attack(
         "every weight counts",
         "No weight of a network is without effect.",
         attack(check_every_weight_counts),
-        few=5,
+        few=3,
     ),
     Attack(
         "any fit",

@@ -295,6 +295,6 @@ ATTACKS = [
         "numbers",
         "What the method computes is what NumPy computes of the same formulas in float64.",
         equal_to_numpy,
-        few=40,
+        few=26,
     )
 ]
