@@ -484,7 +484,7 @@ class _Job:
                 saved.fit = fit  # after an interrupt the last step is undone: not this state
                 saved.finish()
             if fit.iteration:
-                self._note(self.drawn, canvas, member, fit.averaged.cpu().numpy())
+                self._note(self.drawn, canvas, member, fit.averaged_image().numpy())
         return finished
 
     def _note(self, drawn: dict, canvas, member, laid: np.ndarray) -> None:
@@ -552,7 +552,7 @@ class _Job:
     def _look(self, canvas, member, fit) -> None:
         """A picture on the way: with what this fit has averaged so far."""
         now = {number: dict(by) for number, by in self.drawn.items()}
-        self._note(now, canvas, member, fit.averaged.cpu().numpy())
+        self._note(now, canvas, member, fit.averaged_image().numpy())
         self._choose(now)
         share = self.done / max(self.total, 1)
         took = budget.clock() - self.fit_begun
