@@ -10,9 +10,8 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.number_replacer import NumberReplacer
 from cosmic_ray.operators.operator import Example, Operator
 from cosmic_ray.plugins import get_operator
-from parso.python.tree import Keyword, Name, Number, String
-
 from mutants import MODULES, Mutant, applied, scopes, source_of
+from parso.python.tree import Keyword, Name, Number, String
 
 #: Of Cosmic Ray's: each sign becomes its opposite or its neighbour, not all of eleven others.
 CHOSEN = [

@@ -1,4 +1,4 @@
-"""Does a test notice a mutant?  A process for each, forked from one that has loaded the libraries."""
+"""Does a test notice a mutant?  A process for each, forked from one that has loaded libraries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import pytest
-
 from mutants import MODULES, ROOT, Mutant, applied, path_of, place, scopes, source_of
 
 #: Tests that are near the method; those of the book, the store and the site are not asked.
@@ -128,7 +127,7 @@ class Chosen:
             self.failed = self.failed or f"{report.nodeid} (import)"
 
 
-def forked(work, timeout: float = 900.0):
+def forked(work, timeout: float = 3600.0):
     """What a function returns in a process of its own; None if that died or went on too long."""
     reading, writing = os.pipe()
     pid = os.fork()
@@ -136,8 +135,12 @@ def forked(work, timeout: float = 900.0):
         code = 1
         try:
             os.close(reading)
-            answer = json.dumps(work(lambda said: os.write(writing, json.dumps(said).encode())))
-            os.write(writing, answer.encode()) if len(answer) < 2**16 else _send(writing, answer)
+
+            def say(answer):
+                with os.fdopen(writing, "wb", closefd=False) as pipe:
+                    pipe.write(json.dumps(answer).encode())
+
+            say(work(say))
             code = 0
         finally:
             os._exit(code)
@@ -157,11 +160,6 @@ def forked(work, timeout: float = 900.0):
         return json.loads(b"".join(parts))
     except ValueError:
         return None
-
-
-def _send(writing: int, answer: str) -> None:
-    with os.fdopen(writing, "wb", closefd=False) as pipe:
-        pipe.write(answer.encode())
 
 
 def run_pytest(plugin, tests: list[str], folder: str, show: bool = False) -> int:
@@ -209,21 +207,29 @@ class Judge:
         return [n for n in sys.modules if not n.startswith(OWN) and n != "__main__"]
 
     def measure(self, cache: Path) -> None:
-        """How long each test takes, and which lines of the method it reaches."""
-        now = {"method": method_digest(), "tests": tests_digest()}
-        with contextlib.suppress(OSError, ValueError):
-            stored = json.loads(cache.read_text())
-            if all(stored[key] == value for key, value in now.items()):
-                self.tests = stored["reach"]
-                return
-        found = forked(self._reach)
-        if not found or found["failed"]:
-            raise RuntimeError(f"A test fails without a mutant: {found and found['failed']}.")
-        self.tests = found["reach"]
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_text(json.dumps({**now, "reach": self.tests}))
+        """How long each test takes, and which lines of the method it reaches.
 
-    def _reach(self, _) -> dict:
+        Remembered for each file of tests, until it or the method changes.
+        """
+        stored = {}
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            stored = json.loads(cache.read_text())
+        common = method_digest() + digest(ROOT / "tests/conftest.py")
+        now = {file: common + digest(ROOT / file) for file in test_files()}
+        if files := [file for file in now if stored.get(file, {}).get("of") != now[file]]:
+            print(f"Measuring {len(files)} files of tests (minutes) ...", file=sys.stderr)
+            found = forked(lambda _: self._reach(files))
+            if not found or found["failed"]:
+                raise RuntimeError(f"A test fails without a mutant: {found and found['failed']}.")
+            for file in files:
+                reach = {t: r for t, r in found["reach"].items() if t.startswith(f"{file}::")}
+                stored[file] = {"of": now[file], "reach": reach}
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            cache.write_text(json.dumps(stored))
+        for file in now:
+            self.tests |= stored[file]["reach"]
+
+    def _reach(self, files: list[str]) -> dict:
         import coverage
 
         reached = coverage.Coverage(data_file=None, include=[str(path_of(m)) for m in MODULES])
@@ -240,7 +246,7 @@ class Judge:
 
         reached.start()
         watching = Watching(None)
-        run_pytest(watching, test_files(), self.folder)
+        run_pytest(watching, files, self.folder)
         reached.stop()
         data = reached.get_data()
         for module in MODULES:
