@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from conftest import small_config
 
 import dip_blocks
-from dip_blocks import Fit, Recipe, UNet, degrade, psnr
+from dip_blocks import SECOND_READING, Fit, Recipe, UNet, degrade, psnr
 from dip_parts.ablations import Lanczos
 from dip_parts.checks import as_image
+from dip_parts.degradations import on
 from dip_parts.layers import Reflecting, padded
+from dip_parts.muon import for_muon
 
 # Loop ---------------------------------------------------------------------------------------
 
@@ -223,3 +225,23 @@ def test_psnr_counts_in_double_precision():
     truth = np.full((8, 8), 0.7)
     assert psnr(truth + 1e-6, truth) == pytest.approx(120, abs=1e-4)
     assert psnr(truth + 1e-9, truth) == pytest.approx(180, abs=1e-2)
+
+
+# Parts --------------------------------------------------------------------------------------
+
+
+def test_a_degradation_on_a_device_has_all_its_tensors_there():
+    class Blurred(dip_blocks.Degradation):
+        def __init__(self):
+            self.kernel, self.width = torch.ones(3), 3
+
+    here = Blurred()
+    there = on(here, torch.device("meta"))
+    assert there.kernel.is_meta and there.width == 3 and not here.kernel.is_meta
+
+
+def test_muon_takes_matrices_in_the_order_of_their_sizes():
+    """Then those of one size lie in a row, whatever their level, and are one product."""
+    config = small_config(3) | {"channels_down": [8, 24, 16], "channels_up": [24, 8, 16]}
+    sizes = [(len(w), w[0].numel()) for w in for_muon(UNet(4, 1, config | SECOND_READING))]
+    assert sizes == sorted(sizes) and len({*sizes}) < len(sizes)

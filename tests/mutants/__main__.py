@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mutants import HERE, MODULES, ROOT, Mutant, Stale, applied, excuses, known, source_of
-from mutants.judge import Judge, digest, method_digest, tests_digest
+from mutants.judge import MOST, Judge, digest, method_digest, tests_digest
 
 CACHE = ROOT / ".work" / "mutants"
 FILE = "mutants.json"
@@ -28,6 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the drawing (default: 0)")
     parser.add_argument("--module", choices=MODULES, action="append", help="of this module alone")
     parser.add_argument("--only", metavar="KEY", help="this one, and what the tests say of it")
+    parser.add_argument(
+        "--most", type=float, default=MOST, metavar="S",
+        help="seconds of a core that one mutant's tests may take, the fastest first (default: "
+        "%(default)g)",
+    )  # fmt: skip
     parser.add_argument("--again", action="store_true", help="judge anew what is remembered")
     parser.add_argument("--write", action="store_true", help=f"store the counts in {FILE}")
     options = parser.parse_args(arguments)
@@ -41,12 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.only:
         chosen = [mutant for mutant in all_of_them if mutant.key.startswith(options.only)]
     elif options.sample is not None:
-        drawn = random.Random(options.seed).sample(all_of_them, min(options.sample, len(chosen)))
-        chosen = [mutant for mutant in all_of_them if mutant in {*drawn}]
+        # in the order of the drawing: a larger sample goes on where a smaller one ended
+        chosen = random.Random(options.seed).sample(chosen, len(chosen))[: options.sample]
     excused = known("excused.toml")
     memory = Memory(CACHE / "verdicts.jsonl", ask_again=options.again or bool(options.only))
     found, survivors = {module: Counter() for module in modules}, []
-    with Judge(show=bool(options.only)) as judge:
+    with Judge(show=bool(options.only), most=options.most) as judge:
         judge.measure(CACHE / "tests.json")
         began = time.monotonic()
         for number, mutant in enumerate(chosen, 1):

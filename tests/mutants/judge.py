@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gc
 import hashlib
@@ -183,8 +184,8 @@ def run_pytest(plugin, tests: list[str], folder: str, show: bool = False) -> int
 class Judge:
     """Loads the libraries, and judges mutants; a context, because of its temporary folder."""
 
-    def __init__(self, show: bool = False, patience: float = PATIENCE):
-        self.show, self.patience = show, patience
+    def __init__(self, show: bool = False, patience: float = PATIENCE, most: float = MOST):
+        self.show, self.patience, self.most = show, patience, most
         self.kills: Counter[str] = Counter()  # tests that have killed, asked first
         self.tests: dict[str, dict] = {}  # test → seconds, and lines that it reaches
 
@@ -262,18 +263,14 @@ class Judge:
         source = source_of(mutant.module)
         first = source[: place(source, mutant)].count("\n") + 1
         lines = {*range(first, first + mutant.old.count("\n") + 1)}
-        if mutant.scope:  # a statement of several lines is reached at one of them
-            lines = statement(source, mutant.scope, lines)
-            near = [
-                t for t, r in self.tests.items() if lines & {*r["lines"].get(mutant.module, ())}
-            ]
-        else:
-            near = [*self.tests]  # evaluated when the module is loaded
+        lines = reached_with(source, mutant.scope, lines)
+        reach = {test: r["lines"].get(mutant.module, ()) for test, r in self.tests.items()}
+        near = [test for test in reach if not lines or lines & {*reach[test]}]
         near.sort(key=lambda test: self.tests[test]["seconds"] / (1 + self.kills[test]) ** 0.5)
         chosen, seconds = [], 0.0
         for test in near:
             seconds += self.tests[test]["seconds"]
-            if seconds <= MOST:
+            if seconds <= self.most:
                 chosen.append(test)
         return chosen
 
@@ -315,18 +312,26 @@ class Judge:
         return Verdict(False, f"{said['passed']} tests pass", seconds)
 
 
-def statement(source: str, scope: str, lines: set[int]) -> set[int]:
-    """These lines, and the others of the innermost statements that they belong to."""
-    import ast
-
-    wider = set(lines)
+def reached_with(source: str, scope: str, lines: set[int]) -> set[int]:
+    """Lines that are run when these are; none where that is whenever the module is loaded."""
+    if not scope:
+        return set()
     begin, end = scopes(source)[scope]
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.stmt) and begin <= node.lineno <= end:
-            body = [child.lineno for child in ast.iter_child_nodes(node) if hasattr(child, "body")]
-            inner = getattr(node, "body", None)
-            last = node.end_lineno if not inner else min(inner[0].lineno - 1, node.end_lineno)
+    whole = {*range(begin, end + 1)}
+    nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.stmt)]
+    function = next(
+        n for n in nodes if n.end_lineno == end and isinstance(n, ast.FunctionDef)
+        and min([n.lineno, *(d.lineno for d in n.decorator_list)]) == begin
+    )  # fmt: skip
+    if min(lines) < function.body[0].lineno:
+        return whole  # a header: with any line of the function
+    if any("cache" in ast.unparse(decorator) for decorator in function.decorator_list):
+        return set()  # run by the first test that asks, for all others
+    wider = set(lines)
+    for node in nodes:
+        if begin < node.lineno <= end and not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            inner = getattr(node, "body", None)  # of an if or a for, the header is meant
+            last = inner[0].lineno - 1 if inner else node.end_lineno
             own = {*range(node.lineno, max(last, node.lineno) + 1)}
-            if own & lines and not body:
-                wider |= own
+            wider |= own if own & lines else set()
     return wider
