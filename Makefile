@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 FRONT := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test attack bench notebooks links serve clean lock
+.PHONY: help book test attack bench notebooks links serve clean lock mutants
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,3 +50,7 @@ lock: $(READY) ## Write requirements.lock anew from pyproject.toml
 	@$(BIN)/pip-compile --quiet --upgrade --upgrade-package torch==2.13.0 --extra book --extra test --strip-extras --allow-unsafe \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 	@sed -i.old -e 's/+cpu$$//' -e '/^#/d' -e '/^$$/d' requirements.lock && rm requirements.lock.old  # +cpu: a build's label, which no index has
+
+mutants: $(READY) ## Change the method in two thousand ways, one at a time: does a test notice? (hours; SAMPLE=100 for less)
+	@$(BIN)/python -c 'import cosmic_ray' 2> /dev/null || $(BIN)/python -m pip install --quiet -e '.[mutants]'
+	@PATH="$(BIN):$$PATH" PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(ARGS)
