@@ -20,6 +20,7 @@ from dip_book.restoring import photos
 from dip_book.results import ablation, baselines, ceiling, compared, holes, optimiser, tables
 from dip_book.runs import again, plan, sweeps
 from dip_book.show import figures
+from dip_book.words import print  # names in files may hold what a terminal obeys
 
 #: What `table` prints.
 TABLES = {
