@@ -31,10 +31,13 @@ myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath", "html_image", 
 html_theme, html_theme_options = "sphinx_book_theme", {"repository_url": ""}
 nb_execution_mode, nb_render_markdown_format, nb_execution_timeout = "force", "gfm", 300
 nb_merge_streams = True
+mathjax3_config = {"loader": {"load": ["input/tex", "output/chtml", "a11y/assistive-mml"]}}
+html_context = {"default_mode": "auto"}
 numfig, root_doc, ogp_site_url = True, "index", ""
-nb_execution_raise_on_error = True
+nb_execution_raise_on_error = nb_execution_show_tb = True
 """
 PAGE = """---
+file_format: mystnb
 kernelspec: {name: python3, display_name: Python 3}
 ---
 # Hostile
@@ -163,7 +166,7 @@ def address(site):
 def watched(browser):  # noqa: F811
     """A page of which everything is noted that hostile text could bring about."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(10_000)
     tab = context.new_page()
     tab.noted = []
     tab.on("pageerror", lambda error: tab.noted.append(f"error: {error}"))
