@@ -47,7 +47,9 @@ SPECS = {
     "shrink": replace(SPEC, task="shrink2"),
     "text": replace(SPEC, task="text10", size=48),
     "colour": replace(SPEC, image="chelsea-rgb"),
-    "set": replace(SPEC, changes=(("lr", 0.01), ("width", "4-6"), ("upsampling_method", "nearest"))),
+    "set": replace(
+        SPEC, changes=(("lr", 0.01), ("width", "4-6"), ("upsampling_method", "nearest"))
+    ),
     "Muon": replace(SPEC, changes=(("optimiser", "muon"), ("dropout", 0.1))),
     "seeds": replace(SPEC, seed=3, mask_seed=5, p=0.3, iterations=7),
     "bf16": replace(SPEC, precision="bf16"),

@@ -141,7 +141,9 @@ class Table:
 
         def add(title: str, values: Iterable[Cell]) -> None:
             values = [_bare(value) for value in values]
-            columns.append(pd.Series(values, name=words.csv(title), dtype=object))  # integers stay integers
+            columns.append(
+                pd.Series(values, name=words.csv(title), dtype=object)
+            )  # integers stay integers
 
         for title, cells in self.frame.items():
             add(title, cells)

@@ -155,7 +155,15 @@ def check_text(shown: str, harmless: str, text: str) -> None:
 
 def check_latex(shown: str, harmless: str, text: str) -> None:
     """No command but those of a harmless table and those that write a sign."""
-    known = {"textbackslash", "textasciitilde", "textasciicircum", "textbf", "texttt", "pm", "times"}
+    known = {
+        "textbackslash",
+        "textasciitilde",
+        "textasciicircum",
+        "textbf",
+        "texttt",
+        "pm",
+        "times",
+    }
     known |= set(re.findall(r"\\([a-zA-Z]+)", harmless))
     assert set(re.findall(r"\\([a-zA-Z]+)", shown)) <= known, shown
     bare = re.sub(r"\\[a-zA-Z]+|\\.", "", shown, flags=re.DOTALL)
@@ -217,7 +225,9 @@ PLACES = [
 ]  # fmt: skip
 
 
-def stored(folder: Path, place: tuple, text, path: Path = Path("quick/own-12/seed0-3it")) -> runs.Run:
+def stored(
+    folder: Path, place: tuple, text, path: Path = Path("quick/own-12/seed0-3it")
+) -> runs.Run:
     """A run of it in a store, with pictures."""
     grey = np.full((SIDE, SIDE), 0.5, np.float32)
     steps = [views.dip_blocks.Step(i, 0.1 / i, 0.01, i == 2, 20.0 + i, 20.0) for i in (1, 2, 3)]
@@ -234,9 +244,16 @@ def shown_run(folder: Path, rng: np.random.Generator, text: str):
         run = stored(where, place, value)
         yield "html", explorer.Explorer([run], compact=compact)._repr_html_()
         machines = selection.machines([run])
-        yield "markdown", Table(["a"], [[run.facts["precision"]]], caption=machines)._repr_markdown_()
+        yield (
+            "markdown",
+            Table(["a"], [[run.facts["precision"]]], caption=machines)._repr_markdown_(),
+        )
         yield "text", repr(tables.kinds(run))
-        for command in (["show", "quick/own-12/seed0-3it"], ["status"], ["rerun", "quick/own-12/seed0-3it"]):
+        for command in (
+            ["show", "quick/own-12/seed0-3it"],
+            ["status"],
+            ["rerun", "quick/own-12/seed0-3it"],
+        ):
             yield "text", printed([*command, "--store", str(where)])
 
     # of a record much is nowhere shown: only what is shown can be read
@@ -331,7 +348,9 @@ def shown_results(folder: Path, rng: np.random.Generator, text: str):
         )
         yield "markdown", filling.filling(where)._repr_markdown_()
         changed = {f"{name}/{name}": next(iter(trials["cases"].values()))}
-        (where / filling.TRIALS).write_text(json.dumps(trials | {"cases": changed, "iterations": value}))
+        (where / filling.TRIALS).write_text(
+            json.dumps(trials | {"cases": changed, "iterations": value})
+        )
         yield "markdown", filling.recipes(where)._repr_markdown_()
 
     return show, False
@@ -343,7 +362,11 @@ def shown_files(folder: Path, rng: np.random.Generator, text: str):
     def show(value: str, where: Path):
         name = own._plain_name(value)
         assert name.isprintable() and "/" not in name and "\\" not in name
-        plain = re.sub(r"[/\x00]", "∕", value).encode("utf-8", "replace")[:90].decode("utf-8", "replace")
+        plain = (
+            re.sub(r"[/\x00]", "∕", value)
+            .encode("utf-8", "replace")[:90]
+            .decode("utf-8", "replace")
+        )
         with warnings.catch_warnings(record=True):
             (where / "quick" / f"{plain}-12").mkdir(parents=True)
             (where / "quick" / f"{plain}-12" / f"{plain}.json").write_text("{")

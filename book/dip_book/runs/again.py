@@ -55,7 +55,9 @@ class Comparison:
     def apart(self) -> float:
         """By how many dB a PSNR differs at most; 0 where not even a NaN does."""
         pairs = ((self.stored[kind], self.now[kind]) for kind in self.stored)
-        return max((0.0 if a == b or (a != a and b != b) else abs(b - a) for a, b in pairs), default=0)
+        return max(
+            (0.0 if a == b or (a != a and b != b) else abs(b - a) for a, b in pairs), default=0
+        )
 
     @property
     def differences(self) -> list[str]:
@@ -80,7 +82,9 @@ def recipes_of(run: Run) -> list[dip_blocks.Recipe]:
                 for of in values.get("members", [values])
             ]
         except (TypeError, KeyError, AttributeError) as error:
-            raise RunError(f"The record of the run {run.name} has no whole recipe: {error}") from error
+            raise RunError(
+                f"The record of the run {run.name} has no whole recipe: {error}"
+            ) from error
 
 
 def made_again(

@@ -66,7 +66,9 @@ def growth(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
                     if who in entry["contestants"]
                 }
                 colour, mark = LOOPS.get(who, LOOPS["straightforward"])
-                axis.plot(*_line(points), color=colour, marker=mark, ms=5, lw=1.2, label=words.drawn(who))
+                axis.plot(
+                    *_line(points), color=colour, marker=mark, ms=5, lw=1.2, label=words.drawn(who)
+                )
             for precision, line in FLOORS.items():
                 if f"{precision}_gflop_s" in result["peak"]:
                     points = floor_of(result, precision)
