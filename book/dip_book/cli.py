@@ -219,10 +219,27 @@ def parser() -> argparse.ArgumentParser:
         "What is stored stays as it is. On the same kind of machine with the same versions all is "
         "equal; elsewhere the last digits differ, and with them later iterations.",
     )
-    rerun.add_argument("run", help="its path, as `status` prints it")
-    rerun.add_argument("--picture", type=Path, help="the file, if the run is of a picture of yours")
+    rerun.add_argument("run", nargs="+", help="paths, as `status` prints them")
+    rerun.add_argument(
+        "--picture",
+        type=Path,
+        help="if the run is of a picture of yours: the file, or a folder to look for it in",
+    )
     rerun.add_argument("--device", help="cuda, mps or cpu (default: the first that is there)")
     rerun.add_argument("--threads", type=int, help="CPU threads (default: as the run had)")
+    rerun.add_argument(
+        "--times", type=int, default=1, help="so often, and say how far they are apart (default: 1)"
+    )
+    rerun.add_argument(
+        "--within",
+        type=float,
+        default=0.0,
+        metavar="DB",
+        help="a PSNR so many dB apart is no failure (default: 0, all that is stored is equal)",
+    )
+    rerun.add_argument(
+        "--write", action="store_true", help="keep what came out in the store's reruns.json"
+    )
 
     table = command("table", "print a table of the book")
     table.add_argument("name", choices=TABLES)

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import io
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 
@@ -113,7 +114,7 @@ class Run:
         Raises ImageError where it is not at hand, RunError for another one.
         """
         image = self.facts["image"]
-        if self.source is None and "@" in image["name"]:
+        if self.source is None and not images.of_the_book(image["name"]):  # nor any path
             raise images.ImageError(
                 f"The run {self.name} is of a file of yours, '{image['name'].split('@')[0]}', "
                 "which is not stored with it."
@@ -269,7 +270,11 @@ def text(value, indent: str = "") -> str:
     if isinstance(value, (list, tuple)) and any(isinstance(v, (list, tuple, dict)) for v in value):
         lines = ",\n".join(further + text(entry, further) for entry in value)
         return f"[\n{lines}\n{indent}]"
-    return json.dumps(value, ensure_ascii=False)
+    written = json.dumps(value, ensure_ascii=False)
+    if written.isascii():
+        return written
+    # half a character, as in names that are no UTF-8: as an escape, which comes back the same
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", written)
 
 
 def _columns(shape: tuple[int, ...], count: int) -> tuple[int, int]:
