@@ -24,6 +24,7 @@ from PIL import Image, ImageCms
 
 from dip_book import images
 from dip_book.images import ImageError
+from dip_book.runs.placing import write_whole
 
 #: Read is what has at most so many pixels; as floats, in colour, that is 0.6 GB.
 MAX_PIXELS = 50_000_000
@@ -651,17 +652,6 @@ def check_target(to: str | Path, sources: list[str | Path] = ()) -> None:
             f"The folder '{to.parent}' cannot be written to ({error.strerror}): choose another "
             "with --to."
         ) from None
-
-
-def write_whole(to: Path, data: bytes) -> None:
-    """Write a file under another name and rename it: nobody ever finds half of it."""
-    draft = to.with_name(f".{to.name[:200]}.{os.getpid()}.part")
-    try:
-        draft.write_bytes(data)
-        os.replace(draft, to)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def _pillow(samples: np.ndarray, kind: str, **options) -> bytes:

@@ -237,7 +237,8 @@ def _check_values(facts: dict) -> None:
     while waiting:
         value, depth, key = waiting.pop()
         count += 1
-        if depth > DEEPEST or count > MOST:
+        more = len(value) if isinstance(value, (dict, list)) else 0
+        if depth > DEEPEST or count + more > MOST:
             raise ValueError("it holds more than a record does")
         if isinstance(value, dict):
             waiting += [(inner, depth + 1, key or name) for name, inner in value.items()]
