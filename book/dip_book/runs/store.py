@@ -51,7 +51,7 @@ OTHER_FILES = {
     f"{name}.json"
     for name in (
         "attacks", "baselines", "ceilings", "denoising", "filling", "filling-recipes", "holes",
-        "mutants", "shrinking", "stopping",
+        "mutants", "shrinking", "stopping", "versions",
     )
 }  # fmt: skip
 
