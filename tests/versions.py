@@ -1,8 +1,8 @@
-"""``make oldest`` and ``make newest``: the tests, and every chapter as Colab runs it, in an environment of its own.
+"""``make oldest``, ``make newest``: tests, and chapters as Colab runs them, with those versions.
 
-The oldest versions that `pyproject.toml` admits are those of `requirements-oldest.lock`; the newest
-are what there is on that day.  PyTorch comes first, by pip: whichever build it is, if one that may be
-used is in the environment already, it stays.
+The oldest that `pyproject.toml` admits are in `requirements-oldest.lock`; the newest are what there
+is on that day.  Each has an environment of its own.  PyTorch comes first, by pip: a build that may
+be used and is there already stays, whichever it is.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import tempfile
 import time
 import tomllib
 import xml.etree.ElementTree as xml
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dip_book import runs
 from dip_book.build import lock, pairs
-from dip_book.build.first_cell import ROOT
+from dip_book.build.first_cell import ROOT, STILL
 from dip_book.runs.provenance import provenance
 
 FILE = "versions.json"
@@ -194,31 +195,30 @@ NotebookClient(notebook, timeout=1800, kernel_name="python3").execute()
 def executed(python: Path, names: tuple[str, ...] = ()) -> dict[str, str]:
     """Chapter → "" or why it failed: each where the book is not, so that it fetches it first.
 
-    What is fetched is the last commit.
+    What is fetched is the last commit.  Two run at a time, a thread each.
     """
-    found = {}
-    for chapter in pairs.texts():
-        if names and chapter.stem not in names:
-            continue
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run(
-                [python, "-c", COLAB, chapter.with_suffix(".ipynb")],
-                cwd=folder,
-                env=_environment(
-                    python, DIP_REPOSITORY=ROOT.as_uri(), TQDM_DISABLE="1", DIP_STILL="1"
-                ),
-                capture_output=True,
-                text=True,
-            )
-            fetched = (Path(folder) / "deep-image-prior-rebuilt" / "dip_blocks.py").exists()
-        words = _last_line(done.stderr) if done.returncode else ""
-        found[chapter.stem] = words or ("" if fetched else "the book was found elsewhere")
-        print(
-            f"{chapter.stem}: {found[chapter.stem] or 'ran'} ({time.monotonic() - began:.0f} s)",
-            flush=True,
+    chapters = [chapter for chapter in pairs.texts() if not names or chapter.stem in names]
+    with ThreadPoolExecutor(2) as pool:
+        words = pool.map(lambda chapter: _executed(python, chapter), chapters)
+        return {chapter.stem: said for chapter, said in zip(chapters, words)}
+
+
+def _executed(python: Path, chapter: Path) -> str:
+    began, quiet = time.monotonic(), {"TQDM_DISABLE": "1", STILL: "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [python, "-c", COLAB, chapter.with_suffix(".ipynb")],
+            cwd=folder,
+            env=_environment(python, DIP_REPOSITORY=ROOT.as_uri(), **quiet),
+            capture_output=True,
+            text=True,
         )
-    return found
+        fetched = (Path(folder) / "deep-image-prior-rebuilt" / "dip_blocks.py").exists()
+    words = "" if fetched else "the book was found elsewhere"
+    if done.returncode:
+        words = _last_line(done.stderr)
+    print(f"{chapter.stem}: {words or 'ran'} ({time.monotonic() - began:.0f} s)", flush=True)
+    return words
 
 
 def _here() -> str:

@@ -1,11 +1,11 @@
 """What ``make lock`` calls: the tested versions, each file of them by its SHA-256.
 
-    requirements.lock           all packages but PyTorch, for every system (uv, "universal")
+    requirements.lock           all packages but PyTorch, for every system
     requirements-torch.lock     PyTorch as PyPI has it, on Linux with NVIDIA's libraries
-    requirements-cpu.lock       instead of that: PyTorch's small build for CPUs, from PyTorch's own index
+    requirements-cpu.lock       instead of that: PyTorch's small build for CPUs, of its own index
     requirements-oldest.lock    all but PyTorch, in the oldest versions that `pyproject.toml` admits
 
-PyTorch stands apart because its build is the machine's choice.  Needs uv, and the standard library.
+PyTorch stands apart because its build is the machine's choice.  Needs uv, and no other package.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--keep", action="store_true", help="keep each version that pyproject.toml still admits"
     )
-    options = parser.parse_args(arguments)
+    keep = parser.parse_args(arguments).keep
     try:
-        newest, torch = compiled(keep=options.keep)
-        oldest, _ = split(uv("--resolution", "lowest-direct", python_platform="linux"))
+        newest, torch = compiled(keep)
+        oldest, _ = split(uv("--resolution", "lowest-direct", "--python-platform", "linux"))
     except subprocess.CalledProcessError as error:
         print(f"uv found no versions that agree:\n{error.stderr.strip()}", file=sys.stderr)
         return 1
@@ -70,9 +70,7 @@ def compiled(keep: bool) -> tuple[str, str]:
     return split(uv("--universal", constraint=f"torch=={pinned(before)['torch']}"))
 
 
-def uv(
-    *options: str, before: str = "", constraint: str = "", wanted: str = "", python_platform=""
-) -> str:
+def uv(*options: str, before: str = "", constraint: str = "", wanted: str = "") -> str:
     """A lock by `uv pip compile`: of `wanted`, or of the project with its book and its tests.
 
     `before` are pins to keep where they may be kept.  Raises CalledProcessError with uv's words.
@@ -83,11 +81,10 @@ def uv(
         source.write_text(wanted, encoding="utf-8")
         limits.write_text(constraint, encoding="utf-8")
         what = [source] if wanted else [ROOT / "pyproject.toml", "--extra=book", "--extra=test"]
-        system = ["--python-platform", python_platform] if python_platform else []
         command = [
             *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--generate-hashes"),
             *("--python-version", PYTHON, "--no-header", "--no-annotate"),
-            *("--constraint", limits, "--output-file", out, *system, *options, *what),
+            *("--constraint", limits, "--output-file", out, *options, *what),
         ]
         subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
         return out.read_text(encoding="utf-8")
