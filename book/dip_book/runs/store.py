@@ -55,7 +55,7 @@ OTHER_FILES = {
     f"{name}.json"
     for name in (
         "attacks", "baselines", "ceilings", "denoising", "filling", "filling-recipes", "holes",
-        "mutants", "reruns", "shrinking", "stopping",
+        "mutants", "reruns", "shrinking", "stopping", "versions",
     )
 }  # fmt: skip
 
