@@ -59,3 +59,55 @@ def mutants(store: Path = runs.ROOT) -> Table:
         caption="Small changes of the method's code, one at a time, under the tests. Excused: with "
         "a sentence that says why no test need notice.",
     )
+
+
+def reruns(store: Path = runs.ROOT) -> Table:
+    """Stored runs that were made again: PSNR then and now, and what was another on the way."""
+    rows = []
+    for name, found in read(RERUNS, store).items():
+        kind = next(iter(found["stored_db"]))
+        then, now = found["stored_with"], found["again_with"]
+        others = [what for what in then if what != "commit" and then[what] != now.get(what)]
+        came = "the same" if found["same"] else f"{found['apart_db']:.2f} dB apart"
+        rows.append(
+            [
+                f"`{name}`", found["stored_db"][kind], found["again_db"][kind], came,
+                found["first_apart"], ", ".join(others) or "nothing",
+            ]
+        )  # fmt: skip
+    return Table(
+        [
+            "run",
+            "stored",
+            "again",
+            "figures, losses, pixels",
+            "losses differ from",
+            "changed since",
+        ],
+        rows,
+        caption="Stored runs made again from their records: PSNR in dB of the raw output; "
+        "pixels, where pictures are kept; losses as they are written, in six digits, with the "
+        "iteration from which they differ; what computed then and was another now.",
+    )
+
+
+def versions(store: Path = runs.ROOT) -> Table:
+    """The tests and the chapters in other environments than that of the lock."""
+    rows = []
+    for which, found in read(VERSIONS, store).items():
+        packages = found["packages"]
+        ran = sum(words == "ran" for words in found["chapters"].values())
+        rows.append(
+            [
+                which, *(packages.get(name) for name in ("python", "torch", "numpy", "pillow")),
+                found["passed"], found["failed"], found["skipped"],
+                f"{ran} of {len(found['chapters'])}",
+            ]
+        )  # fmt: skip
+    return Table(
+        ["environment", "Python", "PyTorch", "NumPy", "Pillow", "tests passed", "failed", "skipped",
+         "chapters that ran"],
+        rows,
+        caption="The tests, and the chapters as in Colab, with other versions than the book is "
+        "built with.",
+    )  # fmt: skip
