@@ -60,7 +60,7 @@ CELLS = """
 shown["KEY"]
 ```
 """
-#: What a page must show as it stands.  No text of them all: one that ends early would hide the rest.
+#: What a page must show as it stands.
 TEXTS = [text for text in hostile.HTML + hostile.MARKDOWN + hostile.SIGNS if text.strip()]
 NAME = "<img src=x onerror=window.hit=1>$\\href{javascript:1}{x}$"
 
