@@ -304,7 +304,7 @@ def shown_pictures(folder: Path, rng: np.random.Generator, text: str):
         drawings = [
             lambda: row.figure, lambda: figures.curves({value: steps, "other": steps}),
             lambda: figures.ranges({value: [0.1, 0.2]}, "x"),
-            lambda: figures.dots({value: {"camera": 2.0, value: 1.0}, "o": {"camera": 1.0, value: None}}),
+            lambda: figures.dots({value: {"camera": 2.0, value: 1.0}}),
             lambda: figures.waterfall(1.0, [(value, [0.1, 0.2])], value, "last"),
             lambda: figures.cost({value: ([1, 2], [3, 4])}, {f"{value}2": (1, 2)}),
             lambda: gap.bar({value: (20.0, 21.0, 22.0, 23.0)}),
