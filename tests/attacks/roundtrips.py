@@ -12,22 +12,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from attacks import Attack
 from dip_book import images, runs
 from dip_book.runs import means, plan
 from dip_book.runs.spec import stem
 
 import dip_blocks
-from attacks import Attack
 
 #: Names of pictures' files.
 NAMES = (
-    "a", "photo", "my photo", "a.b.c", "-x", "é", "e\u0301", "中文", "\N{PILE OF POO}", "x+y=1", "a@b",
-    "seed0-400it", "CON", "a'b", 'a"b', "a%20b", "#1", "$HOME", "a;b", "~", "run", "bench", "x" * 90,
-    "\u202etxt", "a\tb", "a\nb", "\x1b[31m", "q?", "*", "[a]", "{b}", "(c)", "&", "é" * 40, "caf\udce9",
+    "a", "photo", "my photo", "a.b.c", "-x", "é", "e\u0301", "中文", "\N{PILE OF POO}", "x+y=1",
+    "a@b",
+    "seed0-400it", "CON", "a'b", 'a"b', "a%20b", "#1", "$HOME", "a;b", "~", "run", "bench",
+    "x" * 90,
+    "\u202etxt", "a\tb", "a\nb", "\x1b[31m", "q?", "*", "[a]", "{b}", "(c)", "&", "é" * 40,
+    "caf\udce9",
 )  # fmt: skip
 WORDS = (*NAMES, "", " ", "\\", "\x00", "\ud800", "null", "NaN", "<b>", "'", '"')
 TASKS = (
-    "pixels", "noise25", "noise12.5", "shrink2", "shrink8", "text10", "scratches2.5", "hole12", "hole1",
+    "pixels", "noise25", "noise12.5", "shrink2", "shrink8", "text10", "scratches2.5", "hole12",
+    "hole1",
 )  # fmt: skip
 NUMBERS = (
     0.0, -0.0, 1.0, 0.5, 0.1, 1 / 3, 1e-300, 1e300, 5e-324, math.inf, -math.inf, math.nan, 30.1234,
@@ -64,9 +68,11 @@ def a_spec(draw) -> runs.Spec:
     if recipe in dip_blocks.RECIPES:
         offered = [
             ("lr", abs(draw.number()) or 0.5), ("width", draw.one_of([8, 64.0, "8-16", "3-5-9"])),
-            ("depth", draw.one_of([1, 3, 5.0])), ("upsampling_method", draw.one_of(["nearest", "bilinear"])),
+            ("depth", draw.one_of([1, 3, 5.0])),
+            ("upsampling_method", draw.one_of(["nearest", "bilinear"])),
             ("sigma_p", abs(draw.number())), ("connect", draw.one_of([True, False])),
-            ("channels_skip", draw.one_of([0, 4, "0-4"])), ("dropout", draw.one_of([0.0, 0.1, 0.25])),
+            ("channels_skip", draw.one_of([0, 4, "0-4"])),
+            ("dropout", draw.one_of([0.0, 0.1, 0.25])),
             ("averaging", draw.one_of([0.0, 0.5, 0.97, 0.123456789])),
             ("optimiser", draw.one_of(["adam", "muon"])),
         ]  # fmt: skip
@@ -87,7 +93,7 @@ def a_spec(draw) -> runs.Spec:
 
 
 def a_run(draw, spec: runs.Spec | None = None) -> tuple[Path, runs.Run]:
-    """A run that might have been, and its path: of a spec, or of a picture's file by whatever name."""
+    """A run that might have been, and its path: of a spec, or of a file by whatever name."""
     shape = [draw.whole(1, 20), draw.whole(1, 20), *([3] if draw.whole(0, 2) == 0 else [])]
     recipes = (
         [member.resolved() for member in spec.members] if spec else [dip_blocks.RECIPES["quick"]]
@@ -116,7 +122,7 @@ def a_run(draw, spec: runs.Spec | None = None) -> tuple[Path, runs.Run]:
         "about": draw.text(),
         "recipe": {
             "name": spec.recipe if spec else draw.text(),
-            "changes": dict(spec.changes) if spec else {draw.text(): draw.one_of([1, True, draw.text()])},
+            "changes": dict(spec.changes) if spec else {draw.text(): draw.one_of([1, True, "a"])},
             **one,
         },
         "image": {
@@ -259,8 +265,10 @@ def a_mean(rng: np.random.Generator, folder: Path) -> str:
     for member in spec.members:
         path, run = a_run(draw, member)
         run.facts |= {
-            "image": {"name": "camera", "size": 16, "shape": [16, 16], "sha256": images.digest(truth)},
-            "core_seconds": 1.0, "wall_time_s": 1.0, "peak_memory_mib": 5, "p": 0.5, "precision": "bf16",
+            "image": {"name": "camera", "size": 16, "shape": [16, 16],
+                      "sha256": images.digest(truth)},
+            "core_seconds": 1.0, "wall_time_s": 1.0, "peak_memory_mib": 5, "p": 0.5,
+            "precision": "bf16",
         }  # fmt: skip
         run.facts.pop("task", None)
         run.pictures = {kind: picture(draw, [16, 16]) for kind in ("raw", "averaged")}
@@ -293,7 +301,9 @@ def planned(rng: np.random.Generator, folder: Path) -> str:
 ATTACKS = [
     Attack("run there and back", "A run comes back from store and archive as it was, by any name.",
            runs_of_files, 20),
-    Attack("spec there and back", "A spec, its recipe and its record come back as they were.", specs, 20),
-    Attack("mean there and back", "A mean comes back as it was, and is made again the same.", a_mean, 6),
+    Attack("spec there and back", "A spec, its recipe and its record come back as they were.",
+           specs, 20),
+    Attack("mean there and back", "A mean comes back as it was, and is made again the same.",
+           a_mean, 6),
     Attack("planned run there and back", "So does every run that the book wants.", planned, 6),
 ]  # fmt: skip
