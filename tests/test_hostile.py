@@ -13,12 +13,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from attacks import hostile
 from browser import SETTLED, Quiet, browser  # noqa: F401 (a fixture)
 from dip_book import cli, images, runs, words
+from dip_book.runs import plan
 from dip_book.show import explorer, own
 from dip_book.table import Figure, Table
 from PIL import Image
@@ -131,9 +133,9 @@ def exhibits(folder):
 def damaged(folder):
     """A run that is none, which is told on the way of errors."""
     file = folder / "quick" / "<b>x-12" / "seed0-3it.json"
-    file.parent.mkdir()
+    file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"format": TEXTS[0]}))
-    return [run for run in runs.find(folder) if "<b>x" in run.name]
+    return [run for run in runs.find(folder) if "<b>x" in run.name]  # none; a warning says so
 
 
 @pytest.fixture(scope="module")
@@ -299,12 +301,19 @@ def test_a_reader_s_file_is_text_on_the_live_page(address, watched, tmp_path):
 
 def test_a_terminal_obeys_no_text_of_a_file(tmp_path, capsys):
     signs = "\x1b[2J\x1b]0;title\x07\x9b31m\u202e\x00"
-    hostile.stored(tmp_path, ("device",), signs)
-    for command in (["show", "quick/own-12/seed0-3it"], ["rerun", "quick/own-12/seed0-3it"]):
-        cli.main([*command, "--store", str(tmp_path)])
+    hostile.stored(tmp_path, ("device",), "cpu (x)")
+    record = tmp_path / "quick" / "own-12" / "seed0-3it.json"
+    record.write_text(record.read_text().replace('"cpu (x)"', json.dumps(signs)))
+    strange = tmp_path / "quick" / "\x1b[31mred-12" / "seed0-3it.json"
+    strange.parent.mkdir()
+    strange.write_text("{")
+    with mock.patch.dict(plan.WANTED, clear=True):
+        for command in (["show", "quick/own-12/seed0-3it"], ["status"]):
+            cli.main([*command, "--store", str(tmp_path)])
+    words.print(f"a line\nand another of {signs}")
     said = "".join(capsys.readouterr())
-    assert "\\x1b[2J" in said and "\\u202e" in said
-    assert not set(said) & set(signs.replace("[2J", "").replace("]0;title", "").replace("31m", ""))
+    assert "\\x1b[31mred" in said and "\\u202e" in said and "a line\nand" in said
+    assert not set(said) & {"\x1b", "\x07", "\x9b", "\u202e", "\x00"}
 
 
 def test_text_is_shown_and_read_back():

@@ -240,11 +240,12 @@ PLACES = [
 def stored(
     folder: Path, place: tuple, text, path: Path = Path("quick/own-12/seed0-3it")
 ) -> runs.Run:
-    """A run of it in a store, with pictures."""
+    """A run of it in a store, with pictures; of a text that no record may hold, in memory alone."""
     grey = np.full((SIDE, SIDE), 0.5, np.float32)
     steps = [views.dip_blocks.Step(i, 0.1 / i, 0.01, i == 2, 20.0 + i, 20.0) for i in (1, 2, 3)]
     made = runs.Run(record(place, text), steps, {"raw": grey, "averaged": grey}, {1: grey, 3: grey})
-    return runs.write(folder, path, made)
+    legal = isinstance(text, str) and text.isprintable() and len(text) < 9000
+    return runs.write(folder, path, made) if legal else made
 
 
 def shown_run(folder: Path, rng: np.random.Generator, text: str):
@@ -434,14 +435,14 @@ def attempt_of(what: Callable) -> Callable:
 
 ATTACKS = [
     Attack("hostile record", "Nothing that a run's record says is obeyed where it is shown.",
-           attempt_of(shown_run), 8),
+           attempt_of(shown_run), 4),
     Attack("hostile table", "A table's cell, title or caption is text, in Markdown, LaTeX and CSV.",
-           attempt_of(shown_table), 60),
+           attempt_of(shown_table), 40),
     Attack("hostile title", "A picture's title and a drawing's names are text.",
-           attempt_of(shown_pictures), 8),
+           attempt_of(shown_pictures), 3),
     Attack("hostile benchmark", "Nothing that a stored benchmark says is obeyed.",
-           attempt_of(shown_bench), 6),
+           attempt_of(shown_bench), 3),
     Attack("hostile result", "Nothing that a stored result says is obeyed.",
-           attempt_of(shown_results), 20),
-    Attack("hostile name", "A terminal obeys no file's name.", attempt_of(shown_files), 8),
+           attempt_of(shown_results), 10),
+    Attack("hostile name", "A terminal obeys no file's name.", attempt_of(shown_files), 5),
 ]  # fmt: skip
