@@ -87,7 +87,7 @@ def reruns(store: Path = runs.ROOT) -> Table:
         rows,
         caption="Stored runs made again from their records: PSNR in dB of the raw output; "
         "pixels, where pictures are kept; losses as they are written, in six digits, with the "
-        "iteration from which they differ; what computed then and was another now.",
+        "iteration from which they differ; what of device and versions is another now.",
     )
 
 
