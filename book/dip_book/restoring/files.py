@@ -210,10 +210,13 @@ class Photo:
             ImageError: see `losses`; OSError: what the system says of a file that cannot be
                 written, and then a file of that name stays as it was.
         """
-        to = Path(to)
+        write_whole(Path(to), self.encoded(to, pixels, alpha))
+
+    def encoded(self, to: str | Path, pixels: np.ndarray, alpha: np.ndarray | None = None) -> bytes:
+        """What `save` writes; errors as there."""
         alpha = self.alpha if alpha is None else alpha
         self.losses(to, alpha)
-        write_whole(to, self._encoded(_kind(to), pixels, alpha))
+        return self._encoded(_kind(Path(to)), pixels, alpha)
 
     def _is_wide(self) -> bool:
         """Is this what Pillow would cut to 8 bits?"""

@@ -379,9 +379,12 @@ class Showing:
     def write(self, image: np.ndarray) -> None:
         """The picture so far, as the result."""
         pixels = self.photo.merged(image, self.found.filled, self.found.known, self.box)
-        self.photo.save(self.to, pixels, self.found.alpha)
+        content = self.photo.encoded(self.to, pixels, self.found.alpha)
+        digest = hashlib.sha256(content).hexdigest()
+        self.job.note(next=digest)  # before: whoever is killed between the two finds his own again
+        files.write_whole(self.to, content)
         self.written = True
-        self.job.note(written=_sha256(self.to), finished=False, done=self.done, **self.settings)
+        self.job.note(written=digest, finished=False, done=self.done, **self.settings)
 
 
 @contextlib.contextmanager
@@ -457,7 +460,10 @@ class Job:
         """A folder for checkpoints."""
         if self.folder is None:
             return None
-        (self.folder / "fit").mkdir(exist_ok=True)
+        try:
+            (self.folder / "fit").mkdir(exist_ok=True)
+        except OSError:
+            return None
         return self.folder / "fit"
 
     def is_done(self, settings: dict, asked: dict) -> bool:
@@ -486,7 +492,7 @@ class Job:
         other = [key for key, digest in same.items() if self.facts.get(key) != digest]
         there = self.to.exists()
         if there and not again:
-            if self.facts.get("written") != _sha256(self.to):
+            if _sha256(self.to) not in (self.facts.get("written"), self.facts.get("next")):
                 raise ImageError(
                     f"'{self.to}' is there already: choose another name, or write over it with "
                     "--again (again=True)."
