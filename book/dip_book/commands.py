@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
 def _in_a_line(error: Exception) -> str:
     """What is wrong, without letters that a terminal would obey."""
     said = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        said = f"'{brief(error.filename)}': {error.strerror}."
     return "".join(letter if letter.isprintable() else "?" for letter in said)
 
 

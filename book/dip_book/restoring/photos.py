@@ -28,6 +28,7 @@ import dip_blocks
 from dip_book import runs
 from dip_book.images import ImageError
 from dip_book.restoring import core, files, masks
+from dip_book.runs.spec import brief
 
 #: Where no terminal follows: seconds between lines that only say how far it is.
 PLAIN_S = 30.0
@@ -89,6 +90,10 @@ def restore(
         RunError: see `core.fill`; a restoration that was begun with another picture or mask.
         Unfinished: after an interrupt.  The picture so far is written, and the same call goes on.
     """
+    for path in (picture, to, mask):
+        _check_path(path)
+    if not 0 <= seed < 2**63:
+        raise runs.RunError(f"A seed is a number from 0 to 2⁶³ − 1, not {brief(seed)}.")
     to = target(picture, to)
     mask = None if mask is None else mask_of(picture, mask)
     files.check_target(to, [picture] if mask is None else [picture, mask])
@@ -165,6 +170,8 @@ def restore_all(
     Raises:
         ImageError: before any work: two pictures with one result, a target that is no folder.
     """
+    for path in (*pictures, to, mask):
+        _check_path(path)
     complain = complain or (lambda line: print(line, file=sys.stderr, flush=True))
     targets = _targets(pictures, to)
     failed = 0
@@ -206,10 +213,18 @@ def load_damaged(
     return photo.floats(known), known
 
 
+def _check_path(path: str | Path | None) -> None:
+    """ImageError for what no system takes for a path."""
+    if path is not None and ("\0" in str(path) or len(os.fsencode(path)) > 4000):
+        raise ImageError(f"'{brief(path)}' is no path: it is too long, or holds a zero byte.")
+
+
 def _in_words(error: Exception, picture: str | Path) -> str:
     if isinstance(error, MemoryError):
         return f"'{picture}' does not fit into this machine's memory: shrink it."
-    return str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"'{brief(error.filename)}': {error.strerror}."
+    return "".join(letter if letter.isprintable() else "?" for letter in str(error))
 
 
 def _so_far(to: Path, written: bool, kept: bool) -> str:
