@@ -89,7 +89,7 @@ def _check(args: argparse.Namespace) -> None:
     device = getattr(args, "device", None)
     if device is not None and not re.fullmatch(r"(cpu|mps|cuda(:\d{1,3})?)", device):
         raise runs.RunError(
-            f"There is no device '{brief(device)}'; write cuda, cuda:1, mps or cpu."
+            f"There is no device '{brief(device)}' here; write cuda, cuda:1, mps or cpu."
         )
     threads = getattr(args, "threads", None)
     if threads is not None and not 1 <= threads <= MOST_THREADS:
@@ -107,8 +107,8 @@ def _check(args: argparse.Namespace) -> None:
             raise runs.RunError(f"'{brief(path)}' is no path of a run: `status` prints them.")
     store = getattr(args, "store", None)
     for path in (store, *getattr(args, "archive", [])):
-        if path is not None and "\0" in str(path):
-            raise runs.RunError(f"'{brief(path)}' is no path: it holds a zero byte.")
+        if path is not None and ("\0" in str(path) or len(os.fsencode(path)) > 4000):
+            raise runs.RunError(f"'{brief(path)}' is no path: it is too long, or has a zero byte.")
     if store is not None and store.exists() and not store.is_dir():
         raise runs.RunError(f"'{store}' is no folder: --store takes one with stored runs.")
 

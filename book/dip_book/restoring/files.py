@@ -13,7 +13,6 @@ import io
 import math
 import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from PIL import Image, ImageCms
 
 from dip_book import images
 from dip_book.images import ImageError
-from dip_book.runs.placing import write_whole
+from dip_book.runs.placing import try_writing, write_whole
 
 #: Read is what has at most so many pixels; as floats, in colour, that is 0.6 GB.
 MAX_PIXELS = 50_000_000
@@ -648,8 +647,7 @@ def check_target(to: str | Path, sources: list[str | Path] = ()) -> None:
     if not to.parent.is_dir():
         raise ImageError(f"There is no folder '{to.parent}' to write the result into.")
     try:
-        with tempfile.NamedTemporaryFile(dir=to.parent, prefix=f".{to.name[:40]}."):
-            pass
+        try_writing(to)
     except OSError as error:
         raise ImageError(
             f"The folder '{to.parent}' cannot be written to ({error.strerror}): choose another "

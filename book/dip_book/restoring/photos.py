@@ -383,13 +383,23 @@ class Showing:
         if progress.image is not None and due and self.done < 1:  # the last one is written anyway
             first = not self.written
             begun = time.monotonic()
-            self.write(progress.image)
+            self._try_to_write(progress.image)
             self.next = time.monotonic() + SELDOM * (time.monotonic() - begun)
         if self.done == 1:  # this line is said when its picture is written
             return
         text = progress.said.split(" are missing. ", 1)[-1]  # that has been said, of all of it
         text += f" The picture so far is in '{self.to}'." if first else ""
         self.said.passing(text, weighty=first or self.said.last == -np.inf)
+
+    def _try_to_write(self, image: np.ndarray) -> None:
+        """A picture on the way.  If not even the first can be written, that is the end."""
+        try:
+            self.write(image)
+        except OSError as error:
+            if not self.written:
+                raise
+            why = error.strerror or error
+            self.said.line(f"The picture so far could not be written ({why}); the work goes on.")
 
     def write(self, image: np.ndarray) -> None:
         """The picture so far, as the result."""
