@@ -225,7 +225,7 @@ def test_what_a_dead_process_left_beside_the_result_is_swept_up(holed, fake, tmp
     [
         (["--seed", "-1"], "A seed is a number from 0"),
         (["--to", "x" * 5000 + ".png"], "is no path: it is too long"),
-        (["--mask", "a\0b"], "holds a zero byte"),
+        (["--mask", "a\0b"], "has a zero byte"),
         (["--device", "meta"], "There is no device 'meta'"),
     ],
 )  # fmt: skip

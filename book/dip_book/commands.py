@@ -106,8 +106,9 @@ def _check(args: argparse.Namespace) -> None:
         if len(path) > 500 or not path.isprintable():
             raise runs.RunError(f"'{brief(path)}' is no path of a run: `status` prints them.")
     store = getattr(args, "store", None)
-    for path in (store, *getattr(args, "archive", [])):
-        if path is not None and ("\0" in str(path) or len(os.fsencode(path)) > 4000):
+    paths = [getattr(args, name, None) for name in ("store", "picture", "to")]
+    for path in (*paths, *getattr(args, "archive", []), *getattr(args, "image", [])):
+        if path is not None and not isinstance(path, list) and images.no_path(path):
             raise runs.RunError(f"'{brief(path)}' is no path: it is too long, or has a zero byte.")
     if store is not None and store.exists() and not store.is_dir():
         raise runs.RunError(f"'{store}' is no folder: --store takes one with stored runs.")

@@ -388,6 +388,14 @@ def broken(path: Path, error: Exception, most: int) -> str:
     return f"'{path}' cannot be read as a picture, it is broken or cut off: {said}."
 
 
+def no_path(path: str | os.PathLike) -> bool:
+    """Is this what no system takes for a path: too long, with a zero byte, not to be encoded?"""
+    try:
+        return "\0" in str(path) or len(os.fsencode(path)) > 4000
+    except UnicodeEncodeError:
+        return True
+
+
 def head(path: Path) -> bytes:
     """The first 64 bytes of a regular file; ImageError for anything else."""
     try:

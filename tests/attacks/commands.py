@@ -164,6 +164,6 @@ ATTACKS = [
         "Whatever is typed behind a command: it is done, or refused in a sentence without a "
         "traceback, and no file of the user's or of a store changes.",
         command_line,
-        few=10,
+        few=5,
     )
 ]

@@ -25,7 +25,7 @@ import numpy as np
 import pooch
 
 import dip_blocks
-from dip_book import runs
+from dip_book import images, runs
 from dip_book.images import ImageError
 from dip_book.restoring import core, files, masks
 from dip_book.runs.spec import brief
@@ -215,8 +215,8 @@ def load_damaged(
 
 def _check_path(path: str | Path | None) -> None:
     """ImageError for what no system takes for a path."""
-    if path is not None and ("\0" in str(path) or len(os.fsencode(path)) > 4000):
-        raise ImageError(f"'{brief(path)}' is no path: it is too long, or holds a zero byte.")
+    if path is not None and images.no_path(path):
+        raise ImageError(f"'{brief(path)}' is no path: it is too long, or has a zero byte.")
 
 
 def _in_words(error: Exception, picture: str | Path) -> str:
