@@ -1,6 +1,7 @@
 """Picture files of all kinds: what is read, what a mask means, what is written again."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -9,6 +10,7 @@ import hypothesis
 import numpy as np
 import pytest
 import tifffile
+from dip_book import images
 from dip_book.images import ImageError
 from dip_book.restoring import files, masks, photos
 from dip_book.restoring.files import read
@@ -282,6 +284,72 @@ def test_whole_numbers_without_a_range_are_refused():
     with pytest.raises(ImageError, match="holds whole numbers from -") as error:
         read("a.tif")
     said(error)
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n"
+
+
+@pytest.mark.parametrize(
+    "content", [EPS, b"DDS " + bytes(200), b"<svg/>", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99)],
+    ids=["EPS", "DDS", "SVG", "JPEG 2000"],
+)  # fmt: skip
+def test_only_named_formats_are_opened_whatever_a_file_is_called(content, monkeypatch):
+    """Pillow would start Ghostscript for the first."""
+    import subprocess
+
+    monkeypatch.setattr(subprocess, "check_call", lambda *a, **k: pytest.fail("a program"))
+    Path("a.png").write_bytes(content)
+    for opener in (read, images.load):
+        with pytest.raises(ImageError, match="no picture of a known kind") as error:
+            opener("a.png")
+        said(error)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop"])
+def test_what_is_no_file_is_never_waited_for(kind, tmp_path):
+    path = tmp_path / "a.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path)
+    path = Path("/dev/zero") if kind == "device" else path
+    for opener in (read, images.load):
+        with pytest.raises(ImageError, match="is a pipe or a device|symbolic links") as error:
+            opener(path)
+        said(error)
+
+
+def test_broken_exif_is_no_reason_to_refuse_a_picture_or_to_fail():
+    for data in (b"Exif\0\0MM", b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0"):
+        write("a.jpg", COLOUR, exif=data)
+        try:
+            assert read("a.jpg").pixels.shape == COLOUR.shape
+        except ImageError as error:
+            assert "'a.jpg' cannot be read as a picture" in str(error)
+
+
+def test_a_list_of_a_tiff_file_that_memory_could_not_hold_is_refused_by_its_header():
+    entries = [(256, 4, 1, 9), (257, 4, 1, 9), (273, 4, 2**31, 8)]
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    Path("a.tif").write_bytes(head + packed + bytes(4))
+    with pytest.raises(ImageError, match="tag 273 has 2,147,483,648 values"):
+        read("a.tif")
+
+
+def test_a_side_that_is_too_long_is_refused_by_the_header():
+    header = struct.pack(">IIBBBBB", 1, 2**24, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(files._chunk(*chunk) for chunk in chunks)
+    Path("a.png").write_bytes(png)
+    for opener in (read, images.load):
+        with pytest.raises(ImageError, match="a side of more than 65,535"):
+            opener("a.png")
+
+
+def test_jpeg_inside_tiff_is_known_to_be_lossy():
+    assert read(write("a.tif", COLOUR, compression="jpeg")).lossy
+    assert not read(write("b.tif", COLOUR, compression="tiff_lzw")).lossy
 
 
 def test_too_many_pixels_are_refused_by_the_header_alone(tmp_path):

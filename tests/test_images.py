@@ -185,7 +185,7 @@ def test_one_pixel(make):
     with pytest.raises(ImageError, match="1×1 pixels: there is nothing to restore") as error:
         load(make(GREY[:1, :1]))
     assert one_sentence(error)
-    with pytest.raises(ImageError, match="larger size"):
+    with pytest.raises(ImageError, match="from 2 to 4,096"):
         load(make(GREY), size=1)
 
 

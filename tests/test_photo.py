@@ -13,7 +13,7 @@ from dip_book import images
 from dip_book.build.first_cell import ROOT
 from dip_book.cli import main
 from dip_book.restoring import core, photos
-from dip_book.runs import RunError
+from dip_book.runs import RunError, placing
 from PIL import Image
 from skimage import data
 
@@ -162,7 +162,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_any_work(holed, fake
     def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(photos.files.tempfile, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(placing.Path, "write_bytes", refuse)
     with pytest.raises(images.ImageError, match=r"cannot be written to \(Permission denied\)"):
         photos.restore("photo.png", say=None)
     assert not fake.asked
@@ -174,6 +174,65 @@ def test_a_folder_as_target(holed, fake, tmp_path):
     assert main(["restore", "photo.png", "--to", "new/"]) == 0
     assert (tmp_path / "out/photo-restored.png").exists()
     assert (tmp_path / "new/photo-restored.png").exists()
+
+
+def test_a_full_disk_is_said_and_ends_no_work_that_has_a_picture(holed, fake, monkeypatch):
+    lines, wrote = [], []
+    original = photos.files.write_whole
+
+    def full(to, data):
+        if to.name == "a.png" and len(wrote) == 1:
+            wrote.append(None)
+            raise OSError(28, "No space left on device")
+        original(to, data)
+        wrote.extend([None] if to.name == "a.png" else [])
+
+    monkeypatch.setattr(photos.files, "write_whole", full)
+    monkeypatch.setattr(photos, "SELDOM", 0.0)
+    photos.restore("photo.png", "a.png", say=lines.append)
+    assert len(wrote) > 2 and any("No space left on device); the work goes on" in s for s in lines)
+
+
+def test_a_kill_between_a_picture_and_its_note_is_gone_on_from(holed, fake, monkeypatch):
+    original = photos.Job.note
+
+    def killed(job, **facts):
+        if "written" in facts:
+            raise SystemExit(9)
+        original(job, **facts)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(photos.Job, "note", killed)
+        photos.restore("photo.png", "a.png", say=None)
+    assert photos.restore("photo.png", "a.png", say=None).exists(), "it knows its own result"
+
+
+def test_what_a_dead_process_left_beside_the_result_is_swept_up(holed, fake, tmp_path):
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    left, mine = tmp_path / f".a.png.{dead}.part", tmp_path / ".b.png.1.part"
+    left.write_bytes(b"half"), mine.write_bytes(b"of another result")
+    photos.restore("photo.png", "a.png", say=None)
+    assert not left.exists() and mine.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seed", "-1"], "A seed is a number from 0"),
+        (["--to", "x" * 5000 + ".png"], "is no path: it is too long"),
+        (["--mask", "a\0b"], "has a zero byte"),
+        (["--device", "meta"], "There is no device 'meta'"),
+    ],
+)  # fmt: skip
+def test_what_no_system_takes_is_said(holed, fake, capsys, words, said):
+    assert main(["restore", "photo.png", *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and len(error) < 200
 
 
 # Going on ---------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """How runs lie in a folder: identity, collections, pictures opened late, damage, kills."""
 
+import hashlib
 import json
 import os
 import signal
@@ -661,6 +662,173 @@ def test_an_archive_with_anothers_picture_is_refused(tmp_path):
     with pytest.raises(runs.RunError, match="not the file that its record names"):
         runs.unpack(tmp_path / "box.zip", tmp_path / "there")
     assert runs.paths(tmp_path / "there") == []
+
+
+# What comes from elsewhere ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("way", "value"),
+    [
+        (("device",), "\x1b]0;title\x07"),
+        (("psnr_db", "raw"), float("nan")),
+        (("psnr_db", "raw"), True),
+        (("wall_time_s",), 2**70),
+        (("image", "shape"), [10**9, 10**9]),
+        (("image", "shape"), "32"),
+        (("seeds", "mask"), "0"),
+        (("p",), 0),
+        (("task",), "nonsense"),
+        (("recipe", "config"), 3),
+        (("pictures", "kinds"), ["raw"] * 9),
+        (("pictures", "shape"), [3, 5]),
+        (("more",), [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]),
+        (("more",), "x" * 20_000),
+    ],
+)
+def test_a_value_that_nobody_measured_is_named_and_the_others_are_found(
+    tmp_path, capsys, way, value
+):
+    others = perform(replace(SPEC, image="brick"), tmp_path)
+    perform(SPEC, tmp_path)
+    record_ = json.loads(own(tmp_path, SPEC).read_text())
+    holder = record_
+    for key in way[:-1]:
+        holder = holder[key]
+    holder[way[-1]] = value
+    own(tmp_path, SPEC).write_text(json.dumps(record_))
+    with pytest.raises(runs.RunError, match="is damaged") as raised:
+        runs.check(runs.read(tmp_path / SPEC.path))
+    assert str(raised.value).isprintable() and len(str(raised.value)) < 300
+    assert main(["status", "--store", str(tmp_path)]) == 0
+    assert "damaged" in capsys.readouterr().out
+    assert runs.check(runs.read(tmp_path / others.place.relative_to(tmp_path))).psnr == others.psnr
+
+
+def boxed(tmp_path):
+    """An archive of one run, as names and contents."""
+    perform(SPEC, tmp_path / "here")
+    (archive,) = runs.pack([SPEC.path], tmp_path / "here", tmp_path / "box")
+    with zipfile.ZipFile(archive) as file:
+        return archive, {entry.filename: file.read(entry) for entry in file.infolist()}
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("extra", "which no run of it describes"),
+        ("twice", "twice"),
+        ("record too large", "no file of that kind is larger than 8 MB"),
+        ("deep", "is damaged"),
+        ("damaged stream", "or is damaged"),
+        ("encrypted", "is encrypted"),
+        ("unknown packing", "packed in an unknown way"),
+        ("escape in a name", "no name of a stored run"),
+        ("larger format", "made for more files"),
+        ("no zip", "no zip file, or is cut off"),
+        ("picture of another size", "another size"),
+    ],
+)
+def test_what_an_archive_may_not_hold_is_refused_in_a_sentence(tmp_path, capsys, how, words):
+    archive, parts = boxed(tmp_path)
+    place = f"{SPEC.path.as_posix()}.json"
+    kind, more = zipfile.ZIP_DEFLATED, []
+    if how == "extra":
+        more = [("a/b/c.webp", b"RIFF")]
+    elif how == "twice":
+        more = [(place, parts[place])]
+    elif how == "record too large":
+        parts[place] = b" " * 9_000_000
+    elif how == "deep":
+        parts[place] = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+    elif how == "unknown packing":
+        kind = zipfile.ZIP_LZMA
+    elif how == "escape in a name":
+        more = [("a/b/\x1b[2J.json", b"{}")]
+    elif how == "picture of another size":
+        Image.new("L", (3, 5)).save(tmp_path / "a.webp", lossless=True)
+        parts[place.replace(".json", ".webp")] = (tmp_path / "a.webp").read_bytes()
+        record_ = json.loads(parts[place])
+        record_["pictures"]["sha256"] = hashlib.sha256(
+            (tmp_path / "a.webp").read_bytes()
+        ).hexdigest()
+        parts[place] = json.dumps(record_).encode()
+    with warnings.catch_warnings(), zipfile.ZipFile(archive, "w", kind) as file:
+        warnings.simplefilter("ignore")
+        for name, data in [*parts.items(), *more]:
+            file.writestr(zipfile.ZipInfo(name), data, kind)
+    data = bytearray(archive.read_bytes())
+    if how == "damaged stream":
+        data[100:160] = bytes(60)
+    elif how == "encrypted":
+        at = data.find(b"PK\1\2")
+        data[at + 8] |= 1
+    elif how == "larger format":
+        data[-22:-22] = b"PK\6\7" + bytes(16)
+    elif how == "no zip":
+        data = data[:-30]
+    archive.write_bytes(data)
+    assert main(["unpack", str(archive), "--store", str(tmp_path / "there")]) == 2
+    said = capsys.readouterr().err
+    assert words in said and archive.name in said and said.count("\n") == 1
+    assert runs.WORK not in said and said[:-1].isprintable(), "no path of the working folder"
+    assert runs.paths(tmp_path / "there") == []
+    left = {file.suffix for file in (tmp_path / "there" / runs.WORK).iterdir()}
+    assert left <= {".lock"}
+
+
+def test_an_archive_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    archive, _ = boxed(tmp_path)
+    before = archive.read_bytes()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(runs.RunError, match="cannot be written: No space left on device"):
+        runs.pack([SPEC.path], tmp_path / "here", tmp_path / "box")
+    assert archive.read_bytes() == before and not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--size", "100000"], "from 2 to 4,096"),
+        (["--set", "depth=1e9"], "from 1 to 30"),
+        (["--set", "depth=inf"], "from 1 to 30"),
+        (["--set", "width=1e9"], "none above 65,536"),
+        (["--set", "negative_slope=foo"], "negative_slope must be"),
+        (["--device", "meta"], "There is no device 'meta'"),
+        (["--iterations", "0"], "Iterations: from 1"),
+        (["--seed", "-1"], "A seed is a number from 0"),
+        (["--threads", "0"], "Threads: from 1"),
+        (["--frames", "-1"], "Frames: from 0"),
+        (["--every", "0"], "every 1 or more"),
+        (
+            [word for i in range(60) for word in ("--set", f"lr=0.0{i + 1}")],
+            "longer path than files",
+        ),
+        (["--store", "a\0b"], "has a zero byte"),
+    ],
+    ids=lambda part: part[:20] if isinstance(part, str) else " ".join(part)[:20],
+)
+def test_absurd_values_are_refused_before_any_work(tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.setattr(dip_blocks.Fit, "step", lambda fit: pytest.fail("the fit began"))
+    store = [] if "--store" in words else ["--store", str(tmp_path)]
+    line = ["run", "camera", "--size", "16", "--set", "width=4", *words, *store]
+    assert main(line) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+
+
+def test_memory_is_estimated(monkeypatch):
+    """About 4.2 kB a pixel were measured for the blog's network; a gigantic one is refused."""
+    blog = dip_blocks.RECIPES["blog"]
+    per_pixel = (sweeps.memory(blog, (512, 512)) - sweeps.memory(blog, (256, 256))) / (3 * 256**2)
+    assert 3500 < per_pixel < 5000
+    with pytest.raises(runs.RunError, match="would take about .* GB of memory"):
+        sweeps.check_memory(dip_blocks.but(blog, z_channels=10**9), (256, 256))
+    sweeps.check_memory(blog, (128, 128))
 
 
 # The command line -------------------------------------------------------------------------

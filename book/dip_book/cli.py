@@ -52,9 +52,17 @@ downloaded); or a file of yours.
 """  # noqa: E501
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats no more of what was typed than a terminal can show on a line or two."""
+
+    def error(self, message: str):
+        said = "".join(letter if letter.isprintable() else "?" for letter in message)
+        super().error(said if len(said) < 600 else f"{said[:300]} … {said[-250:]}")
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    main = argparse.ArgumentParser(
+    main = _Parser(
         prog="dip_book",
         description="Restore a picture of yours; make stored runs, look at them, and move them "
         "between machines.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import warnings
@@ -28,6 +29,7 @@ from dip_book.results import (
     tables,
 )
 from dip_book.runs import again, plan, sweeps
+from dip_book.runs.spec import brief
 from dip_book.show import figures
 from dip_book.words import print  # names in files may hold what a terminal obeys
 
@@ -50,6 +52,8 @@ TABLES = {
 #: What is raised on purpose, with a message for whom it concerns, and what a system says of files
 #: that cannot be read or written; anything else is a fault of ours.
 EXPECTED = (runs.RunError, images.ImageError, dip_blocks.DivergenceError, OSError)
+#: More is a slip of the keyboard.
+MOST_THREADS, MOST_FRAMES = 1024, 1000
 #: Options of `run` that `--missing` has its own values for, and what they are if not given.
 DECIDED = {
     "recipe": "blog",
@@ -70,16 +74,69 @@ def run(args: argparse.Namespace) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _say
+            _check(args)
             return COMMANDS[args.command](args)
     except BrokenPipeError:  # `| head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except EXPECTED as error:
-        print(error, file=sys.stderr)
+        print(_in_a_line(error), file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("This does not fit into the machine's memory: ask for less.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Interrupted.")
         return 130
+
+
+def _in_a_line(error: Exception) -> str:
+    """What is wrong, without letters that a terminal would obey."""
+    said = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        said = f"'{brief(error.filename)}': {error.strerror}."
+    return "".join(letter if letter.isprintable() else "?" for letter in said)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """RunError for what no command can do anything with, before any of them begins."""
+    device = getattr(args, "device", None)
+    if device is not None and not re.fullmatch(r"(cpu|mps|cuda(:\d{1,3})?)", device):
+        raise runs.RunError(
+            f"There is no device '{brief(device)}' here; write cuda, cuda:1, mps or cpu."
+        )
+    threads = getattr(args, "threads", None)
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise runs.RunError(f"Threads: from 1 to {MOST_THREADS:,}, not {threads}.")
+    frames = getattr(args, "frames", 0)
+    if not 0 <= frames <= MOST_FRAMES:
+        raise runs.RunError(f"Frames: from 0 to {MOST_FRAMES:,}, not {frames}.")
+    if getattr(args, "every", 1) < 1:
+        raise runs.RunError(f"Write the history every 1 or more iterations, not {args.every}.")
+    if args.command == "bench":
+        _check_bench(args)
+    named = getattr(args, "run", [])
+    for path in [named] if isinstance(named, str) else named:
+        if len(path) > 500 or not path.isprintable():
+            raise runs.RunError(f"'{brief(path)}' is no path of a run: `status` prints them.")
+    store = getattr(args, "store", None)
+    paths = [getattr(args, name, None) for name in ("store", "picture", "to")]
+    for path in (*paths, *getattr(args, "archive", []), *getattr(args, "image", [])):
+        if path is not None and not isinstance(path, list) and images.no_path(path):
+            raise runs.RunError(f"'{brief(path)}' is no path: it is too long, or has a zero byte.")
+    if store is not None and store.exists() and not store.is_dir():
+        raise runs.RunError(f"'{store}' is no folder: --store takes one with stored runs.")
+
+
+def _check_bench(args: argparse.Namespace) -> None:
+    if args.rounds < 1:
+        raise runs.RunError(f"Rounds: 1 or more, not {args.rounds}.")
+    if not 0 <= args.seconds < 1e6:
+        raise runs.RunError(f"Seconds: 0 or more, not {args.seconds:g}.")
+    if wrong := [side for side in args.size or [] if not 2 <= side <= images.LARGEST_SIZE]:
+        raise runs.RunError(f"Sizes: from 2 to {images.LARGEST_SIZE:,} pixels, not {wrong[0]}.")
+    if args.name is not None and not re.fullmatch(r"[\w .()+-]{1,100}", args.name):
+        raise runs.RunError(f"'{brief(args.name)}' is no name: letters, digits, spaces, .()+-")
 
 
 def _say(message, category, filename, lineno, file=None, line=None) -> None:
@@ -155,7 +212,7 @@ def _specs(args: argparse.Namespace) -> list[runs.Spec]:
             "See: python -m dip_book run --help"
         )
     if wrong := [word for word in args.set if "=" not in word]:
-        raise runs.RunError(f"--set takes KEY=VALUE, not {wrong[0]}")
+        raise runs.RunError(f"--set takes KEY=VALUE, not '{brief(wrong[0])}'.")
     changes = tuple((key, _value(text)) for key, text in (word.split("=", 1) for word in args.set))
     return [
         runs.Spec(

@@ -30,6 +30,7 @@ IMAGES_VARIABLE = "DIP_IMAGES"
 
 #: 4096 × 4096.  A network of 128 channels would need more memory than any machine here has.
 MAX_PIXELS = 4096**2
+LARGEST_SIZE = 4096  # that a picture is enlarged or shrunk to
 #: Longest side of a picture file, and of what a run can be made of: WebP holds no more.
 MAX_SIDE, MAX_SIDE_OF_RUN = 65_535, 16_383
 #: Bytes of a picture file; of a profile, of EXIF and of other data beside its pixels.
@@ -173,6 +174,11 @@ def load(
     Raises:
         ImageError: one sentence on what is wrong and what to do.
     """
+    if size is not None and not 2 <= size <= LARGEST_SIZE:
+        raise ImageError(
+            f"A picture of {size}×{size} pixels cannot be made: ask for a size from 2 to "
+            f"{LARGEST_SIZE:,}."
+        )
     colour = (name in EMBEDDED_RGB or name in COLOUR) if colour is None else colour
     if name in EMBEDDED or name in EMBEDDED_RGB:
         from skimage import data
@@ -382,6 +388,14 @@ def broken(path: Path, error: Exception, most: int) -> str:
     return f"'{path}' cannot be read as a picture, it is broken or cut off: {said}."
 
 
+def no_path(path: str | os.PathLike) -> bool:
+    """Is this what no system takes for a path: too long, with a zero byte, not to be encoded?"""
+    try:
+        return "\0" in str(path) or len(os.fsencode(path)) > 4000
+    except UnicodeEncodeError:
+        return True
+
+
 def head(path: Path) -> bytes:
     """The first 64 bytes of a regular file; ImageError for anything else."""
     try:
@@ -522,10 +536,6 @@ def _plain(picture: Image.Image, colour: bool, name) -> Image.Image:
 
 
 def _square(picture: Image.Image, size: int) -> Image.Image:
-    if size < 2:
-        raise ImageError(
-            f"A picture of {size}×{size} pixels holds nothing to restore: ask for a larger size."
-        )
     side = min(picture.size)
     left, top = ((length - side) // 2 for length in picture.size)
     box = (left, top, left + side, top + side)

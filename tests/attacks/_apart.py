@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
+import resource
 import select
 import signal
 import time
@@ -43,7 +45,8 @@ def apart(work: Callable[[], object], *, seconds: float, noise: Path | None = No
 
     Args:
         work: gives something that JSON holds.
-        seconds: after which the process is killed.
+        seconds: of a core, after which the process is killed; and it is, if it only waits, after
+            ten times as long.
         noise: a file for what is written to stdout and stderr meanwhile, libraries' words too.
 
     Returns:
@@ -57,16 +60,20 @@ def apart(work: Callable[[], object], *, seconds: float, noise: Path | None = No
     child = os.fork()
     if child == 0:
         os.close(reading)
+        limit = math.ceil(time.process_time() + seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         _child(work, writing, noise)
     os.close(writing)
     try:
-        said = _received(reading, begun + seconds)
+        said = _received(reading, begun + 10 * seconds)
         if said is None:
             os.kill(child, signal.SIGKILL)
-            raise HungError(f"it took more than {seconds:g} s")
+            raise HungError(f"it waited for more than {10 * seconds:g} s")
     finally:
         os.close(reading)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == -signal.SIGXCPU:
+        raise HungError(f"it worked for more than {seconds:g} s")
     if not said:
         raise DiedError(f"the process ended with {status}")
     answer = json.loads(said)

@@ -288,12 +288,12 @@ ATTACKS = [
         "A damaged or hostile archive is refused in a sentence, or only whole runs of it are "
         "stored; memory is bounded and the store as it was.",
         unpacked,
-        few=12,
+        few=4,
     ),
     Attack(
         "records",
         "A record that was changed by hand is named as damaged, and all other runs are found.",
         record_in_store,
-        few=12,
+        few=4,
     ),
 ]

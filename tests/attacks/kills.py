@@ -112,6 +112,6 @@ ATTACKS = [
         "A command that is killed leaves the old or the new in its place and everything else as it "
         "was; the same command finishes the work and sweeps up.",
         killed,
-        few=8,
+        few=2,
     )
 ]

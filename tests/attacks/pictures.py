@@ -353,18 +353,18 @@ ATTACKS = [
         "A damaged picture or mask is restored or refused in a sentence, at once and in bounded "
         "memory.",
         damaged,
-        few=40,
+        few=15,
     ),
     Attack(
         "hostile pictures",
         "Files made to take memory, time or another program with them are refused by their header.",
         made_to_harm,
-        few=40,
+        few=8,
     ),
     Attack(
         "no pictures",
         "Pipes, devices, folders and links in a circle are refused and never waited for.",
         no_files,
-        few=10,
+        few=6,
     ),
 ]

@@ -25,9 +25,10 @@ import numpy as np
 import pooch
 
 import dip_blocks
-from dip_book import runs, words
+from dip_book import images, runs, words
 from dip_book.images import ImageError
 from dip_book.restoring import core, files, masks
+from dip_book.runs.spec import brief
 
 #: Where no terminal follows: seconds between lines that only say how far it is.
 PLAIN_S = 30.0
@@ -89,6 +90,10 @@ def restore(
         RunError: see `core.fill`; a restoration that was begun with another picture or mask.
         Unfinished: after an interrupt.  The picture so far is written, and the same call goes on.
     """
+    for path in (picture, to, mask):
+        _check_path(path)
+    if not 0 <= seed < 2**63:
+        raise runs.RunError(f"A seed is a number from 0 to 2⁶³ − 1, not {brief(seed)}.")
     to = target(picture, to)
     mask = None if mask is None else mask_of(picture, mask)
     files.check_target(to, [picture] if mask is None else [picture, mask])
@@ -165,6 +170,8 @@ def restore_all(
     Raises:
         ImageError: before any work: two pictures with one result, a target that is no folder.
     """
+    for path in (*pictures, to, mask):
+        _check_path(path)
     complain = complain or (lambda line: words.print(line, file=sys.stderr, flush=True))
     targets = _targets(pictures, to)
     failed = 0
@@ -206,10 +213,18 @@ def load_damaged(
     return photo.floats(known), known
 
 
+def _check_path(path: str | Path | None) -> None:
+    """ImageError for what no system takes for a path."""
+    if path is not None and images.no_path(path):
+        raise ImageError(f"'{brief(path)}' is no path: it is too long, or has a zero byte.")
+
+
 def _in_words(error: Exception, picture: str | Path) -> str:
     if isinstance(error, MemoryError):
         return f"'{picture}' does not fit into this machine's memory: shrink it."
-    return str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"'{brief(error.filename)}': {error.strerror}."
+    return "".join(letter if letter.isprintable() else "?" for letter in str(error))
 
 
 def _so_far(to: Path, written: bool, kept: bool) -> str:
@@ -368,7 +383,7 @@ class Showing:
         if progress.image is not None and due and self.done < 1:  # the last one is written anyway
             first = not self.written
             begun = time.monotonic()
-            self.write(progress.image)
+            self._try_to_write(progress.image)
             self.next = time.monotonic() + SELDOM * (time.monotonic() - begun)
         if self.done == 1:  # this line is said when its picture is written
             return
@@ -376,12 +391,25 @@ class Showing:
         text += f" The picture so far is in '{self.to}'." if first else ""
         self.said.passing(text, weighty=first or self.said.last == -np.inf)
 
+    def _try_to_write(self, image: np.ndarray) -> None:
+        """A picture on the way.  If not even the first can be written, that is the end."""
+        try:
+            self.write(image)
+        except OSError as error:
+            if not self.written:
+                raise
+            why = error.strerror or error
+            self.said.line(f"The picture so far could not be written ({why}); the work goes on.")
+
     def write(self, image: np.ndarray) -> None:
         """The picture so far, as the result."""
         pixels = self.photo.merged(image, self.found.filled, self.found.known, self.box)
-        self.photo.save(self.to, pixels, self.found.alpha)
+        content = self.photo.encoded(self.to, pixels, self.found.alpha)
+        digest = hashlib.sha256(content).hexdigest()
+        self.job.note(next=digest)  # before: whoever is killed between the two finds his own again
+        files.write_whole(self.to, content)
         self.written = True
-        self.job.note(written=_sha256(self.to), finished=False, done=self.done, **self.settings)
+        self.job.note(written=digest, finished=False, done=self.done, **self.settings)
 
 
 @contextlib.contextmanager
@@ -457,7 +485,10 @@ class Job:
         """A folder for checkpoints."""
         if self.folder is None:
             return None
-        (self.folder / "fit").mkdir(exist_ok=True)
+        try:
+            (self.folder / "fit").mkdir(exist_ok=True)
+        except OSError:
+            return None
         return self.folder / "fit"
 
     def is_done(self, settings: dict, asked: dict) -> bool:
@@ -486,7 +517,7 @@ class Job:
         other = [key for key, digest in same.items() if self.facts.get(key) != digest]
         there = self.to.exists()
         if there and not again:
-            if self.facts.get("written") != _sha256(self.to):
+            if _sha256(self.to) not in (self.facts.get("written"), self.facts.get("next")):
                 raise ImageError(
                     f"'{self.to}' is there already: choose another name, or write over it with "
                     "--again (again=True)."

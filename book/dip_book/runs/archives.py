@@ -64,7 +64,7 @@ def unpack(archive: Path, store: Path = runs.ROOT) -> list[tuple[Path, str]]:
 
     What an archive may hold is bounded before anything is unpacked: files of runs and nothing else,
     `LARGEST` bytes in all, `record.LARGEST_RECORD` of a record, `LARGEST_PICTURE` of a file of
-    pictures.  So this takes at most 300 MB of memory, whatever the archive.
+    pictures.  So this takes at most 350 MB of memory, whatever the archive.
 
     Returns each run's path and "new", "there already", "kept ours" (the archive's differs from it)
     or "left alone: …".  A run that is stored already is never replaced.

@@ -13,6 +13,7 @@ import json
 import os
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from safetensors.torch import save_file
 
 import dip_blocks
 from dip_book.runs.provenance import code_digest
+from dip_book.runs.record import reason
 
 
 class Checkpoint:
@@ -65,20 +67,25 @@ class Checkpoint:
             time.perf_counter() - self.written >= self.seconds
             and fit.iteration < fit.recipe.iterations
         ):
-            try:
-                self._save(fit)
-            except (OSError, SafetensorError) as error:  # a full disk ends no fit
-                warnings.warn(f"No checkpoint could be written: {error}", stacklevel=2)
+            self._try_to_save(fit)
             self.written = time.perf_counter()
 
     def finish(self) -> None:
         """Keep the end of the fit: what resumes from it has nothing left to do."""
         if self.fit is not None:
-            self._save(self.fit)
+            self._try_to_save(self.fit)
 
     def discard(self) -> None:
         """The fit has come to its end."""
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is swept up by who asks for the run again
+            self.path.unlink(missing_ok=True)
+
+    def _try_to_save(self, fit: dip_blocks.Fit) -> None:
+        """A full disk ends no fit."""
+        try:
+            self._save(fit)
+        except (OSError, SafetensorError) as error:
+            warnings.warn(f"No checkpoint could be written: {reason(error)}.", stacklevel=3)
 
     def _save(self, fit: dip_blocks.Fit) -> None:
         draft = self.path.with_suffix(f".{os.getpid()}.tmp")
@@ -97,7 +104,8 @@ class Checkpoint:
             save_file(state, draft, metadata=about)
             os.replace(draft, self.path)
         finally:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
 
     def _load(self) -> tuple[dict | None, float, float]:
         try:

@@ -66,13 +66,7 @@ def write_whole(to: Path, data: bytes) -> None:
 
     What earlier writers of the same file left who died meanwhile is removed.
     """
-    name = to.name.encode("utf-8", "surrogateescape")[:150].decode("utf-8", "ignore")
-    for left in to.parent.glob(f".{glob.escape(name)}.*.part"):
-        _, pid, _ = left.name.rsplit(".", 2)
-        if pid != str(os.getpid()) and not _lives(pid):
-            with suppress(OSError):
-                left.unlink()
-    draft = to.with_name(f".{name}.{os.getpid()}.part")
+    draft = _beside_a_file(to)
     try:
         draft.write_bytes(data)
         os.replace(draft, to)
@@ -80,6 +74,27 @@ def write_whole(to: Path, data: bytes) -> None:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def try_writing(to: Path) -> None:
+    """OSError if `write_whole` could not write a file there; leaves nothing."""
+    draft = _beside_a_file(to)
+    try:
+        draft.write_bytes(b"x")  # a byte: a full disk takes an empty file
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+def _beside_a_file(to: Path) -> Path:
+    """Where this process writes a file first; the drafts of dead ones are removed."""
+    name = to.name.encode("utf-8", "surrogateescape")[:150].decode("utf-8", "ignore")
+    for left in to.parent.glob(f".{glob.escape(name)}.*.part"):
+        _, pid, _ = left.name.rsplit(".", 2)
+        if pid != str(os.getpid()) and not _lives(pid):
+            with suppress(OSError):
+                left.unlink()
+    return to.with_name(f".{name}.{os.getpid()}.part")
 
 
 def _lives(pid: str) -> bool:

@@ -213,7 +213,8 @@ def from_record(record: dict, place: Path) -> Run:
     except RunError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"it lacks {error}" if isinstance(error, KeyError) else error
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        what = what if len(what) < 150 and what.isprintable() else type(error).__name__
         raise RunError(f"The run {named(place)} is damaged: {what}.") from error
     return Run(facts, history, place=place, sheets=sheets)
 

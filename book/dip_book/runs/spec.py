@@ -61,7 +61,7 @@ class Spec:
             )
         if self.recipe not in dip_blocks.RECIPES:
             known = ", ".join([*dip_blocks.RECIPES, *dip_blocks.MEANS])
-            raise RunError(f"No recipe is called '{self.recipe}'; there are {known}.")
+            raise RunError(f"No recipe is called '{brief(self.recipe)}'; there are {known}.")
         recipe = dip_blocks.RECIPES[self.recipe]
         values = {f.name for f in fields(dip_blocks.Recipe)} - {"config", "iterations"}
         config, changed = _copied(recipe.config), {}
@@ -82,10 +82,18 @@ class Spec:
                     lists = dip_blocks.CONFIG_LISTS
                     known = sorted({*values, *lists, *dip_blocks.CHOICES, "depth", "width"})
                     raise RunError(
-                        f"A recipe has no value '{key}' to change; there are {', '.join(known)}."
+                        f"A recipe has no value '{brief(key)}' to change; there are "
+                        f"{', '.join(known)}."
                     )
             if self.iterations is not None:
+                if not 1 <= self.iterations <= MOST_ITERATIONS:
+                    raise RunError(
+                        f"Iterations: from 1 to {MOST_ITERATIONS:,}, not {brief(self.iterations)}."
+                    )
                 changed["iterations"] = self.iterations
+            for seed in (self.seed, self.mask_seed or 0):
+                if not 0 <= seed < 2**63:
+                    raise RunError(f"A seed is a number from 0 to 2⁶³ − 1, not {brief(seed)}.")
             return replace(recipe, config=config, **changed)  # at once: some go only together
 
     @property
@@ -130,7 +138,13 @@ class Spec:
             "" if self.precision is None else f"-{self.precision}",
             f"-{self.iterations_in_all}it",
         ]
-        return Path("+".join([self.recipe, *changes])) / f"{self.image_name}{size}" / "".join(parts)
+        names = "+".join([self.recipe, *changes]), f"{self.image_name}{size}", "".join(parts)
+        if len("__".join(names).encode("utf-8", "surrogatepass")) > LONGEST_PATH:
+            raise RunError(
+                "So many changes, or so long a picture's name, make a longer path than files may "
+                "have: leave some away, or rename the picture."
+            )
+        return Path(*names)
 
     def differences(self, facts: dict) -> list[str]:
         """What a record's computation differs in from the one that this spec asks for, in phrases.
@@ -226,13 +240,29 @@ def _like(default, value):
     return int(value) if whole else value
 
 
+#: Levels of a network, and channels or pixels of a kernel in one: more is a slip of the keyboard.
+MOST_LEVELS, MOST_OF_A_LEVEL = 30, 65_536
+MOST_ITERATIONS = 100_000_000
+LONGEST_PATH = 215  # bytes; with what is added to it a name has 255 at most
+
+
 def _whole(key: str, value) -> int:
     try:
         if isinstance(value, float) and not value.is_integer():
             raise ValueError
+        if not 0 < int(value) <= MOST_LEVELS:
+            raise ValueError
         return int(value)
     except (ValueError, OverflowError):
-        raise RunError(f"{key} is a whole number, not '{value}'.") from None
+        raise RunError(
+            f"{key} is a whole number from 1 to {MOST_LEVELS}, not '{brief(value)}'."
+        ) from None
+
+
+def brief(value) -> str:
+    """What somebody typed, in a message: a few letters of it on one line."""
+    said = "".join(letter if letter.isprintable() else "?" for letter in str(value)[:61])
+    return said if len(said) <= 60 else f"{said[:60]}…"
 
 
 def _by_level(key: str, value: float | str, depth: int) -> list[int]:
@@ -242,10 +272,12 @@ def _by_level(key: str, value: float | str, depth: int) -> list[int]:
         if any(isinstance(level, float) and not level.is_integer() for level in parts):
             raise ValueError
         levels = [int(level) for level in parts]
+        if max(levels) > MOST_OF_A_LEVEL:
+            raise ValueError
     except (ValueError, OverflowError):
         raise RunError(
             f"{key} takes one number for all levels, or one for each with hyphens between, "
-            f"such as 32-64-128; not '{value}'."
+            f"such as 32-64-128, and none above {MOST_OF_A_LEVEL:,}; not '{brief(value)}'."
         ) from None
     if len(levels) > depth:
         raise RunError(f"{key}={value} has {len(levels)} levels, the network {depth}.")

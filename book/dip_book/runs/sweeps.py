@@ -8,6 +8,7 @@ time.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, as_completed
@@ -23,8 +24,12 @@ from dip_book import images, runs, tasks
 from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means
 from dip_book.runs.checkpoints import Checkpoint, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
+from dip_book.runs.record import LONGEST_HISTORY
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
+#: Values a pixel that a level keeps for each of its channels, and what a process takes without a
+#: fit: measured on a CPU, in fp32, at 256² (`test_memory_is_estimated`).
+OUTPUTS, BASE_BYTES = 3.1, 400_000_000
 SSIM_SIDE = 7  # pixels: scikit-image's window
 ABOUT = (
     "One restoration by Deep Image Prior of a picture of which only a share p of the pixels was "
@@ -89,6 +94,11 @@ def _perform(spec: Spec, store: Path, *, every: int = 10, **options) -> tuple[Ru
     """As `perform`; also says whether the run was made now."""
     if every < 1:
         raise RunError(f"Write the history every 1 or more iterations, not every {every}.")
+    if spec.iterations_in_all / every > LONGEST_HISTORY:
+        raise RunError(
+            f"{spec.iterations_in_all:,} iterations would make a history of more than "
+            f"{LONGEST_HISTORY:,} rows: write it more seldom (--every)."
+        )
     kind = _perform_mean if spec.recipe in dip_blocks.MEANS else _perform_one
     return kind(spec, store, every=every, **options)
 
@@ -119,6 +129,7 @@ def _perform_one(
             return stored, False
         x = images.load(spec.image, size=spec.size)
         runs.check_size(x.shape, frames)
+        check_memory(recipe, x.shape)
         with runs.blocks_errors():
             degradation = degradation_of(spec, x)
             x_hat = degradation.degrade(x, spec.seeds["mask"])
@@ -148,6 +159,39 @@ def _perform_one(
         stored = runs.write(store, spec.path, run)
         saved.discard()
         return stored, True
+
+
+def memory(recipe: dip_blocks.Recipe, shape: tuple[int, ...]) -> float:
+    """Bytes that a fit takes, about: outputs of all layers, weights with what an optimiser keeps.
+
+    Args:
+        shape: of the picture, (H, W) or (H, W, 3).
+    """
+    config, pixels = recipe.config, float(shape[0] * shape[1])
+    down, up = config["channels_down"], config["channels_up"]
+    kernels = config["kernels_down"], config["kernels_up"]
+    values, weights, before = recipe.z_channels * pixels, 0.0, recipe.z_channels
+    for level, channels in enumerate(zip(down, up)):
+        values += OUTPUTS * sum(channels) * pixels / 4**level
+        for number, kernel in zip(channels, (k[level] for k in kernels)):
+            weights += float(before) * number * kernel**2
+            before = number
+    return BASE_BYTES + 4 * values + 16 * weights
+
+
+def check_memory(recipe: dip_blocks.Recipe, shape: tuple[int, ...]) -> None:
+    """RunError for what this machine has no memory for; where its size is not known: nothing."""
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return
+    needed = memory(recipe, shape)
+    if needed > there:
+        raise RunError(
+            f"{shape[1]}×{shape[0]} pixels would take about {needed / 1e9:,.0f} GB of memory, and "
+            f"this machine has {there / 1e9:,.0f}: ask for a smaller picture (--size 256) or a "
+            "narrower network (--set width=32)."
+        )
 
 
 def degradation_of(spec: Spec, x: np.ndarray) -> dip_blocks.Degradation:
@@ -373,4 +417,7 @@ def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
 
 
 def _failure(error: Exception) -> str:
-    return f"failed: {error}" if str(error) else f"failed: {type(error).__name__}"
+    said = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError) or "not enough memory" in said or "out of memory" in said:
+        said = "it does not fit into this machine's memory; ask for a smaller picture (--size)."
+    return f"failed: {said if len(said) < 600 else f'{said[:600]} …'}"
