@@ -30,9 +30,9 @@ FILE = "versions.json"
 #: Of the built site, which is built with the locked versions only; and what asks for just these.
 LOCKED = ("test_site.py", "test_looks.py", "test_live.py", "test_browser_fit.py")
 ONLY_LOCKED = ("test_project.py::test_the_environment_is_the_locked_one",)
-#: With --few: the method, its numbers, files, store, and the shortest chapter that fits a network.
+#: With --few: the method, files, the store, and a short chapter that fits a network.
 FEW = ("test_blocks.py", "test_degradation.py", "test_files.py", "test_holes.py", "test_store.py")
-FEW_CHAPTERS = ("03-deep-image-prior",)
+FEW_CHAPTERS = ("07-putting-together",)
 
 
 class Impossible(Exception):
