@@ -9,7 +9,7 @@ FRONT := _build/html/index.html
 .DEFAULT_GOAL := help
 LOCKS := requirements.lock requirements-torch.lock requirements-cpu.lock
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
-.PHONY: help book test oldest newest attack bench notebooks links serve clean lock
+.PHONY: help book test oldest newest attack mutants bench notebooks links serve clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -56,3 +56,7 @@ clean: ## Remove the built site and its cache (.venv stays; `rm -r .venv` remove
 
 lock: $(READY) ## Write the requirements*.lock anew from pyproject.toml (ARGS=--keep: only what is not admitted any more)
 	@$(BIN)/python -m dip_book.build.lock $(ARGS)
+
+mutants: $(READY) ## Change the method in two thousand ways, one at a time: does a test notice? (hours; SAMPLE=100 for less)
+	@$(BIN)/python -c 'import cosmic_ray' 2> /dev/null || $(BIN)/python -m pip install --quiet -e '.[mutants]'
+	@PATH="$(BIN):$$PATH" PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(ARGS)

@@ -29,8 +29,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from dip_parts import checks
 from dip_parts.ablations import Lanczos, total_variation
-from dip_parts.checks import CONFIG_LISTS, as_image, as_mask, as_pair, check_config, check_recipe
+from dip_parts.checks import CONFIG_LISTS, as_image, as_mask, as_pair, as_seed
 from dip_parts.degradations import Degradation, Masked, Noisy, Shrunk
 from dip_parts.devices import as_device, best_device, best_precision, numerics
 from dip_parts.engine import DivergenceError, Engine, Restoration, Step, decibel
@@ -185,7 +186,7 @@ class UNet(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, config: dict):
         super().__init__()
-        check_config(config, CHOICES)
+        checks.check_config(config, CHOICES)
         choices = {key: config.get(key, blogs) for key, blogs in BLOGS_CHOICES.items()}
         down, up, skip = (config[f"channels_{kind}"] for kind in ("down", "up", "skip"))
         self.depth, self.skip_from = len(down), choices["skip_from"]
@@ -257,8 +258,8 @@ class Recipe:
     averaging: float = 0.99  # decay of the moving average of the outputs, a picture of its own
 
     def __post_init__(self):
-        check_config(self.config, CHOICES)
-        check_recipe(self.as_dict())
+        checks.check_config(self.config, CHOICES)
+        checks.check_recipe(self.as_dict())
 
     def as_dict(self) -> dict:
         """Every value, as plain Python, ready for JSON."""
@@ -271,7 +272,11 @@ def but(recipe: Recipe, config: dict | None = None, **values) -> Recipe:
 
 
 def at_depth(config: dict, depth: int) -> dict:
-    """The same config with so many levels: its lists cut, or begun again until long enough."""
+    """The same config with so many levels: its lists cut, or begun again until long enough.
+
+    ValueError for what is no depth.
+    """
+    checks.check_depth(depth)
     return config | {name: (config[name] * depth)[:depth] for name in CONFIG_LISTS}
 
 
@@ -349,7 +354,7 @@ def bernoulli_mask(height: int, width: int, p: float = 0.5, seed: int = 0) -> to
     if not 0 <= p <= 1:
         raise ValueError(f"p is the probability that a pixel is known, between 0 and 1; got {p}.")
     # The uniform draws do not depend on p: a larger p keeps every pixel that a smaller one kept.
-    known = np.random.default_rng(seed).random((height, width)) < p
+    known = np.random.default_rng(as_seed(seed)).random((height, width)) < p
     return torch.from_numpy(known)[None].float()
 
 
@@ -396,7 +401,7 @@ class Fit(Engine):
     ):
         super().__init__(x_hat, degradation, recipe, truth, device, precision)
         # Weights and z are drawn on the CPU, so that every device starts from the same ones.
-        generator, channels = torch.Generator().manual_seed(seed), self.shape[0]
+        generator, channels = torch.Generator().manual_seed(as_seed(seed)), self.shape[0]
         with torch.device("meta"):  # builds without drawing
             net = UNet(recipe.z_channels or channels + 1, channels, recipe.config)
         draw_weights(net, generator)
@@ -408,6 +413,11 @@ class Fit(Engine):
         low = self.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low):
             return self.net(z)[0]
+
+    def loss(self, image: torch.Tensor) -> torch.Tensor:
+        """Of an image (C, H, W), by all that is known; `step` asks the same of an iteration's."""
+        loss = masked_loss(self.degradation.apply(image), self.x_hat, self.mask)
+        return loss + self.recipe.tv * total_variation(image)
 
     def perturbed(self) -> torch.Tensor:
         """z and fresh noise."""
@@ -436,21 +446,6 @@ class Fit(Engine):
         self.step_or_go_back(jumped)
         self.average(output, wanted, jumped)
         self.note(loss, jumped)
-
-    @torch.no_grad()
-    def image(self) -> torch.Tensor:
-        """f_θ(z), z unperturbed, (C, H, W), on the CPU; of the last good state if a step failed.
-
-        Where known pixels are hidden in every iteration, here all are shown.
-        """
-        self.net.eval()  # dropout off; batch norm knows no difference
-        output = self.draw(self.z)
-        loss = masked_loss(self.degradation.apply(output), self.x_hat, self.mask)
-        if self.has_failed(float(loss)):
-            with self.last_good():
-                output = self.draw(self.z)
-        self.net.train()
-        return output.cpu()
 
 
 def restore(
@@ -496,5 +491,5 @@ def restore(
         fit.load(resume)
     with numerics(fit.device, fit.precision):
         finished = fit.run_through(recipe.iterations, frames, progress, watch)
-        image, averaged = fit.image(), fit.averaged.cpu().clone()
+        image, averaged = fit.image(), fit.averaged_image()
     return Restoration(image, averaged, fit.history, fit.frames, interrupted=not finished)

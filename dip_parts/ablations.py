@@ -31,8 +31,12 @@ class Lanczos(nn.Module):
 
 
 def total_variation(image: torch.Tensor) -> torch.Tensor:
-    """Mean absolute difference of neighbouring pixels, down plus across.  (C, H, W) → a scalar."""
-    return image.diff(dim=-2).abs().mean() + image.diff(dim=-1).abs().mean()
+    """Mean absolute difference of neighbouring pixels, down plus across.  (C, H, W) → a scalar.
+
+    0 along a side of one pixel, which has no neighbours.
+    """
+    parts = (image.diff(dim=dim).abs() for dim in (-2, -1) if image.shape[dim] > 1)
+    return sum((part.mean() for part in parts), torch.zeros((), device=image.device))
 
 
 def other_z(kind: str, channels: int, height: int, width: int) -> torch.Tensor:

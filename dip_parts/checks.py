@@ -7,6 +7,7 @@ where a validation library's say that a constraint does not hold.
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -19,6 +20,10 @@ CONFIG_LISTS = (
 Z_KINDS = {"uniform": 1, "meshgrid": 2, "fourier": 4, "known": 0}
 OPTIMISERS = ("adam", "muon")
 PRECISIONS = ("fp32", "tf32", "bf16")
+#: Levels of a network; each halves the picture, so more would want one of 65,536 pixels a side.
+MAX_DEPTH = 16
+#: Weights of a network: with what the loop keeps of each, some 30 GB.
+MAX_WEIGHTS = 10**9
 
 
 def as_image(image, bounded: bool = True) -> torch.Tensor:
@@ -164,6 +169,8 @@ def check_config(config: dict, choices: dict) -> None:
 
     ``choices``: name → the possible values, or a number that stands for any from 0 to below 1.
     """
+    if not isinstance(config, dict):
+        raise ValueError(f"The config must be a dictionary of a network's values, not {config!r}.")
     needed = {*CONFIG_LISTS, "upsampling_method"}
     if missing := sorted(needed - set(config)):
         raise ValueError(f"The config lacks {', '.join(missing)}.")
@@ -173,12 +180,16 @@ def check_config(config: dict, choices: dict) -> None:
             f"The config has unknown entries: {', '.join(unknown)}. Known are "
             f"{', '.join(sorted(known))}."
         )
+    for key in CONFIG_LISTS:
+        if not isinstance(config[key], list):
+            raise ValueError(f"{key} must be a list, an entry a level, not {config[key]!r}.")
     lengths = {key: len(config[key]) for key in CONFIG_LISTS}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         raise ValueError(
             "The config's lists must all have one length, the depth (1 or more); they have "
             f"{lengths}."
         )
+    check_depth(lengths["channels_down"])
     for i in range(lengths["channels_down"]):
         for key in CONFIG_LISTS:
             if key == "kernels_skip" and config["channels_skip"][i] == 0:
@@ -191,11 +202,40 @@ def check_config(config: dict, choices: dict) -> None:
                 raise ValueError(
                     f"{key} must be one of {', '.join(map(str, values))}, not {value!r}."
                 )
-        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        elif not _is_number(value) or not 0 <= value < 1:
             raise ValueError(f"{key} must be a number, 0 or above and below 1, not {value!r}.")
     if (share := config.get("dropout", 0)) and not 1 <= round(256 * share) < 256:
         raise ValueError(
             f"dropout is rounded to 1/256, so it must be 0 or from 0.002 to 0.998, not {share!r}."
+        )
+
+
+def check_depth(depth) -> None:
+    """Raise a ValueError for what is no number of levels."""
+    if not _is_number(depth, Integral) or not 1 <= depth <= MAX_DEPTH:
+        raise ValueError(
+            f"The depth must be a whole number from 1 to {MAX_DEPTH}, not {depth!r}: each level "
+            "halves the picture."
+        )
+
+
+def as_seed(seed) -> int:
+    """A seed as a plain integer; ValueError for what no generator takes."""
+    if not _is_number(seed, Integral) or not 0 <= seed < 2**63:
+        raise ValueError(f"A seed must be a whole number from 0 to 2^63 - 1, not {seed!r}.")
+    return int(seed)
+
+
+def _is_number(value, kind=Real) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def check_weights(count: int) -> None:
+    """Raise a ValueError for a network of more weights than a machine holds."""
+    if count > MAX_WEIGHTS:
+        raise ValueError(
+            f"This network would have {count:.2g} weights, more than {MAX_WEIGHTS:,}: take fewer "
+            "channels or smaller kernels."
         )
 
 
@@ -213,19 +253,27 @@ def _check_entry(name: str, value) -> None:
         )
 
 
+#: What the loop computes in, float32, knows nothing smaller above 0, in full, and nothing larger.
+_SMALLEST, _LARGEST = (float(getattr(torch.finfo(torch.float32), end)) for end in ("tiny", "max"))
+_POSITIVE = (lambda v: _SMALLEST <= v <= _LARGEST, "above 0 (from 1.2e-38 to 3.4e38)")
+_FROM_0 = (lambda v: 0 <= v <= _LARGEST, "0 or above (to 3.4e38)")
+
 #: Values of a recipe that are numbers: what must hold of each, and how it is said.
 _BOUNDS = {
-    "z_scale": (lambda v: v > 0, "above 0"),
-    "sigma_p": (lambda v: v >= 0, "0 or above"),
-    "sigma_end": (lambda v: v >= 0, "0 or above"),
-    "iterations": (lambda v: v >= 0, "0 or more"),
-    "lr": (lambda v: 0 < v < math.inf, "above 0"),
-    "lr_adam": (lambda v: 0 < v < math.inf, "above 0"),
-    "weight_decay": (lambda v: 0 <= v < math.inf, "0 (none) or above"),
-    "lr_end": (lambda v: 0 <= v < math.inf, "0 or above"),
-    "jump": (lambda v: v > 1, "above 1 (math.inf turns backtracking off)"),
+    "z_scale": _POSITIVE,
+    "sigma_p": _FROM_0,
+    "sigma_end": _FROM_0,
+    "iterations": (lambda v: 0 <= v <= 10**9, "0 or more, and at most a billion"),
+    "lr": _POSITIVE,
+    "lr_adam": _POSITIVE,
+    "weight_decay": _FROM_0,
+    "lr_end": _FROM_0,
+    "jump": (
+        lambda v: 1 < v <= _LARGEST or v == math.inf,
+        "above 1 (math.inf turns backtracking off)",
+    ),
     "lr_decay": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
-    "tv": (lambda v: 0 <= v < math.inf, "0 (none) or above"),
+    "tv": _FROM_0,
     "averaging": (lambda v: 0 <= v < 1, "0 (no averaging) or above, and below 1"),
 }
 
@@ -235,7 +283,7 @@ def check_recipe(values: dict) -> None:
     for name, value in values.items():
         if name in ("config", "z_kind", "optimiser"):
             continue
-        if not isinstance(value, (int, float)):
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise ValueError(f"{name} must be a number, not {value!r}.")
         if name in ("iterations", "z_channels") and not isinstance(value, int):
             raise ValueError(f"{name} must be a whole number, not {value!r}.")
@@ -266,8 +314,8 @@ def _of_z(kind: str) -> dict:
         }
     return {
         "z_channels": (
-            lambda v: v >= 1 and v % least == 0,
-            f"a multiple of {least}, and at least {least}",
+            lambda v: 1 <= v <= 10_000 and v % least == 0,
+            f"a multiple of {least}, from {least} to 10,000",
         ),
         "hide": (
             lambda v: v == 0,

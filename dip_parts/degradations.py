@@ -7,13 +7,15 @@ and the loop stay as they are.
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from functools import cache
 from hashlib import sha256
+from numbers import Real
 
 import torch
 
-from dip_parts.checks import as_image, as_mask
+from dip_parts.checks import as_image, as_mask, as_seed
 
 
 class Degradation:
@@ -78,8 +80,8 @@ class Noisy(Degradation):
     bounded = False
 
     def __init__(self, sigma: float):
-        if not sigma >= 0:
-            raise ValueError(f"sigma must be 0 or above, not {sigma!r}.")
+        if not isinstance(sigma, Real) or not 0 <= sigma < math.inf:
+            raise ValueError(f"sigma must be a number, 0 or above, not {sigma!r}.")
         self.sigma = sigma
 
     def apply(self, image):
@@ -87,7 +89,8 @@ class Noisy(Degradation):
 
     def degrade(self, image, seed=0):
         x = as_image(image)
-        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(as_seed(seed))
+        noise = torch.randn(x.shape, generator=generator)
         return x + self.sigma * noise
 
 
@@ -104,10 +107,17 @@ class Shrunk(Degradation):
     def __init__(self, factor: int, lobes: int = 3):
         if not (isinstance(factor, int) and factor >= 2):
             raise ValueError(f"factor must be a whole number, 2 or more, not {factor!r}.")
+        if not (isinstance(lobes, int) and 1 <= lobes <= 16):
+            raise ValueError(f"lobes must be a whole number from 1 to 16, not {lobes!r}.")
         self.factor, self.lobes = factor, lobes
 
     def apply(self, image):
         height, width = image.shape[-2:]
+        if min(height, width) < self.factor:
+            raise ValueError(
+                f"A picture of {width}×{height} pixels is too small to be shrunk {self.factor} "
+                "times."
+            )
         if height % self.factor or width % self.factor:
             raise ValueError(
                 f"A picture of {width}×{height} pixels cannot be shrunk {self.factor} times: crop "

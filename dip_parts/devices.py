@@ -45,7 +45,9 @@ def best_device() -> str:
 def as_device(device: str | torch.device | None) -> torch.device:
     """A device, `best_device` if None.  Raises ValueError for one that is not here."""
     try:
-        return torch.empty(0, device=device or best_device()).device
+        one = torch.ones((), device=device or best_device())
+        float(one)  # "meta" computes nothing
+        return one.device
     except (AssertionError, RuntimeError, NotImplementedError):  # depends on PyTorch's build
         raise ValueError(
             f"There is no device {str(device)!r} here that PyTorch can use; there is "
@@ -84,6 +86,34 @@ def numerics(device: torch.device, precision: str):
     finally:
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = filled
+
+
+@contextmanager
+def switches_kept(device: torch.device):
+    """Autocast and gradients are in the end as they were, for this thread, whatever comes between.
+
+    An interrupt may come just before a ``with`` switches them back.  The user's session would go on
+    in bf16, without gradients, or with casts of weights that have changed since.
+    """
+    kind, gradients = device.type, torch.is_grad_enabled()
+    autocast, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+    level, caching = _autocast_level(), torch.is_autocast_cache_enabled()
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(gradients)
+        torch.set_autocast_enabled(kind, autocast)
+        torch.set_autocast_dtype(kind, dtype)
+        torch.set_autocast_cache_enabled(caching)
+        for _ in range(_autocast_level() - level):
+            torch.autocast_decrement_nesting()
+        if level == 0:
+            torch.clear_autocast_cache()
+
+
+def _autocast_level() -> int:
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
 
 
 _KEEPING = threading.Lock()

@@ -11,7 +11,6 @@ import json
 import math
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from tqdm import tqdm
 
 from dip_parts.checks import as_truth, check_precision
 from dip_parts.degradations import Masked, as_degradation, on
-from dip_parts.devices import as_device, best_precision, cuda_graph
+from dip_parts.devices import as_device, best_precision, cuda_graph, switches_kept
 from dip_parts.layers import Dropout
 from dip_parts.muon import Muon, for_muon
 
@@ -65,9 +64,9 @@ def decibel(mse: float) -> float:
 class Engine:
     """The state of a fit, and what is done with it; `dip_blocks.Fit` says what one iteration is.
 
-    A subclass calls `begin` with its network and z, and defines `draw(z)`, an image (C, H, W), and
-    `step()`, one iteration, of the verbs here: `gradients`, `has_jumped`, `step_or_go_back`,
-    `average`, `note`.
+    A subclass calls `begin` with its network and z, and defines `draw(z)`, an image (C, H, W);
+    `loss(image)`, a scalar, of all that is known; and `step()`, one iteration, of the verbs here:
+    `gradients`, `has_jumped`, `step_or_go_back`, `average`, `note`.
     """
 
     def __init__(self, x_hat, degradation, recipe, truth, device, precision):
@@ -103,6 +102,10 @@ class Engine:
         self.jumped = scalar(False)
         self.recoveries = scalar(0)  # goings back since the last good step
         self.output, self.averaged = torch.zeros(2, *self.shape, device=self.device)
+        #: Weights and average as of the accepted iteration whose loss was the lowest: to draw from,
+        #: should the end be a bad one; never to go on from.
+        self.best = [tensor.clone() for tensor in (self.weights, self.averaged)]
+        self.best_loss = scalar(math.inf)
         self.iteration, self.history, self.frames = 0, [], {}
         # Notes of the iterations since the last reading.  A GPU is read rarely: it would wait.
         rows = 1 if self.device.type == "cpu" else 50
@@ -150,7 +153,10 @@ class Engine:
         how = {"fused": True, "capturable": True} if cuda else {"foreach": False}
         self.adam = torch.optim.Adam([rest], self.adam_rate, **how)
         self.adam._warned_capturable_if_run_uncaptured = True  # it is run both ways, knowingly
-        self.adam.step()  # with a gradient of zero: makes the moments and moves nothing
+        rate = self.adam_rate.clone()
+        self.adam_rate.zero_()  # no times zero: a huge rate would overflow
+        self.adam.step()  # makes the moments and moves nothing
+        self.adam_rate.copy_(rate)
         moments = self.adam.state[rest]
         moments["step"].zero_()
         #: What a step changes; `good` is the same as of the last good iteration.
@@ -224,7 +230,11 @@ class Engine:
 
     @torch.no_grad()
     def note(self, loss: torch.Tensor, jumped: torch.Tensor) -> None:
-        """Write the iteration down, on the device; `read` fetches it."""
+        """Write the iteration down, on the device, and keep the best; `read` fetches the notes."""
+        better = (loss < self.best_loss) & ~jumped
+        for best, now in zip(self.best, (self.good[0], self.averaged)):
+            torch.where(better, now, best, out=best)
+        self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         self.good_loss.copy_(torch.where(jumped, self.good_loss, loss))
         self.jumped.copy_(jumped)
         errors = [self._mse(self.output), self._mse(self.averaged)]
@@ -256,7 +266,11 @@ class Engine:
 
         Frames, bar and ``watch`` as in `dip_blocks.restore`.
         """
-        wanted, hidden = set(frames), None if progress else True
+        with switches_kept(self.device):
+            return self._run_through(total, {*frames}, progress, watch)
+
+    def _run_through(self, total: int, wanted: set, progress: bool, watch) -> bool:
+        hidden = None if progress else True
         bar = tqdm(initial=self.iteration, total=total, desc="restoring", unit="it", disable=hidden)
         try:
             if total - self.iteration > 100:  # recording takes as long as a few dozen iterations
@@ -287,36 +301,103 @@ class Engine:
                 raise DivergenceError(
                     f"The loss was {loss:.4g} in iteration {iteration}, and going back "
                     f"{MAX_RECOVERIES} times, the learning rate last at {lr:.2g}, did not help. "
-                    f"Start with a smaller one than {self.recipe.lr:g}."
+                    f"{self._why()}"
                 )
             quality = (None, None) if self.truth is None else map(decibel, errors)
             self.history.append(Step(iteration, loss, float(f"{lr:.7g}"), bool(jumped), *quality))
         self.row.zero_()
+
+    def _why(self) -> str:
+        """Why going back did not help: once more from the last good state, with the fit at its end.
+
+        Only what a step does is the learning rate's doing.
+        """
+        self.bring_back()
+        self.draw_from(torch.Generator(self.device).manual_seed(0))  # a recording may hold the old
+        largest = float(self.weights.abs().max())
+        self.row.zero_()
+        self.step()
+        loss, sound = float(self.notes[0, 0]), bool(torch.isfinite(self.weights.grad).all())
+        if largest < 1e6 and not math.isfinite(loss):  # weights that a step has not ruined
+            names = ("z_scale", "sigma_p", "sigma_end", "tv", "hide")
+            values = ", ".join(f"{name} = {getattr(self.recipe, name):g}" for name in names)
+            return (
+                f"It is {loss:.4g} before any step, so the learning rate is not to blame. The "
+                f"data, or one of these, may be out of all proportion: {values}."
+            )
+        if largest < 1e6 and not sound:
+            return (
+                f"There the loss is {loss:.4g}, but its gradient is not finite, so the learning "
+                f"rate is not to blame. Try another precision than {self.precision}, or less than "
+                f"tv = {self.recipe.tv:g}."
+            )
+        names = ["lr", *(["lr_adam"] if self.muon else [])]
+        names += ["lr_end"] if self.recipe.lr_end > 1 else []
+        values = " and ".join(f"{name} = {getattr(self.recipe, name):g}" for name in names)
+        return f"Start with a smaller learning rate than {values}."
 
     def bring_back(self) -> None:
         """Return to the last good state, as after a jump; also right after a step cut in two."""
         for live, good in zip(self.live, self.good):
             live.copy_(good)
 
-    def has_failed(self, loss: float) -> bool:
-        """Is this, the loss of what is drawn now, that of a last step that must not count?
+    @torch.no_grad()
+    def image(self) -> torch.Tensor:
+        """f_θ(z), z unperturbed, nothing hidden or dropped: (C, H, W), on the CPU.
 
-        A network from which pixels are hidden is here asked for what it sees, as it never was: then
-        only a loss that is not finite tells.
+        θ are the present weights; or those of the last good iteration, where the last step made the
+        loss jump; or those of the best, the accepted iteration with the lowest loss.  So the `loss`
+        of what is returned is at most `jump` times that of the best: the larger one of what was
+        noted then, of the perturbed z, and what is drawn from it now.  Within that factor the
+        present weights stand: what an iteration is asked is another thing each time.
+
+        Raises DivergenceError where even that is not finite.
         """
-        limit = math.inf if self.recipe.hide else self.recipe.jump * float(self.good_loss)
-        return self.iteration > 0 and (not math.isfinite(loss) or loss > limit)
+        jump, good_loss = self.recipe.jump, float(self.good_loss)
+        # Where known pixels are hidden in every iteration, all are shown here: a loss of what the
+        # network sees is not to be compared with that of what it did not see.
+        limit = math.inf if self.recipe.hide else jump * good_loss
+        image, loss = self._drawn(self.weights)
+        if self.iteration and not self._within(loss, limit):
+            image, loss = self._drawn(self.good[0])
+        if not self._within(loss, jump * float(self.best_loss)):
+            best, least = self._drawn(self.best[0])
+            if not self._within(loss, jump * least):
+                image, loss = best, least
+        if not math.isfinite(loss):
+            raise DivergenceError(
+                f"The loss of what the network draws is {loss:.4g}, {self.iteration} iterations "
+                "and their best state notwithstanding."
+            )
+        return image.cpu()
 
-    @contextmanager
-    def last_good(self):
-        """The last good state, for the time being: looking changes nothing."""
-        now = [tensor.clone() for tensor in self.live]
-        self.bring_back()
+    @torch.no_grad()
+    def averaged_image(self) -> torch.Tensor:
+        """The moving average of the outputs, (C, H, W), on the CPU; before any, what is drawn.
+
+        As it was at the best iteration, where its `loss` has come to more than `jump` times that.
+        """
+        if self.best_loss.isinf():
+            return self.image()
+        now, best = (float(self.loss(image)) for image in (self.averaged, self.best[1]))
+        within = self._within(now, self.recipe.jump * best)
+        return (self.averaged if within else self.best[1]).cpu().clone()
+
+    @staticmethod
+    def _within(loss: float, limit: float) -> bool:
+        return math.isfinite(loss) and not loss > limit  # with a limit that is NaN, too
+
+    def _drawn(self, weights: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """What these weights draw of z, and its loss."""
+        now = self.weights.clone()
+        self.weights.copy_(weights)
+        self.net.eval()  # dropout off; batch norm knows no difference
         try:
-            yield
+            image = self.draw(self.z)
+            return image, float(self.loss(image))
         finally:
-            for live, tensor in zip(self.live, now):
-                live.copy_(tensor)
+            self.net.train()
+            self.weights.copy_(now)
 
     def draw_from(self, generator: torch.Generator) -> None:
         """Let the perturbations of z, and dropout, come from this generator."""
@@ -327,12 +408,13 @@ class Engine:
 
     # Checkpoints -------------------------------------------------------------------------
 
-    _SINGLE = ("lr", "good_loss", "jumped", "recoveries", "output", "averaged")
+    _GROUPS = ("live", "good", "best")
+    _SINGLE = ("lr", "good_loss", "best_loss", "jumped", "recoveries", "output", "averaged")
 
     def state(self) -> dict[str, torch.Tensor]:
         """Copies of all that the next iteration depends on, history and frames: a checkpoint."""
-        parts = {f"live.{i}": tensor for i, tensor in enumerate(self.live)}
-        parts |= {f"good.{i}": tensor for i, tensor in enumerate(self.good)}
+        groups = {group: getattr(self, group) for group in self._GROUPS}
+        parts = {f"{group}.{i}": t for group, all_ in groups.items() for i, t in enumerate(all_)}
         parts |= {name: getattr(self, name) for name in self._SINGLE}
         steps = [[math.nan if v is None else float(v) for v in step] for step in self.history]
         history = torch.tensor(steps, dtype=torch.float64).reshape(-1, len(Step._fields))
@@ -365,7 +447,7 @@ class Engine:
                 self.history = [self._step_of(row) for row in tensor.tolist()]
             elif group == "frame":
                 self.frames[int(index)] = tensor
-            elif group in ("live", "good"):
+            elif group in self._GROUPS:
                 getattr(self, group)[int(index)].copy_(tensor)
             elif group in self._SINGLE:
                 getattr(self, group).copy_(tensor)

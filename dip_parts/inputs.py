@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dip_parts.ablations import other_z
+from dip_parts.checks import check_weights
 
 
 def draw_weights(net: nn.Module, generator: torch.Generator | None = None) -> nn.Module:
@@ -17,6 +18,7 @@ def draw_weights(net: nn.Module, generator: torch.Generator | None = None) -> nn
     generator's seed.  A network that was built on the "meta" device, without memory, comes to lie
     on the CPU.
     """
+    check_weights(sum(weight.numel() for weight in net.parameters()))
     if any(weight.is_meta for weight in net.parameters()):
         net.to_empty(device="cpu")
     with torch.no_grad():

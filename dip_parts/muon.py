@@ -76,7 +76,7 @@ class Muon:
         self.momentum.lerp_(self.weights.grad, 1 - self.MOMENTUM)
         updates = self.weights.grad.lerp(self.momentum, self.MOMENTUM)  # Nesterov's
         if self.decay:
-            self.weights.mul_(1 - self.rate * self.decay)
+            self.weights.mul_((1 - self.rate * self.decay).clamp(min=0))  # all of it, no more
         sizes = [math.prod(shape) for shape in self.shapes]
         parts = zip(self.weights.split(sizes), updates.split(sizes), self.shapes)
         for weights, update, (count, rows, columns) in parts:

@@ -842,6 +842,213 @@ def test_a_checkpoint_remembers_how_often_it_went_back(picture, recipe, sabotage
 
 
 # --------------------------------------------------------------------------------------
+# The best state
+# --------------------------------------------------------------------------------------
+
+
+def drawn(fit, weights):
+    """f_θ(z) with these weights, and its loss by hand."""
+    before = fit.weights.clone()
+    fit.weights.copy_(weights)
+    fit.net.eval()
+    with torch.no_grad():
+        image = fit.net(fit.z)[0]
+    fit.net.train()
+    fit.weights.copy_(before)
+    return image, float((((image - fit.x_hat) * fit.mask) ** 2).sum() / fit.mask.sum())
+
+
+def spoilt(picture, recipe, iterations=1):
+    """A fit whose weights were lost after 20 iterations, and whose loop took what came for good."""
+    fit = Fit(*degrade(picture), recipe, device="cpu", precision="fp32")
+    fit.run(20)
+    fit.weights.copy_(5 * torch.randn(fit.weights.shape, generator=torch.Generator()))
+    fit.jumped.fill_(True)  # as after going back: the next state is good, whatever its loss
+    fit.run(iterations)
+    assert not fit.history[20].backtracked and fit.history[20].loss > 3 * fit.history[19].loss
+    return fit
+
+
+def test_the_best_state_is_kept(picture, recipe):
+    """Weights and average as of the accepted iteration with the lowest loss; copies."""
+    fit, states = Fit(*degrade(picture), replace(recipe, lr=0.1), device="cpu"), []
+    for _ in range(30):
+        before = fit.weights.clone()
+        fit.run(1)
+        states.append((before, fit.averaged.clone(), fit.history[-1].loss))
+        accepted = [s for s, step in zip(states, fit.history) if not step.backtracked]
+        weights, averaged, loss = min(accepted, key=lambda state: state[2])
+        assert torch.equal(fit.best[0], weights) and torch.equal(fit.best[1], averaged)
+        assert float(fit.best_loss) == pytest.approx(loss)
+    assert any(a[2] < b[2] for a, b in zip(states, states[1:])), "not always the last one"
+
+
+def test_a_jump_is_never_the_best_state(picture, recipe, sabotage):
+    sabotage({5: math.nan, 9: math.inf, 12: -1.0})
+    fit = Fit(*degrade(picture), recipe, device="cpu")
+    fit.run(11)
+    assert float(fit.best_loss) == min(s.loss for s in fit.history if not s.backtracked)
+
+
+def test_a_healthy_fit_returns_its_present_weights(picture, recipe):
+    fit = Fit(*degrade(picture), recipe, device="cpu", precision="fp32")
+    for _ in range(15):
+        fit.run(2)
+        assert torch.equal(fit.image(), drawn(fit, fit.weights)[0])
+        assert torch.equal(fit.averaged_image(), fit.averaged)
+
+
+@pytest.mark.parametrize("hide", [0.0, 0.3])
+def test_a_bad_end_returns_the_best_state(picture, recipe, hide):
+    if hide:
+        recipe = replace(recipe, z_kind="known", z_channels=0, hide=hide, sigma_p=0.0)
+    fit = spoilt(picture, recipe)
+    best, least = drawn(fit, fit.best[0])
+    now = [tensor.clone() for tensor in fit.live]
+    assert drawn(fit, fit.weights)[1] > 2 * max(float(fit.best_loss), least)
+    assert torch.equal(fit.image(), best)
+    assert all(map(torch.equal, fit.live, now)) and fit.net.training, "looking changes nothing"
+
+
+def test_how_bad_an_end_is_borne_is_the_factor_of_a_jump(picture, recipe):
+    fit = spoilt(picture, recipe)
+    now, best = (drawn(fit, weights) for weights in (fit.weights, fit.best[0]))
+    factor = now[1] / max(best[1], float(fit.best_loss))
+    for jump, image in [(1.01 * factor, now[0]), (0.99 * factor, best[0]), (math.inf, now[0])]:
+        fit.recipe = replace(recipe, jump=jump)
+        fit.good_loss.fill_(math.inf)  # the step before is not at issue
+        assert torch.equal(fit.image(), image)
+
+
+def test_an_average_of_a_bad_end_returns_to_the_best_state(picture, recipe):
+    fit = spoilt(picture, replace(recipe, averaging=0.5, jump=100.0))
+    fit.recipe = replace(fit.recipe, jump=2.0)
+    assert float(fit.loss(fit.averaged)) > 2 * float(fit.loss(fit.best[1]))
+    assert torch.equal(fit.averaged_image(), fit.best[1])
+    fit.recipe = replace(fit.recipe, jump=math.inf)
+    assert torch.equal(fit.averaged_image(), fit.averaged)
+
+
+def test_total_variation_counts_in_what_is_worse(picture, recipe):
+    """Two states that fit the data alike: the one that flickers is the worse one."""
+    fit = Fit(*degrade(picture), replace(recipe, tv=1.0), device="cpu")
+    flat, noise = torch.full(fit.shape, 0.5), torch.rand(fit.shape)
+    here = fit.mask == 1
+    same = torch.where(here, flat, noise)
+    assert float(fit.loss(same)) > float(fit.loss(flat)) + 0.1
+    data = dip_blocks.masked_loss(flat, fit.x_hat, fit.mask)
+    assert float(fit.loss(flat)) == pytest.approx(float(data))
+
+
+def test_one_known_pixel_at_a_rate_of_one(recipe):
+    """It ended 13 times above the lowest loss, for each going back made the next state good."""
+    mask = np.zeros((32, 32))
+    mask[10, 20] = 1
+    for seed in range(3):
+        chosen = replace(recipe, lr=1.0)
+        fit = Fit(np.full((32, 32), 0.7), mask, chosen, device="cpu", precision="fp32", seed=seed)
+        fit.run(40)
+        least = max(drawn(fit, fit.best[0])[1], min(step.loss for step in fit.history))
+        assert float(fit.loss(fit.image())) <= 2.0001 * least
+
+
+def test_before_any_iteration_the_average_is_what_is_drawn(picture, recipe):
+    result = restore(*degrade(picture), recipe, iterations=0, progress=False)
+    assert torch.equal(result.image, result.averaged)
+
+
+def test_a_checkpoint_keeps_the_best_state(picture, recipe):
+    fit = spoilt(picture, recipe)
+    again = Fit(*degrade(picture), recipe, device="cpu", precision="fp32")
+    again.load(fit.state())
+    assert torch.equal(again.image(), fit.image())
+    assert torch.equal(again.averaged_image(), fit.averaged_image())
+    with pytest.raises(ValueError, match=r"lacks, or has too much: best\.0"):
+        again.load({name: t for name, t in fit.state().items() if name != "best.0"})
+
+
+# --------------------------------------------------------------------------------------
+# Reasons
+# --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sigma_p": 3e38}, "before any step, so the learning rate is not to blame.*sigma_p = 3e"),
+        ({"z_scale": 3e38}, "before any step, so the learning rate is not to blame.*z_scale = 3e"),
+        ({"lr": 3e38, "lr_decay": 1.0}, r"Start with a smaller learning rate than lr = 3e\+38\.$"),
+        (
+            {"lr": 1e30, "optimiser": "muon", "lr_end": 10.0},
+            r"than lr = 1e\+30 and lr_adam = 0.003 and lr_end = 10\.$",
+        ),
+    ],
+)
+def test_why_it_diverged(picture, recipe, change, words):
+    if "lr" in change:  # batch norm forgives any
+        recipe = replace(recipe, config={**small_config(), "norm": "none"})
+    small = picture[:12, :12]
+    with pytest.raises(DivergenceError, match=words):
+        restore(*degrade(small), replace(recipe, **change), iterations=130, progress=False)
+
+
+def test_a_gradient_that_is_never_finite_is_named(picture, recipe, monkeypatch):
+    plain = Fit.gradients
+
+    def gradients(fit, loss):
+        plain(fit, loss)
+        fit.weights.grad[3] = math.nan
+
+    monkeypatch.setattr(Fit, "gradients", gradients)
+    with pytest.raises(DivergenceError, match="its gradient is not finite, so the learning rate"):
+        restore(*degrade(picture[:12, :12]), recipe, iterations=130, progress=False)
+
+
+def test_what_is_drawn_before_any_iteration_may_be_nothing(picture, recipe):
+    with pytest.raises(DivergenceError, match="what the network draws is nan"):
+        restore(*degrade(picture), replace(recipe, z_scale=3e38), iterations=0, progress=False)
+
+
+@pytest.mark.parametrize("size", [(1, 40), (40, 1)])
+def test_a_total_variation_without_neighbours(recipe, size):
+    """A picture one pixel wide has no differences across; their mean was not a number."""
+    x_hat, mask = degrade(np.full(size, 0.5, np.float32))
+    history = restore(x_hat, mask, replace(recipe, tv=0.1), progress=False).history
+    assert all(math.isfinite(step.loss) for step in history)
+
+
+def test_the_largest_rate_leaves_the_first_weights_alone(picture, recipe):
+    for optimiser in OPTIMISERS:
+        chosen = replace(recipe, lr=3e38, lr_adam=3e38, optimiser=optimiser)
+        first, plain = (
+            Fit(*degrade(picture), r, device="cpu")
+            for r in (chosen, replace(recipe, optimiser=optimiser))
+        )
+        assert torch.equal(first.weights, plain.weights)
+
+
+def test_weight_decay_takes_all_of_a_weight_at_most(picture, recipe):
+    greedy = replace(recipe, optimiser="muon", weight_decay=1e30, lr=0.02)
+    result = restore(*degrade(picture), greedy, progress=False)
+    assert math.isfinite(result.history[-1].loss)
+
+
+def test_an_interrupt_leaves_no_switch_turned(picture, recipe, monkeypatch):
+    """It may come where a ``with`` would have turned it back."""
+
+    def step(fit):
+        torch.set_grad_enabled(False)
+        torch.autocast("cpu", torch.bfloat16).__enter__()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Fit, "step", step)
+    assert restore(*degrade(picture), recipe, precision="fp32", progress=False).interrupted
+    assert torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    torch.autocast_increment_nesting()
+    assert torch.autocast_decrement_nesting() == 0
+
+
+# --------------------------------------------------------------------------------------
 # Interrupts and progress
 # --------------------------------------------------------------------------------------
 
@@ -946,7 +1153,7 @@ def test_a_recipe_s_name_is_not_a_recipe(picture):
         dip_blocks.restore(picture, np.ones_like(picture), "quick")
 
 
-@pytest.mark.parametrize("device", ["cuda", "gpu", "cuda:7"])
+@pytest.mark.parametrize("device", ["cuda", "gpu", "cuda:7", "meta"])
 def test_a_device_that_is_not_here_is_named(device):
     if device == "cuda" and torch.cuda.is_available():
         pytest.skip("it is here")
