@@ -211,6 +211,21 @@ def test_the_execution_cache_is_keyed_on_the_code(monkeypatch, tmp_path):
     assert site.code_digest() in seen
 
 
+#: What starts a server: lines of shell, and calls in Python.
+STARTS = re.compile(r"^.*(?:\bdask scheduler\b|\bhttp\.server\b|\w*Cluster\().*$", re.MULTILINE)
+
+
+def test_what_the_book_starts_listens_to_its_own_machine_only():
+    """A scheduler runs whatever code it is sent; Dask's own default is every network."""
+    pages = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.md"), ROOT / "README.md"]
+    texts = [path.read_text(encoding="utf-8") for path in [*pages, ROOT / "Makefile"]]
+    started = [line for text in texts for line in STARTS.findall(text) if "SLURM" not in line]
+    assert len(started) >= 2, "the scheduler and `make serve`"
+    for line in started:
+        assert re.search(r"(--host|--bind) 127\.0\.0\.1\b", line), line
+        assert "dask" not in line or "--no-dashboard" in line, line
+
+
 @pytest.mark.parametrize("url", ["", "https://github.com/someone/book"])
 def test_no_dead_buttons(url, tmp_path):
     class App:

@@ -77,7 +77,7 @@ def test_the_counts_are_stored_beside_those_of_the_other_environment(
     counts = {"passed": 7, "failed": 0, "skipped": 1, "names": []}
     monkeypatch.setattr(runs, "ROOT", tmp_path)
     monkeypatch.setattr(versions, "make", lambda *a: None)
-    monkeypatch.setattr(versions, "installed", lambda python: {"python": "3.11.0", "torch": "2.9"})
+    monkeypatch.setattr(versions, "installed", lambda *a: {"python": "3.11.0", "torch": "2.9"})
     monkeypatch.setattr(versions, "tested", lambda *a: counts)
     monkeypatch.setattr(versions, "executed", lambda *a: {"01-a": "", "02-b": ""})
     (tmp_path / versions.FILE).write_text('{"newest": {"passed": 3}}')

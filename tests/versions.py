@@ -17,6 +17,7 @@ import tempfile
 import time
 import tomllib
 import xml.etree.ElementTree as xml
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,9 +30,9 @@ FILE = "versions.json"
 #: Of the built site, which is built with the locked versions only; and what asks for just these.
 LOCKED = ("test_site.py", "test_looks.py", "test_live.py", "test_browser_fit.py")
 ONLY_LOCKED = ("test_project.py::test_the_environment_is_the_locked_one",)
-#: With --few: the method, its numbers, files, store, and the shortest chapter that fits a network.
+#: With --few: the method, files, the store, and a short chapter that fits a network.
 FEW = ("test_blocks.py", "test_degradation.py", "test_files.py", "test_holes.py", "test_store.py")
-FEW_CHAPTERS = ("03-deep-image-prior",)
+FEW_CHAPTERS = ("07-putting-together",)
 
 
 class Impossible(Exception):
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Impossible as error:
         print(f"The {options.which} versions were NOT tested: {error}", file=sys.stderr)
         return 3
-    versions = installed(python)
+    versions = installed(python, dependencies())
     print(", ".join(f"{name} {version}" for name, version in versions.items()), flush=True)
     tests = {} if options.skip_tests else tested(python, FEW if options.few else ())
     chapters = executed(python, FEW_CHAPTERS if options.few else ())
@@ -96,17 +97,22 @@ def make(which: str, python: Path, version: str | None, locked_torch: bool) -> N
             _pip(python, "-r", ROOT / lock.TORCH)
     elif which == "oldest":
         _pip(python, str(oldest_torch()))
-    else:
+    elif not _has_torch(python):
         _pip(python, "torch")
     with tempfile.TemporaryDirectory() as folder:
         wanted = ROOT / lock.OLDEST
         if which == "newest":
             wanted = Path(folder) / "newest.lock"
             try:
-                wanted.write_text(lock.split(lock.uv())[0], encoding="utf-8")
+                newest = lock.uv(python=installed(python, ())["python"])
+                wanted.write_text(lock.split(newest)[0], encoding="utf-8")
             except subprocess.CalledProcessError as error:
                 raise Impossible(_last_line(error.stderr)) from None
         _uv("pip", "install", "--quiet", "--no-deps", "--python", python, "-r", wanted)
+
+
+def _has_torch(python: Path) -> bool:
+    return not subprocess.run([python, "-m", "pip", "show", "--quiet", "torch"]).returncode
 
 
 def oldest_torch() -> str:
@@ -116,10 +122,14 @@ def oldest_torch() -> str:
     return next(line for line in lines if line.startswith("torch>=")).replace(">=", "==")
 
 
-def installed(python: Path) -> dict[str, str]:
-    """Python's version, and those of what `pyproject.toml` asks for directly."""
+def dependencies() -> list[str]:
+    """The names of what `pyproject.toml` asks for directly, without extras."""
     metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    names = [re.match(r"[\w.-]+", line)[0] for line in metadata["dependencies"]]
+    return [re.match(r"[\w.-]+", line)[0] for line in metadata["dependencies"]]
+
+
+def installed(python: Path, names: Iterable[str]) -> dict[str, str]:
+    """Python's version, and those of packages."""
     code = (
         "import json, platform, sys; from importlib.metadata import version; "
         "print(json.dumps({'python': platform.python_version(), "

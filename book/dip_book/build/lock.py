@@ -70,7 +70,9 @@ def compiled(keep: bool) -> tuple[str, str]:
     return split(uv("--universal", constraint=f"torch=={pinned(before)['torch']}"))
 
 
-def uv(*options: str, before: str = "", constraint: str = "", wanted: str = "") -> str:
+def uv(
+    *options: str, before: str = "", constraint: str = "", wanted: str = "", python: str = PYTHON
+) -> str:
     """A lock by `uv pip compile`: of `wanted`, or of the project with its book and its tests.
 
     `before` are pins to keep where they may be kept.  Raises CalledProcessError with uv's words.
@@ -83,7 +85,7 @@ def uv(*options: str, before: str = "", constraint: str = "", wanted: str = "") 
         what = [source] if wanted else [ROOT / "pyproject.toml", "--extra=book", "--extra=test"]
         command = [
             *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--generate-hashes"),
-            *("--python-version", PYTHON, "--no-header", "--no-annotate"),
+            *("--python-version", python, "--no-header", "--no-annotate"),
             *("--constraint", limits, "--output-file", out, *options, *what),
         ]
         subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
