@@ -883,6 +883,25 @@ def test_the_best_state_is_kept(picture, recipe):
     assert any(a[2] < b[2] for a, b in zip(states, states[1:])), "not always the last one"
 
 
+@pytest.mark.parametrize("known", [1, 2, 500])
+def test_an_iteration_asks_for_one_pixel_at_least(picture, recipe, known):
+    """One that asks for nothing has a loss of 0: the best state, and a jump right after it."""
+    mask = torch.zeros(1, 32, 32)
+    mask.view(-1)[torch.randperm(1024, generator=torch.Generator().manual_seed(0))[:known]] = 1
+    hiding = replace(recipe, z_kind="known", z_channels=0, hide=0.1, sigma_p=0.0)
+    fit = Fit(picture, mask, hiding, device="cpu")
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        z, wanted = fit.hidden()
+        drawn = torch.rand(mask.shape, generator=draws)
+        least = drawn[mask == 1].min()
+        expected = (mask == 1) & ((drawn < 0.1) | (drawn == least))
+        assert torch.equal(wanted == 1, expected) and int(wanted.sum()) >= 1
+        assert torch.equal(z, fit.z * ~expected)
+    if known == 500:
+        assert least < 0.1, "with many, some are hidden anyway"
+
+
 def test_a_jump_is_never_the_best_state(picture, recipe, sabotage):
     sabotage({5: math.nan, 9: math.inf, 12: -1.0})
     fit = Fit(*degrade(picture), recipe, device="cpu")
