@@ -7,17 +7,20 @@ READY := $(VENV)/.ready
 FRONT := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test attack bench notebooks links serve clean lock
+LOCKS := requirements.lock requirements-torch.lock requirements-cpu.lock
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+.PHONY: help book test oldest newest attack mutants bench notebooks links serve clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(READY): requirements.lock pyproject.toml
+$(READY): $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Setting up $(VENV) (once; a few minutes) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module does not work; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --require-hashes -r requirements-cpu.lock 2> /dev/null || $(INSTALL) --require-hashes -r requirements-torch.lock  # the small build only where pip is told of a place that has it
+	@$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 book: $(READY) ## Execute the chapters and build the site
@@ -26,6 +29,12 @@ book: $(READY) ## Execute the chapters and build the site
 
 test: $(READY) ## Run every test, and every cell of every chapter
 	@PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n 2 --dist loadfile
+
+oldest: $(READY) ## Tests and chapters with the oldest versions that pyproject.toml admits (an hour; ARGS=--few: minutes)
+	@PATH="$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m versions oldest --write $(ARGS)
+
+newest: $(READY) ## The same with the newest versions there are (ARGS="--python 3.13" for another Python)
+	@PATH="$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m versions newest --write $(ARGS)
 
 attack: $(READY) ## Attack files, store and loop for ten minutes each (MINUTES=1, NAMES="..." for less)
 	@PATH="$(BIN):$$PATH" PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m attacks --minutes $(or $(MINUTES),10) $(NAMES)
@@ -45,8 +54,9 @@ serve: book ## Build the site and serve it on http://localhost:8000
 clean: ## Remove the built site and its cache (.venv stays; `rm -r .venv` removes it)
 	@rm -rf _build
 
-lock: $(READY) ## Write requirements.lock anew from pyproject.toml
-	@$(BIN)/python -m pip install --quiet pip-tools
-	@$(BIN)/pip-compile --quiet --upgrade --upgrade-package torch==2.13.0 --extra book --extra test --strip-extras --allow-unsafe \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
-	@sed -i.old -e 's/+cpu$$//' -e '/^#/d' -e '/^$$/d' requirements.lock && rm requirements.lock.old  # +cpu: a build's label, which no index has
+lock: $(READY) ## Write the requirements*.lock anew from pyproject.toml (ARGS=--keep: only what is not admitted any more)
+	@$(BIN)/python -m dip_book.build.lock $(ARGS)
+
+mutants: $(READY) ## Change the method in two thousand ways, one at a time: does a test notice? (hours; SAMPLE=100 for less)
+	@$(BIN)/python -c 'import cosmic_ray' 2> /dev/null || $(BIN)/python -m pip install --quiet -e '.[mutants]'
+	@PATH="$(BIN):$$PATH" PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(ARGS)

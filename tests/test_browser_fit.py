@@ -345,6 +345,24 @@ def test_what_is_chosen_decides_and_travels_in_a_link(show):
     assert again.evaluate(values) == tab.evaluate(values)
 
 
+@pytest.mark.parametrize("width", [1000, 390])
+def test_before_the_start_frames_say_so_and_no_tick_is_cut(show, width):
+    tab = ready(show(width=width))
+    empty = tab.locator(".dip-empty")
+    assert empty.count() >= 2  # the networks'
+    said = "(frame) => getComputedStyle(frame, '::after').content"
+    assert {frame.evaluate(said) for frame in empty.all()} == {'"Press Start"'}
+    code = """(svg) => [...svg.querySelectorAll("text")].filter((text) => {
+      const [a, b] = [text.getBoundingClientRect(), svg.getBoundingClientRect()];
+      return a.right > b.right + 0.5 || a.left < b.left - 0.5;
+    }).map((text) => text.textContent)"""
+    tab.locator("dip-live").evaluate("""(stage) => Object.values(stage.draw).forEach((draw) =>
+      draw({ series: [{ values: Array.from({ length: 1500 }, (_, i) => 1 + i), lane: 0 }] }))""")
+    for curves in tab.locator("dip-live svg").all():
+        assert curves.locator("text", has_text="1500").count()
+        assert curves.evaluate(code) == []
+
+
 @pytest.mark.parametrize("compare", ["pixels", "reading", "upsampling", "seed"])
 def test_each_comparison_runs(show, compare):
     tab = ready(show(link=f"{SMALL}&compare={compare}"))

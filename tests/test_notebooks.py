@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -261,7 +262,7 @@ def clone(tmp_path_factory):
         pytest.skip("git is not installed")
     repository = tmp_path_factory.mktemp("public") / "book"
     ignored = shutil.ignore_patterns(
-        ".git", ".venv", "_build", "__pycache__", "*.egg-info", ".pytest_cache", ".ruff_cache"
+        ".git", ".venv*", "_build", "__pycache__", "*.egg-info", ".pytest_cache", ".ruff_cache"
     )
     shutil.copytree(first_cell.ROOT, repository, ignore=ignored)
     git = [
@@ -334,13 +335,7 @@ def test_only_what_is_missing_is_installed(monkeypatch):
     first_cell.install(first_cell.missing())
     ((command, constraints),) = calls
     assert command[-1] == "no-such-package>=1" and "torch>=99" not in command
-    import numpy
-    import torch
-
-    assert constraints.splitlines() == [
-        f"torch=={torch.__version__}",
-        f"numpy=={numpy.__version__}",
-    ]
+    assert constraints.splitlines() == [f"{name}=={version(name)}" for name in ("torch", "numpy")]
 
 
 def test_nothing_missing_installs_nothing(monkeypatch):

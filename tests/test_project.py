@@ -6,23 +6,27 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import pytest
+import versions
 import yaml
 from dip_book import bench, cli, commands
-from dip_book.build import site
+from dip_book.build import lock, site
 from dip_book.build.first_cell import ROOT
 from dip_book.results.reported import REPORTED
 from dip_book.runs import plan
+from packaging.markers import Marker
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 import dip_blocks
 from dip_parts import checks
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
+LOCKS = {name: (ROOT / name).read_text() for name in (lock.LOCK, lock.TORCH, lock.CPU, lock.OLDEST)}
+LOCK = {**lock.pinned(LOCKS[lock.LOCK]), **lock.pinned(LOCKS[lock.TORCH])}
 LOCKED = ("book", "test")  # the other extras are for machines of other kinds
 WANTED = [
     Requirement(line)
@@ -39,15 +43,57 @@ def normal(name):
 def test_conda_and_the_virtual_environment_install_one_list():
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pip = next(entry["pip"] for entry in conda if isinstance(entry, dict))
-    assert pip == ["-r requirements.lock", "-e ."]
+    assert pip == ["-r requirements.lock", "-r requirements-torch.lock"]
     others = {re.split("[=<> ]", entry)[0] for entry in conda if isinstance(entry, str)}
     assert others == {"python", "pip", "make"}, "packages belong into requirements.lock"
     makefile = (ROOT / "Makefile").read_text()
-    installs = re.findall(r"pip install (.*)", makefile.split("lock:")[0])
-    assert [re.sub(r"--quiet |--disable-pip-version-check ", "", line) for line in installs] == [
-        "-r requirements.lock",
-        "--no-deps -e .",
+    assert "pip install --quiet --disable-pip-version-check --no-deps\n" in makefile
+    installs = re.findall(r"\$\(INSTALL\) ([^|]*?)(?: 2> |\n|  #)", makefile)
+    assert installs == [
+        "--require-hashes -r requirements.lock",
+        "--require-hashes -r requirements-cpu.lock",
+        "--require-hashes -r requirements-torch.lock",
+        "--no-build-isolation -e .",
     ]
+
+
+ENTRY = re.compile(
+    r"[a-z0-9][a-z0-9-]*==[\w.+]+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+)
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_pin_has_the_hashes_of_its_files_and_names_no_place_to_get_them(name):
+    assert ENTRY.sub("", LOCKS[name]) == ""
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["numpy==1.26.0\n", "--index-url https://x\n", "a==1 \\\n    --hash=sha256:12\n", "a>=1\n"],
+)
+def test_a_pin_without_its_hash_is_noticed(bad):
+    assert ENTRY.sub("", bad)
+
+
+def test_pytorch_stands_apart_from_the_rest():
+    """Its build is the machine's choice: the small one would else bring NVIDIA's libraries."""
+    for name in (lock.LOCK, lock.OLDEST):
+        assert not [pin for pin in lock.pinned(LOCKS[name]) if lock.TORCHS_OWN.match(pin)]
+    version = lock.pinned(LOCKS[lock.TORCH])["torch"]
+    assert lock.pinned(LOCKS[lock.CPU]) == {"torch": f"{version}+cpu"}
+
+
+def lower_bound(requirement):
+    return next(spec.version for spec in requirement.specifier if spec.operator in (">=", "=="))
+
+
+@pytest.mark.parametrize("requirement", WANTED, ids=str)
+def test_the_oldest_versions_are_the_lower_bounds(requirement):
+    """Exactly, or the first release that a bound of fewer figures means: 1.11 is 1.11.1 there."""
+    bound, name = Version(lower_bound(requirement)), normal(requirement.name)
+    oldest = {**lock.pinned(LOCKS[lock.OLDEST]), "torch": versions.oldest_torch().split("==")[1]}
+    assert requirement.specifier.contains(oldest[name])
+    assert Version(oldest[name]).release[: len(bound.release)] == bound.release
 
 
 @pytest.mark.parametrize("requirement", WANTED, ids=str)
@@ -56,11 +102,16 @@ def test_the_lock_pins_every_requirement_within_its_range(requirement):
 
 
 def test_the_environment_is_the_locked_one():
-    different = {
-        name: (pin, version(name))
-        for name, pin in LOCK.items()
-        if version(name).split("+")[0] != pin
-    }
+    different = {}
+    for name, pin, condition in re.findall(
+        r"^([\w.-]+)==([^\s;\\]+)(?: ; ([^\\\n]+))?", LOCKS[lock.LOCK], re.MULTILINE
+    ):
+        if not condition or Marker(condition).evaluate():
+            found = next((there.version for there in distributions(name=name)), "missing")
+            if found != pin:
+                different[name] = pin, found
+    if version("torch").split("+")[0] != LOCK["torch"]:
+        different["torch"] = LOCK["torch"], version("torch")
     assert not different, "install with `make`, or renew the lock with `make lock`"
 
 

@@ -603,6 +603,35 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path):
         fill(damaged(x, known), known, iterations=1, work=tmp_path)
 
 
+@pytest.mark.parametrize("minutes, rounds", [(2.0, core.ROUNDS), (0.05, 1)])
+def test_interpolation_is_measured_in_as_many_rounds_as_are_affordable(clock, minutes, rounds):
+    clock.step = 0.1
+    known = with_hole()
+    x = damaged(photo(), known)
+    filled = fill(x, known, minutes=minutes, iterations=2)
+    assert filled.report["hidden_rounds"] == rounds
+    errors = []
+    for number in range(rounds):
+        hidden = held_out.choose(known, seed=[0, number] if number else 0).mask
+        errors.append(classical.biharmonic(x, known & ~hidden, hidden)[0] - x[hidden])
+    assert filled.report["hidden_pixels"] == sum(map(len, errors))
+    assert filled.report["biharmonic"] == held_out.decibel(np.concatenate(errors))
+    assert (f"in {rounds} rounds" in filled.said) == (rounds > 1)
+
+
+def test_more_rounds_leave_picture_and_lead_as_they_are(monkeypatch):
+    known = with_hole()
+    x = damaged(photo(), known)
+    many = fill(x, known, iterations=4)
+    monkeypatch.setattr(core, "ROUNDS", 1)
+    one = fill(x, known, iterations=4)
+    assert many.report["hidden_rounds"] > one.report["hidden_rounds"] == 1
+    assert (many.image == one.image).all() and many.report["weight"] == one.report["weight"]
+    leads = [f.report["network"] - f.report["biharmonic"] for f in (many, one)]
+    assert leads[0] == pytest.approx(leads[1], abs=2e-3)
+    assert many.report["biharmonic"] != one.report["biharmonic"]
+
+
 # The evidence -----------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_a_run_is_stored_whole_and_readable_without_our_code(tmp_path):
         "started",
     ):
         assert key in facts
-    assert facts["versions"]["torch"] == torch.__version__
+    assert facts["versions"]["torch"] == version("torch")
     assert facts["columns"] == ["iteration", "loss", "lr", "backtracked", "psnr", "psnr_averaged"]
     assert [row[0] for row in facts["history"]] == [1, 10, 20, 25]
     assert re.search(r"^ +\[10, 0\.\d+, 0\.003, 0, [\d.]+, [\d.]+\],$", text, re.MULTILINE), (

@@ -63,7 +63,10 @@ def test_a_run_is_read_without_opening_a_picture(tmp_path, monkeypatch, capsys):
     stand_in = type(
         "Image",
         (),
-        {"open": lambda *a: (opened.append(a), original(*a))[1], "fromarray": Image.fromarray},
+        {
+            "open": lambda *a, **k: (opened.append(a), original(*a, **k))[1],
+            "fromarray": Image.fromarray,
+        },
     )
     monkeypatch.setattr(record, "Image", stand_in)
     (run,) = runs.find(tmp_path, image="brick")
@@ -148,6 +151,7 @@ def test_pictures_that_are_not_kept_are_named(tmp_path):
         (
             {
                 "recipe": {
+                    "name": "tiny",
                     **TINY.as_dict(),
                     "iterations": 2,
                     "tv": 1,
@@ -197,7 +201,7 @@ def test_values_that_differ_behind_the_digits_of_a_path_are_told_apart(tmp_path)
 
 def test_a_record_older_than_a_value_has_its_default(tmp_path, monkeypatch):
     perform(SPEC, tmp_path)
-    older = TINY.as_dict() | {"iterations": 2}
+    older = {"name": "tiny", **TINY.as_dict(), "iterations": 2}
     for key in ("hide", "weight_decay", "optimiser"):
         del older[key]
     edit(tmp_path, SPEC, recipe=older)

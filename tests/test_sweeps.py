@@ -404,48 +404,6 @@ def test_a_scheduler_that_is_not_there(capsys, monkeypatch):
     assert "No Dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
 
 
-# Made again -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("task", ["pixels", "noise25"])
-def test_a_run_is_made_again_from_its_record_alone(tmp_path, monkeypatch, capsys, task):
-    spec = replace(SPEC, image="chelsea-rgb", iterations=12, changes=(("lr", 0.01),), task=task)
-    run, path = perform(spec, tmp_path, every=1), spec.path
-    words = ["rerun", path.as_posix(), "--store", str(tmp_path), "--device", "cpu"]
-    monkeypatch.delitem(dip_blocks.RECIPES, "tiny")  # what a recipe of that name is today
-    before = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*.*"))
-    assert main(words) == 0
-    said = capsys.readouterr().out
-    assert "The same." in said and f"{run.psnr:.2f} dB stored, {run.psnr:.2f} dB now" in said
-    assert sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")) == before
-    record = Path(f"{tmp_path / path}.json")
-    record.write_text(record.read_text().replace('"lr": 0.01,', '"lr": 0.011,', 2))
-    assert main(words) == 1
-    said = capsys.readouterr().out
-    assert "Not the same." in said and "differ from iteration 2 on" in said
-
-
-def test_a_run_of_ones_own_picture_is_made_again_with_the_file(tmp_path, capsys):
-    images.save_png(tmp_path / "mine.png", images.load("brick", size=24))
-    spec = replace(SPEC, image=str(tmp_path / "mine.png"), size=None, iterations=5)
-    perform(spec, tmp_path / "store")
-    words = ["rerun", spec.path.as_posix(), "--store", str(tmp_path / "store"), "--device", "cpu"]
-    assert main(words) == 2
-    assert "a file of yours" in capsys.readouterr().err
-    images.save_png(tmp_path / "other.png", images.load("grass", size=24))
-    assert main([*words, "--picture", str(tmp_path / "other.png")]) == 2
-    assert "another picture" in capsys.readouterr().err
-    assert main([*words, "--picture", str(tmp_path / "mine.png")]) == 0
-
-
-def test_a_mean_is_not_made_again_but_its_members(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(dip_blocks.MEANS, "pair", ("tiny", "tiny"))
-    spec = replace(SPEC, recipe="pair", iterations=3)
-    perform(spec, tmp_path)
-    assert main(["rerun", spec.path.as_posix(), "--store", str(tmp_path)]) == 2
-    assert "make its members again" in capsys.readouterr().err
-
-
 # Archives ---------------------------------------------------------------------------------
 
 
@@ -925,6 +883,19 @@ def test_every_table_is_printed(capsys, name):
         "hidden_pairs": "one network",
         "large": "picture",
         "blends": "averaged output of",
+        "noise": "non-local means",
+        "noise_rules": "held-out pixels",
+        "noise_ideas": "a hiding network",
+        "noise_papers": "House",
+        "shrunk": "bicubic",
+        "shrunk_ideas": "nearest",
+        "set5": "bicubic",
+        "large_hole": "biharmonic",
+        "covered": "biharmonic",
+        "holes_papers": "Kate",
+        "filling": "hole",
+        "filling_recipes": "hole",
+        "filling_errors": "hole",
     }
     assert first.get(name, "Montage") in capsys.readouterr().out
 

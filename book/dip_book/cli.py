@@ -19,8 +19,8 @@ RECIPES = (
 GROUPS = (
     "best", "best-seeds", "best-nearest", "blog-muon", "paper-muon", "table", "table-short",
     "two-upsamplings", "quick", "front", "best-free", "quick-adam", "larger", "best-adam",
-    "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas", "muon", "muon-256",
-    "hidden", "hidden-512", "bases", "repeated", "jump",
+    "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas", "bases",
+    "repeated", "jump", "muon", "muon-256", "hidden", "hidden-512",
     "shrink-ideas", "shrink-free", "set5-x4", "set5-x8", "noise", "denoising",
     "holes", "covered", "sparse", "inpainting",
 )  # fmt: skip
@@ -28,7 +28,9 @@ TABLES = (
     "standard", "rerun", "final", "members", "seconds", "at_rest", "distances", "differences",
     "averaged", "ssim", "embedded", "quick", "precision", "ceilings", "switches", "ideas",
     "repeated", "reached", "one_precision", "muon", "pairs", "longer", "sooner", "straightforward",
-    "hidden", "hidden_pairs", "blends", "large",
+    "hidden", "hidden_pairs", "blends", "large", "noise", "noise_rules", "noise_ideas",
+    "noise_papers", "shrunk", "shrunk_ideas", "set5", "large_hole", "covered", "holes_papers",
+    "filling", "filling_recipes", "filling_errors",
 )  # fmt: skip
 NETWORKS = ("blog", "paper", "second")
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -217,10 +219,27 @@ def parser() -> argparse.ArgumentParser:
         "What is stored stays as it is. On the same kind of machine with the same versions all is "
         "equal; elsewhere the last digits differ, and with them later iterations.",
     )
-    rerun.add_argument("run", help="its path, as `status` prints it")
-    rerun.add_argument("--picture", type=Path, help="the file, if the run is of a picture of yours")
+    rerun.add_argument("run", nargs="+", help="paths, as `status` prints them")
+    rerun.add_argument(
+        "--picture",
+        type=Path,
+        help="if the run is of a picture of yours: the file, or a folder to look for it in",
+    )
     rerun.add_argument("--device", help="cuda, mps or cpu (default: the first that is there)")
     rerun.add_argument("--threads", type=int, help="CPU threads (default: as the run had)")
+    rerun.add_argument(
+        "--times", type=int, default=1, help="so often, and say how far they are apart (default: 1)"
+    )
+    rerun.add_argument(
+        "--within",
+        type=float,
+        default=0.0,
+        metavar="DB",
+        help="a PSNR so many dB apart is no failure (default: 0, all that is stored is equal)",
+    )
+    rerun.add_argument(
+        "--write", action="store_true", help="keep what came out in the store's reruns.json"
+    )
 
     table = command("table", "print a table of the book")
     table.add_argument("name", choices=TABLES)
@@ -278,7 +297,7 @@ def parser() -> argparse.ArgumentParser:
     command(
         "tidy",
         "gather the book's runs into one file a recipe, and drop pictures that no chapter shows",
-        "What is kept is in plan.py; runs that the book does not want are left as they are.",
+        "What is kept is in runs/plan; runs that the book does not want are left as they are.",
     )
 
     command(

@@ -12,14 +12,24 @@ from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
-import torch
-
 import dip_blocks
 from dip_book import bench, images, runs
 from dip_book.restoring import photos
-from dip_book.results import ablation, baselines, ceiling, compared, holes, optimiser, tables
+from dip_book.results import (
+    ablation,
+    baselines,
+    ceiling,
+    compared,
+    denoising,
+    filling,
+    holes,
+    optimiser,
+    shrinking,
+    tables,
+)
 from dip_book.runs import again, plan, sweeps
 from dip_book.show import figures
+from dip_book.words import print  # names in files may hold what a terminal obeys
 
 #: What `table` prints.
 TABLES = {
@@ -31,6 +41,10 @@ TABLES = {
     "reached": ablation.reached,
     "one_precision": ablation.one_precision,
     **optimiser.TABLES,
+    **denoising.TABLES,
+    **shrinking.TABLES,
+    **holes.TABLES,
+    **filling.TABLES,
 }
 
 #: What is raised on purpose, with a message for whom it concerns, and what a system says of files
@@ -249,9 +263,29 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _rerun(args: argparse.Namespace) -> int:
-    run = runs.read(args.store / args.run)
-    torch.set_num_threads(args.threads or run.facts["threads"])
-    found = again.made_again(run, args.picture, device=args.device)
+    if args.times < 1:
+        raise runs.RunError("Make a run again at least once (--times 1).")
+    status = 0
+    for name in args.run:
+        run = runs.read(args.store / name)
+        several = [
+            again.made_again(run, args.picture, device=args.device, threads=args.threads)
+            for _ in range(args.times)
+        ]
+        if len(args.run) > 1:
+            print(f"{name}:")
+        _say_again(several)
+        if args.write:
+            path = run.place.relative_to(args.store)
+            print(f"Stored in {again.store(path, several, args.store)}")
+        whole = all(one.same or one.apart <= args.within > 0 for one in several)
+        status = status if whole else 1
+    return status
+
+
+def _say_again(several: list[again.Comparison]) -> None:
+    """A run's second life in words, compared with its first."""
+    found = several[0]
     for kind, then in found.stored.items():
         now = found.now[kind]
         print(f"{runs.KINDS[kind]}: {then:.2f} dB stored, {now:.2f} dB now ({now - then:+.4f})")
@@ -259,8 +293,13 @@ def _rerun(args: argparse.Namespace) -> int:
         print(f"{runs.KINDS[kind]}: pixels differ by {levels} of 255 at most")
     if found.first_apart is not None:
         print(f"The losses differ from iteration {found.first_apart:,} on.")
-    print("The same." if found.same else "Not the same.")
-    return 0 if found.same else 1
+    for difference in found.differences:
+        print(f"Another {difference}.")
+    if len(several) > 1:
+        equal, apart = again.spread(several)
+        far = "equal to the last bit" if equal else f"up to {apart:.4f} dB apart"
+        print(f"Made {len(several)} times: {far}.")
+    print("The same." if all(one.same for one in several) else "Not the same.")
 
 
 def _table(args: argparse.Namespace) -> int:

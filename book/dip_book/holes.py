@@ -91,14 +91,26 @@ def _write(known: np.ndarray, word: str, left: float, base: float, size: float) 
 
 @cache
 def _outlines(word: str):
-    """A word's outlines in letters of 100 units, and their extents."""
-    from matplotlib.font_manager import FontProperties  # not before a text is asked for
+    """A word's outlines in letters of 100 units, and their extents.
+
+    Letter by letter, each advance a whole number of 1/64: where Matplotlib puts a word's letters
+    changed with its version 3.11, and a mask must not.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font  # not before it is asked
     from matplotlib.path import Path
     from matplotlib.textpath import TextPath
 
-    font = FontProperties(family="DejaVu Sans", weight="bold")
-    path = TextPath((0, 0), word, size=100, prop=font)
-    return [Path(polygon) for polygon in path.to_polygons()], path.get_extents()
+    style = FontProperties(family="DejaVu Sans", weight="bold")
+    font = get_font(findfont(style))
+    font.set_size(100, 72)
+    at, places, codes = 0.0, [], []
+    for letter in word:
+        path = TextPath((0, 0), letter, size=100, prop=style)
+        places.append(path.vertices + (at, 0))
+        codes.append(path.codes)
+        at += round(64 * font.load_char(ord(letter)).linearHoriAdvance / 65536) / 64
+    whole = Path(np.concatenate(places), np.concatenate(codes))
+    return [Path(polygon) for polygon in whole.to_polygons()], whole.get_extents()
 
 
 def scratches(height: int, width: int, share: float, seed: int = 0) -> np.ndarray:

@@ -16,7 +16,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
+import struct
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +30,13 @@ IMAGES_VARIABLE = "DIP_IMAGES"
 
 #: 4096 × 4096.  A network of 128 channels would need more memory than any machine here has.
 MAX_PIXELS = 4096**2
+#: Longest side of a picture file, and of what a run can be made of: WebP holds no more.
+MAX_SIDE, MAX_SIDE_OF_RUN = 65_535, 16_383
+#: Bytes of a picture file; of a profile, of EXIF and of other data beside its pixels.
+MAX_BYTES, MAX_BESIDE = 600_000_000, 4_000_000
+#: What is opened, by content, whatever the name says.  Pillow knows more formats: for some it
+#: starts another program, some it takes for pictures that are none.
+FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "GIF", "BMP", "PPM", "AVIF", "HEIF")
 
 
 class ImageError(ValueError):
@@ -303,40 +313,186 @@ def _cache() -> Path:
     return Path(pooch.os_cache("deep-image-prior-rebuilt"))
 
 
-def _open(path: Path) -> Image.Image:
-    if not path.exists():
-        names = ", ".join([*EMBEDDED, *EMBEDDED_RGB, *STANDARD, *COLOUR])
-        raise ImageError(
-            f"There is no picture '{path}': neither a file of that path nor one of the names "
-            f"{names}."
-        )
-    if path.is_dir():
-        raise ImageError(f"'{path}' is a folder: name one picture in it.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # _check_size says it better
-            picture = Image.open(path)
-        _check_size(picture.size, path)
-        picture.load()
-    except (Image.DecompressionBombError, UnidentifiedImageError, OSError, SyntaxError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise ImageError(
-                f"'{path}' is too large (over {MAX_PIXELS:,} pixels): shrink it first."
+class UnknownKind(ImageError):
+    """A file whose content is no picture of `FORMATS`."""
+
+
+@contextmanager
+def opened(path: Path, most: int):
+    """A picture file as Pillow opens it, of whose pixels none is decoded yet.
+
+    Args:
+        most: pixels.  More are refused by the header, and so are sides above `MAX_SIDE`.
+
+    Raises:
+        ImageError: what is no regular file (a pipe would be waited for), is empty, larger than
+            `MAX_BYTES`, none of `FORMATS` (`UnknownKind`), too large, or broken: one sentence,
+            also for whatever a decoder raises inside the ``with`` statement.
+    """
+    _check_header(path, head(path), most)
+    Image.init()  # all formats, so that those of other packages are among them
+    kinds = [kind for kind in FORMATS if kind in Image.OPEN]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow finds odd; what matters is said
+        try:
+            with hushed(), Image.open(path, formats=kinds) as picture:
+                check_size(picture.size, path, most)
+                for name in ("exif", "icc_profile"):
+                    if len(picture.info.get(name) or b"") > MAX_BESIDE:
+                        del picture.info[name]
+                yield picture
+        except ImageError:
+            raise
+        except UnidentifiedImageError:
+            raise UnknownKind(
+                f"'{path}' is no picture of a known kind: save it as PNG, TIFF or JPEG."
             ) from None
-        empty = "it is empty" if path.stat().st_size == 0 else str(error) or type(error).__name__
-        raise ImageError(f"'{path}' cannot be read as a picture: {empty}.") from None
-    return ImageOps.exif_transpose(picture)
+        except Exception as error:  # decoders raise what they like at a broken file
+            raise ImageError(broken(path, error, most)) from None
 
 
-def _check_size(size: tuple[int, int], name) -> None:
+@contextmanager
+def hushed():
+    """Without what decoders in C print at a broken file: it is said in a sentence of ours."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def broken(path: Path, error: Exception, most: int) -> str:
+    """What to say of a file at which a decoder raised an error: one sentence."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"'{path}' has more than {most:,} pixels: shrink it first."
+    if isinstance(error, MemoryError):
+        return f"'{path}' does not fit into this machine's memory: shrink it or cut out a part."
+    said = " ".join(str(error).split()) or type(error).__name__  # in a line, and a short one
+    said = said[:120].replace(str(path), "it").rstrip(".")
+    if not said.isprintable():
+        said = type(error).__name__
+    return f"'{path}' cannot be read as a picture, it is broken or cut off: {said}."
+
+
+def head(path: Path) -> bytes:
+    """The first 64 bytes of a regular file; ImageError for anything else."""
+    try:
+        kind = path.stat()
+        if stat.S_ISDIR(kind.st_mode):
+            raise ImageError(f"'{path}' is a folder: name the pictures in it, '{path / '*.png'}'.")
+        if not stat.S_ISREG(kind.st_mode):
+            raise ImageError(f"'{path}' is a pipe or a device, not a file: save the picture first.")
+        if kind.st_size > MAX_BYTES:
+            raise ImageError(
+                f"'{path}' has {kind.st_size / 1e6:,.0f} MB, more than {MAX_BYTES / 1e6:,.0f}: "
+                "shrink the picture, or save it with compression."
+            )
+        with path.open("rb") as file:
+            found = file.read(64)
+    except FileNotFoundError:
+        raise ImageError(f"There is no picture '{path}'.") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        why = getattr(error, "strerror", None) or error
+        raise ImageError(f"'{str(path)[:200]}' cannot be read: {why}.") from None
+    if not found:
+        raise ImageError(f"'{path}' cannot be read as a picture: it is empty.")
+    return found
+
+
+def _check_header(path: Path, head: bytes, most: int) -> None:
+    """What Pillow, or a library under it, would set memory aside for before we are asked."""
+    if (size := webp_size(head)) is not None:
+        check_size(size, path, most)
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        _check_tiff(path, head, most)
+
+
+def webp_size(head: bytes) -> tuple[int, int] | None:
+    """(width, height) by the header of a WebP file, of which 30 bytes are needed; else None."""
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return None
+    kind = head[12:16]
+    if kind == b"VP8X":
+        return tuple(int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return tuple(int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    return None
+
+
+def _check_tiff(path: Path, head: bytes, most: int) -> None:
+    """A TIFF file's first directory: lists of sane length, tiles and strips no larger than most."""
+    order = "<" if head[:2] == b"II" else ">"
+    big = 43 in head[2:4]
+    count_form, entry_form = ("Q", "HHQQ") if big else ("H", "HHII")
+    try:
+        start = struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)[0]
+        with path.open("rb") as file:
+            file.seek(start)
+            width = struct.calcsize(order + count_form)
+            (count,) = struct.unpack(order + count_form, file.read(width))
+            step = struct.calcsize(order + entry_form)
+            if count > 4096:
+                raise ValueError("its directory is too long")
+            entries = file.read(count * step)
+            found = {}
+            for at in range(0, len(entries) - step + 1, step):
+                tag, kind, number, value = struct.unpack_from(order + entry_form, entries, at)
+                if kind == 3 and order == ">":  # two bytes, at the front of the field
+                    value >>= 48 if big else 16
+                elif kind == 3:
+                    value &= 0xFFFF
+                # bytes stay bytes, and are no list; others become numbers of 32 bytes and more
+                if number > (MAX_BESIDE if kind not in (1, 2, 7) else MAX_BYTES):
+                    raise ValueError(f"its tag {tag} has {number:,} values")
+                if number == 1:
+                    found[tag] = max(found.get(tag, 0), value)
+    except (struct.error, ValueError, OSError, OverflowError) as error:
+        raise ImageError(broken(path, error, most)) from None
+    tile = found.get(322, 1) * found.get(323, 1)
+    if tile > most or found.get(277, 1) > 16:
+        raise ImageError(broken(path, ValueError("its tiles or channels are too many"), most))
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with opened(path, MAX_PIXELS) as picture:
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except ImageError:
+        if os.path.lexists(path):
+            raise
+    names = ", ".join([*EMBEDDED, *EMBEDDED_RGB, *STANDARD, *COLOUR])
+    raise ImageError(
+        f"There is no picture '{path}': neither a file of that path nor one of the names {names}."
+    )
+
+
+def check_size(size: tuple[int, int], name, most: int) -> None:
+    """ImageError for a (width, height) of one pixel, a side that is too long, too many pixels."""
     width, height = size
     if width * height <= 1:
         raise ImageError(f"'{name}' has {width}×{height} pixels: there is nothing to restore.")
-    if width * height > MAX_PIXELS:
+    if max(size) > MAX_SIDE:
         raise ImageError(
-            f"'{name}' has {width}×{height} pixels, more than {MAX_PIXELS:,}: shrink it first."
+            f"'{name}' has {width}×{height} pixels, and a side of more than {MAX_SIDE:,}: cut out "
+            "a part."
+        )
+    if width * height > most:
+        share = (most / (width * height)) ** 0.5
+        raise ImageError(
+            f"'{name}' has {width}×{height} pixels, more than {most:,}: shrink it to "
+            f"{max(int(width * share), 1)}×{max(int(height * share), 1)} or cut out a part."
         )
 
 
@@ -348,11 +504,15 @@ def _plain(picture: Image.Image, colour: bool, name) -> Image.Image:
             picture.convert("RGBA").convert("RGB") if picture.mode != "LA" else picture.convert("L")
         )
     if picture.mode.startswith("I"):
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageError(
+                f"'{name}' holds whole numbers from {values.min():,} to {values.max():,}: save it "
+                "with 8 or 16 bits."
+            )
         if not colour:
-            return Image.fromarray(np.asarray(picture).astype(np.uint16))
-        picture = Image.fromarray(
-            (np.asarray(picture, dtype=np.float64) / 257).round().astype(np.uint8)
-        )
+            return Image.fromarray(values.astype(np.uint16))
+        picture = Image.fromarray((values / 257).round().astype(np.uint8))
     if picture.mode == "F":
         raise ImageError(
             f"'{name}' holds floating-point pixels without a known range: "

@@ -5,13 +5,14 @@ Cells stay numbers as long as somebody may compute with them; what they look lik
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Integral
 
 import pandas as pd
+
+from dip_book import words
 
 #: What a cell shows that has no value.
 NO_VALUE = "–"
@@ -63,8 +64,11 @@ class Table:
         rows: one list a row, of numbers, figures and text; None is what has no value.
         forms: column title, or position → how its numbers are written.  Others have two decimals
             if they are floats; integers have none, and commas between thousands.
-        caption: what the numbers are and their unit; of timings, the machine.  Markdown.
+        caption: what the numbers are and their unit; of timings, the machine.
         filled_by: groups of `plan.WANTED` whose runs it is of.  Without rows it says so.
+
+    Of markup, titles, cells and caption know pairs of ` (code) and of ** (bold) alone: much of
+    their text comes from files, and is shown as what it is (`words`).
 
     ``frame`` is the same as a `pandas.DataFrame` of objects.
     """
@@ -118,14 +122,14 @@ class Table:
         if self.lacks:
             return self.lacks
         rule = ["---"] + ["---:"] * (len(self.header) - 1)
-        rows = [[_plain(cell) for cell in row] for row in [self.header, *self.shown()]]
+        rows = [[words.markup(cell) for cell in row] for row in [self.header, *self.shown()]]
         return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]])
 
     def _latex(self) -> str:
         if self.lacks:
             return f"% {self.lacks}"
         first, *rows = (
-            " & ".join(map(_latex, row)) + r" \\" for row in [self.header, *self.shown()]
+            " & ".join(map(words.latex, row)) + r" \\" for row in [self.header, *self.shown()]
         )
         columns = "l" + "r" * (len(self.header) - 1)
         begin = rf"\begin{{tabular}}{{{columns}}}"
@@ -137,7 +141,9 @@ class Table:
 
         def add(title: str, values: Iterable[Cell]) -> None:
             values = [_bare(value) for value in values]
-            columns.append(pd.Series(values, name=title, dtype=object))  # integers stay integers
+            columns.append(
+                pd.Series(values, name=words.csv(title), dtype=object)
+            )  # integers stay integers
 
         for title, cells in self.frame.items():
             add(title, cells)
@@ -149,7 +155,8 @@ class Table:
 
     def _repr_markdown_(self) -> str:
         """In the built book `dip_book.build.site` makes the paragraph the table's caption."""
-        above = f"{CAPTION} {self.caption}\n\n" if self.caption and self.rows else ""
+        caption = words.markup(self.caption)
+        above = f"{CAPTION} {caption}\n\n" if self.caption and self.rows else ""
         return above + self.to("markdown")
 
     def __repr__(self) -> str:
@@ -184,24 +191,9 @@ def shown(cell: Cell, form: Form | None = None) -> str:
 def _bare(cell: Cell) -> Cell:
     """A number without what floating point adds to it; text without emphasis."""
     if isinstance(cell, str):
-        return cell.replace("**", "")
+        return words.csv(cell)
     value = cell.mean if isinstance(cell, Figure) else cell
     return round(float(value), 6) if isinstance(value, float) else value
-
-
-def _plain(text: str) -> str:
-    """A cell that stays one, and is shown as it is: much of it comes from files."""
-    for character, written in {"&": "&amp;", "<": "&lt;", "|": r"\|"}.items():
-        text = text.replace(character, written)
-    return " ".join(text.split())
-
-
-def _latex(text: str) -> str:
-    text = re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", text)
-    written = {"−": "$-$", "±": r"$\pm$", "×": r"$\times$", "%": r"\%", "_": r"\_", "&": r"\&"}
-    for character, command in written.items():
-        text = text.replace(character, command)
-    return re.sub(r"(?<![\w$])-(?=\d)", "$-$", text)
 
 
 def number(cell: Cell) -> float | None:

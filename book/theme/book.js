@@ -8,11 +8,11 @@
     const share = formula.clientWidth / formula.scrollWidth;
     if (share < 1 && share > 0) formula.style.fontSize = `${own * Math.max(SMALLEST, share * 0.98)}%`;
   };
-  // What slides says at which edge more of it lies: a table below its caption, a drawing above its own.
+  // What slides says at which edge more of it lies: a table below its caption, a drawing above its own, code as it is.
   const edges = (box) => {
-    const slides = box.scrollWidth > box.clientWidth + 1;
+    const slides = box.checkVisibility() && box.scrollWidth > box.clientWidth + 1; // what is folded has a width too
     box.classList.toggle("dip-slides", slides);
-    box.classList.toggle("dip-more-left", slides && box.tagName === "FIGURE" && box.scrollLeft > 1);
+    box.classList.toggle("dip-more-left", slides && box.tagName !== "DIV" && box.scrollLeft > 1);
     box.classList.toggle("dip-more-right", slides && box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
     const [above, image] = [box.querySelector("caption"), box.querySelector(":scope > img")];
     if (above) box.style.setProperty("--top", `${above.offsetHeight}px`);
@@ -39,7 +39,7 @@
           box.setAttribute("aria-label", "Table, wider than the page");
         }
       } else box.removeAttribute("tabindex");
-      if (box.matches(".pst-scrollable-table-container, figure")) edges(box);
+      if (box.matches(".pst-scrollable-table-container, figure, pre")) edges(box);
     }
   };
   addEventListener("load", () => {

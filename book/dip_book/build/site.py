@@ -259,7 +259,7 @@ def code_digest() -> str:
     """A hash of everything that a chapter's outputs depend on besides its own cells."""
     from dip_book.runs import plan  # here: it brings PyTorch, which an extension should not
 
-    sources = [ROOT / "dip_blocks.py", ROOT / "requirements.lock"]
+    sources = [ROOT / "dip_blocks.py", *sorted(ROOT.glob("requirements*.lock"))]
     sources += sorted((ROOT / "dip_parts").glob("*.py"))
     sources += sorted(
         path

@@ -14,16 +14,17 @@ import math
 import os
 import struct
 import tempfile
-import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms
 
+from dip_book import images
 from dip_book.images import ImageError
+from dip_book.runs.placing import write_whole
 
 #: Read is what has at most so many pixels; as floats, in colour, that is 0.6 GB.
 MAX_PIXELS = 50_000_000
@@ -38,6 +39,8 @@ WRITTEN = {
 }
 #: Formats that always lose something.  WebP may or may not; see `_is_lossy`.
 LOSSY = ("JPEG", "MPO", "HEIF", "AVIF")
+#: Of TIFF's compressions, those that do: JPEG, JPEG 2000, WebP, JPEG XL, each by its numbers.
+LOSSY_TIFF = (6, 7, 33003, 33004, 33005, 34712, 34892, 50001, 50002, 52546)
 #: How Pillow writes each.
 _OPTIONS = {
     "PNG": {},
@@ -50,6 +53,7 @@ LONGEST = {"WebP": 16383, "JPEG": 65535}
 
 #: Of Pillow's `info`: what a result goes without.
 _NOT_KEPT = {"xmp": "XMP", "photoshop": "IPTC"}
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _ORIENTATION = 0x0112
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
@@ -316,41 +320,24 @@ def read(path: str | Path) -> Photo:
             `MAX_PIXELS` (by the header: nothing is decoded), HEIC without `pillow-heif`.
     """
     path = Path(path)
-    if not path.exists():
-        raise ImageError(f"There is no picture '{path}'.")
-    if path.is_dir():
-        raise ImageError(f"'{path}' is a folder: name the pictures in it, '{path / '*.png'}'.")
     head = _head(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow finds odd; what matters is said below
-        try:
-            with Image.open(path) as opened:
-                _check_size(path, opened.size)
-                return _read(path, opened, head)
-        except ImageError:
-            raise
-        except UnidentifiedImageError as error:
-            if (photo := _only_tifffile(path)) is not None:
-                return photo
-            if _is_heic(head):
-                raise ImageError(
-                    f"'{path}' is a HEIC file: install pillow-heif (pip install pillow-heif), or "
-                    "save it as JPEG or PNG."
-                ) from None
-            raise ImageError(_broken(path, error)) from None
-        except Exception as error:  # decoders raise what they like at a broken file
-            raise ImageError(_broken(path, error)) from None
+    try:
+        with images.opened(path, MAX_PIXELS) as picture:
+            return _read(path, picture, head)
+    except images.UnknownKind:
+        if head[:4] in _TIFF and (photo := _only_tifffile(path)) is not None:
+            return photo
+        if _is_heic(head):
+            raise ImageError(
+                f"'{path}' is a HEIC file: install pillow-heif (pip install pillow-heif), or "
+                "save it as JPEG or PNG."
+            ) from None
+        raise
 
 
 def _head(path: Path) -> bytes:
     """The beginning of a file; makes HEIC readable where its reader is installed."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise ImageError(f"'{path}' cannot be read: {error.strerror}.") from None
-    if not head:
-        raise ImageError(f"'{path}' cannot be read as a picture: it is empty.")
+    head = images.head(path)
     if _is_heic(head) and importlib.util.find_spec("pillow_heif") is not None:
         import pillow_heif
 
@@ -362,31 +349,6 @@ def _is_heic(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
-    width, height = size
-    if width * height <= 1:
-        raise ImageError(f"'{path}' has {width}×{height} pixels: there is nothing to restore.")
-    if width * height > MAX_PIXELS:
-        share = math.sqrt(MAX_PIXELS / (width * height))
-        raise ImageError(
-            f"'{path}' has {width}×{height} pixels, more than {MAX_PIXELS:,}: shrink it to "
-            f"{int(width * share)}×{int(height * share)} or cut out a part."
-        )
-
-
-def _broken(path: Path, error: Exception) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return f"'{path}' has more than {MAX_PIXELS:,} pixels: shrink it or cut out a part."
-    if isinstance(error, MemoryError):
-        return f"'{path}' does not fit into this machine's memory: shrink it or cut out a part."
-    if isinstance(error, UnidentifiedImageError):
-        if _is_float_tiff(path):
-            return _no_floats(path)
-        return f"'{path}' is no picture of a known kind: save it as PNG, TIFF or JPEG."
-    what = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-    return f"'{path}' cannot be read as a picture, it is broken or cut off: {what}."
-
-
 def _no_floats(path: Path) -> str:
     return f"'{path}' holds floating-point pixels without a known range: save it with 8 or 16 bits."
 
@@ -396,9 +358,11 @@ def _only_tifffile(path: Path) -> Photo | None:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as file:
+        with images.hushed(), tifffile.TiffFile(path) as file:
             page = file.pages[0]
-            _check_size(path, (page.imagewidth, page.imagelength))
+            if page.dtype is not None and page.dtype.kind == "f":
+                raise ImageError(_no_floats(path))
+            images.check_size((page.imagewidth, page.imagelength), path, MAX_PIXELS)
             if page.dtype != np.uint16 or page.samplesperpixel != 2:
                 return None
             tags = {tag: page.tags[tag].value for tag in (_ORIENTATION, 34675) if tag in page.tags}
@@ -406,22 +370,14 @@ def _only_tifffile(path: Path) -> Photo | None:
             grey, alpha = (_upright(samples[..., i], tags.get(_ORIENTATION, 1)) for i in (0, 1))
             dpi = page.get_resolution("INCH") if 282 in page.tags else None
             return Photo(path, grey, alpha, icc=tags.get(34675), dpi=dpi)
-    except tifffile.TiffFileError:
-        return None
-
-
-def _is_float_tiff(path: Path) -> bool:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            return file.pages[0].dtype.kind == "f"
-    except Exception:  # no TIFF file, or a broken one
-        return False
+    except ImageError:
+        raise
+    except Exception as error:  # as decoders do
+        raise ImageError(images.broken(path, error, MAX_PIXELS)) from None
 
 
 def _read(path: Path, opened: Image.Image, head: bytes) -> Photo:
-    photo = Photo(path, np.zeros((1, 1), np.uint8), lossy=_is_lossy(opened.format, path))
+    photo = Photo(path, np.zeros((1, 1), np.uint8), lossy=_is_lossy(opened, path))
     if (count := getattr(opened, "n_frames", 1)) > 1:
         photo.notes.append(
             f"'{path}' holds {count} pictures: the first is restored, the others are left out."
@@ -463,7 +419,10 @@ def _read(path: Path, opened: Image.Image, head: bytes) -> Photo:
     return photo
 
 
-def _is_lossy(kind: str | None, path: Path) -> bool:
+def _is_lossy(opened: Image.Image, path: Path) -> bool:
+    kind = opened.format
+    if kind == "TIFF":
+        return opened.tag_v2.get(259, 1) in LOSSY_TIFF
     return kind in LOSSY or (kind == "WEBP" and b"VP8L" not in _webp_chunks(path))
 
 
@@ -508,11 +467,13 @@ def _tiff_samples(path: Path) -> np.ndarray:
 
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
+        if page.size > 4 * MAX_PIXELS:
+            raise ImageError(f"'{path}' has more channels or layers than a picture: save it anew.")
         try:
             samples = page.asarray()
             planar = page.planarconfig == 2 and samples.ndim == 3
             return np.moveaxis(samples, 0, -1) if planar else samples
-        except (KeyError, ValueError, ImportError):
+        except (KeyError, ValueError, ImportError):  # of a compression that is not known there
             data, tag = bytearray(path.read_bytes()), page.tags.get(_ORIENTATION)
             if tag is not None:  # OpenCV stumbles over 16 bits that it is to turn
                 order = "little" if file.byteorder == "<" else "big"
@@ -522,6 +483,7 @@ def _tiff_samples(path: Path) -> np.ndarray:
 
 def _by_opencv(data: bytes, path: Path) -> np.ndarray:
     """RGB or RGBA, 16 bits."""
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # it reads no more
     try:
         import cv2
     except ImportError:
@@ -533,7 +495,7 @@ def _by_opencv(data: bytes, path: Path) -> np.ndarray:
     if samples is None or samples.dtype != np.uint16:
         raise ImageError(f"The 16 bits of '{path}' cannot be read: save it as a plain PNG file.")
     if samples.ndim == 3:  # OpenCV has blue first
-        samples = samples[..., [2, 1, 0, 3][: samples.shape[2]]]
+        samples[..., [0, 2]] = samples[..., [2, 0]]
     return samples
 
 
@@ -690,17 +652,6 @@ def check_target(to: str | Path, sources: list[str | Path] = ()) -> None:
             f"The folder '{to.parent}' cannot be written to ({error.strerror}): choose another "
             "with --to."
         ) from None
-
-
-def write_whole(to: Path, data: bytes) -> None:
-    """Write a file under another name and rename it: nobody ever finds half of it."""
-    draft = to.with_name(f".{to.name[:200]}.{os.getpid()}.part")
-    try:
-        draft.write_bytes(data)
-        os.replace(draft, to)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def _pillow(samples: np.ndarray, kind: str, **options) -> bytes:

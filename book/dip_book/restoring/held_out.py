@@ -63,7 +63,7 @@ def choose(
     *,
     share: float = SHARE,
     of_missing: float | None = OF_MISSING,
-    seed: int = 0,
+    seed: int | list[int] = 0,
 ) -> HeldOut:
     """Choose known pixels to hide: holes of the mask's own shapes, moved to where all is known.
 
@@ -79,7 +79,8 @@ def choose(
             many.
         of_missing: no more than this share of the number of missing pixels is hidden (but one hole
             in any case); None: as ``share`` says.
-        seed: the same seed and mask give the same pixels on every machine.
+        seed: a number, or several; the same and the same mask give the same pixels on every
+            machine.
 
     Raises ValueError for a share outside (0, 0.5) or a mask that is not of two dimensions.
     """

@@ -25,7 +25,7 @@ import numpy as np
 import pooch
 
 import dip_blocks
-from dip_book import runs
+from dip_book import runs, words
 from dip_book.images import ImageError
 from dip_book.restoring import core, files, masks
 
@@ -165,7 +165,7 @@ def restore_all(
     Raises:
         ImageError: before any work: two pictures with one result, a target that is no folder.
     """
-    complain = complain or (lambda line: print(line, file=sys.stderr, flush=True))
+    complain = complain or (lambda line: words.print(line, file=sys.stderr, flush=True))
     targets = _targets(pictures, to)
     failed = 0
     with stopped_by_signals() as stopped:
@@ -310,7 +310,7 @@ class Saying:
             self.open = False
         self.end()
         if self.say is print:
-            print(text, flush=True)  # at once, also into a file or a pipe
+            words.print(text, flush=True)  # at once, also into a file or a pipe
         elif self.say is not None:
             self.say(text)
 
@@ -318,7 +318,7 @@ class Saying:
         """One that the next replaces; where nothing can be replaced, only now and then."""
         if self.live:
             width = shutil.get_terminal_size().columns - 1
-            print(f"\r\x1b[K{text[:width]}", end="", flush=True)
+            print(f"\r\x1b[K{words.plain(text)[:width]}", end="", flush=True)
             self.open, self.shown = True, text
         elif weighty or time.monotonic() - self.last >= PLAIN_S:
             self.line(text)

@@ -385,7 +385,7 @@ def hiding(store: Path = runs.ROOT) -> Table:
         "differences in dB to each run's oracle, of the rule and of the last iteration (mean, and "
         "in brackets the worst)."
     )
-    return Table(header, rows, caption=caption)
+    return Table(header, rows, caption=caption, filled_by=["noise"])
 
 
 def development(store: Path = runs.ROOT) -> Table:
@@ -452,6 +452,14 @@ def papers(store: Path = runs.ROOT) -> Table:
     )
     titles = [*METHODS.values(), f"{one}, stopped by its loss", f"{two}, at the end"]
     return Table(["picture", *titles], rows, caption=caption)
+
+
+TABLES = {
+    "noise": development,
+    "noise_rules": rules,
+    "noise_ideas": hiding,
+    "noise_papers": papers,
+}
 
 
 if __name__ == "__main__":

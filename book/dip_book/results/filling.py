@@ -112,7 +112,8 @@ def filling(store: Path = runs.ROOT) -> Table:
         rows,
         {"its share": "{:.0%}"},
         caption="PSNR over the missing pixels in dB, and what was estimated of it at known pixels "
-        "that no method was shown. Gain: of what was chosen, over biharmonic interpolation.",
+        "that no method was shown. Gain: of what was chosen, over biharmonic interpolation. "
+        f"{_of(store)}",
     )
 
 
@@ -168,8 +169,17 @@ def errors(store: Path = runs.ROOT) -> Table:
         rows,
         caption="Mean error of the estimates, in dB: of each method's PSNR, and of how far the "
         "network is ahead of biharmonic interpolation. Gain: of what was chosen over biharmonic "
-        "interpolation, mean and least of six pictures.",
+        f"interpolation, mean and least of the pictures. {_of(store)}",
     )
+
+
+def _of(store: Path) -> str:
+    """Sizes and iterations, for a caption."""
+    sizes = ", ".join(f"{kind} {side}×{side}" for kind, side in MASKS.items())
+    return f"Pixels: {sizes}; {stored_filling(store)['iterations']} iterations."
+
+
+TABLES = {"filling": filling, "filling_recipes": recipes, "filling_errors": errors}
 
 
 if __name__ == "__main__":

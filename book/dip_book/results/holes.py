@@ -392,3 +392,6 @@ def _sheet(store: Path) -> dict[tuple[str, str, str], np.ndarray]:
         for method in facts["methods"]
     ]
     return dict(zip(keys, np.split(pixels, len(keys))))
+
+
+TABLES = {"large_hole": large_hole, "covered": few_covered, "holes_papers": papers}

@@ -300,7 +300,10 @@ def tried(store: Path = runs.ROOT) -> Table:
         f"same with the data put back. On {machines(ran)}."
     )
     header = ["network", *titled, "off the data", "core-seconds"]
-    return Table(header, rows, {"core-seconds": _seconds}, caption)
+    return Table(header, rows, {"core-seconds": _seconds}, caption, filled_by=["shrink-ideas"])
+
+
+TABLES = {"shrunk": development, "shrunk_ideas": tried, "set5": set5}
 
 
 if __name__ == "__main__":

@@ -1,31 +1,48 @@
 """A stored run made again from its own record, and compared with what was stored.
 
 Nothing but the record decides what is computed: the recipe's values as they stand in it, not those
-that a recipe of that name has today.
+that a recipe of that name has today.  A mean is made of its members' recipes, which its record has
+too.  A reader's own picture is no part of a record; it is looked for by the digest that is.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import dip_blocks
 from dip_book import images
-from dip_book.runs import means
-from dip_book.runs.record import Run
+from dip_book.runs import means, provenance
+from dip_book.runs.record import Run, text
 from dip_book.runs.spec import RunError, blocks_errors
+from dip_book.tasks import channels_last
+
+#: Of a store: what came of making its runs again.
+FILE = "reruns.json"
+#: So many files of a folder are looked at for a picture.
+LOOKED_AT = 10_000
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was stored, and what came out now."""
+    """What was stored, and what came out now; figures are as records have them."""
 
-    stored: dict[str, float | None]  # kind of picture → PSNR in dB
-    now: dict[str, float | None]
+    stored: dict[str, float]  # kind of picture → PSNR in dB
+    now: dict[str, float]
     first_apart: int | None  # the first written iteration whose loss differs; None: none does
     pixels: dict[str, int]  # kind → by how many of 255 levels pictures differ at most, where kept
+    made_with: dict[str, str]  # what computed then: device, capability, versions …
+    with_now: dict[str, str]  # and now
+    seconds: float
+    drawn: dict[str, np.ndarray]  # "raw" and "averaged" as computed now, float32, of all networks
 
     @property
     def same(self) -> bool:
@@ -34,56 +51,206 @@ class Comparison:
             self.stored == self.now and self.first_apart is None and not any(self.pixels.values())
         )
 
-
-def recipe_of(run: Run) -> dip_blocks.Recipe:
-    """The recipe as the record has it; RunError for a mean, or values that make none."""
-    values = run.facts["recipe"]
-    if "members" in values:
-        raise RunError(
-            f"{run.name} is a mean, which is never fitted: make its members again, "
-            f"{', '.join(run.facts.get('members', []))}."
+    @property
+    def apart(self) -> float:
+        """By how many dB a PSNR differs at most; 0 where not even a NaN does."""
+        pairs = ((self.stored[kind], self.now[kind]) for kind in self.stored)
+        return max(
+            (0.0 if a == b or (a != a and b != b) else abs(b - a) for a, b in pairs), default=0
         )
+
+    @property
+    def differences(self) -> list[str]:
+        """What differs in what computed, in phrases; what a record does not tell is left out."""
+        return [
+            f"{what}: {self.made_with[what]} then, {self.with_now[what]} now"
+            for what in self.made_with
+            if self.made_with[what] != self.with_now.get(what, self.made_with[what])
+        ]
+
+
+def recipes_of(run: Run) -> list[dip_blocks.Recipe]:
+    """The recipe as the record has it, of a mean those of its members; RunError if it is none."""
+    values = run.facts["recipe"]
     known = {field.name for field in fields(dip_blocks.Recipe)}
     with blocks_errors():
-        recipe = dip_blocks.Recipe(**{key: values[key] for key in known if key in values})
-        return dip_blocks.but(recipe, iterations=run.facts["iterations"])
+        try:
+            if "members" not in values:
+                values = {**values, "iterations": run.facts["iterations"]}
+            return [
+                dip_blocks.Recipe(**{key: of[key] for key in known if key in of})
+                for of in values.get("members", [values])
+            ]
+        except (TypeError, KeyError, AttributeError) as error:
+            raise RunError(
+                f"The record of the run {run.name} has no whole recipe: {error}"
+            ) from error
 
 
 def made_again(
-    run: Run, picture: Path | None = None, *, device: str | None = None, progress: bool = True
+    run: Run,
+    picture: Path | None = None,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    progress: bool = True,
 ) -> Comparison:
     """Make a stored run again and compare.
 
     Args:
-        picture: the file, for a run of a reader's own picture, which the store does not hold.
+        picture: for a run of a reader's own picture, which the store does not hold: the file, or a
+            folder in which the one of the record's digest is looked for.
         device: the first that is there if None; another than the record's may give other numbers.
+        threads: of the CPU; as the record has it if None.
 
     Raises:
-        RunError: a mean; another picture than the record's; a record without a recipe.
+        RunError: another picture than the record's; a record without a recipe.
         ImageError: a picture that is not at hand.
+        KeyboardInterrupt: after an interrupt; nothing is kept.
     """
-    recipe, facts = recipe_of(run), run.facts
+    recipes, facts = recipes_of(run), run.facts
+    if " and " in facts["precision"]:  # of a mean of networks that computed in several
+        raise RunError(
+            f"The networks of {run.name} computed in {facts['precision']}: make each again."
+        )
     if picture is not None:
-        run.source = str(picture)
-    truth, degradation = run.truth(), run.degradation()
+        run.source = str(found(picture, run))
+    truth, degradation, x_hat = run.truth(), run.degradation(), run.data()
     with blocks_errors():
-        result = dip_blocks.restore(
-            run.data(), degradation, recipe, seed=facts["seeds"]["weights, z and noise"],
-            truth=truth, device=device, precision=facts["precision"], progress=progress,
-        )  # fmt: skip
-    if result.interrupted:
-        raise KeyboardInterrupt
-    measured = means.measured(result.image, result.averaged, truth, degradation)["psnr_db"]
-    losses = {step.iteration: float(f"{step.loss:.6g}") for step in result.history}
+        device = str(dip_blocks.as_device(device))
+    began, results = time.perf_counter(), []
+    with on_threads(threads or facts["threads"]), blocks_errors():
+        here = provenance.provenance()
+        for recipe in recipes:
+            result = dip_blocks.restore(
+                x_hat, degradation, recipe, seed=facts["seeds"]["weights, z and noise"],
+                truth=truth, device=device, precision=facts["precision"], progress=progress,
+            )  # fmt: skip
+            if result.interrupted:
+                raise KeyboardInterrupt
+            results.append(result)
+    drawn = {
+        "raw": [channels_last(result.image) for result in results],
+        "averaged": [channels_last(result.averaged) for result in results],
+    }
+    outputs = [results[0].image, results[0].averaged]
+    if len(results) > 1:
+        outputs = [dip_blocks.as_image(means.mean_of_pictures(of)) for of in drawn.values()]
+    measured = means.measured(*outputs, truth, degradation)["psnr_db"]
+    losses = {step.iteration: float(f"{step.loss:.6g}") for step in results[0].history}
     apart = [step.iteration for step in run.history if losses.get(step.iteration) != step.loss]
-    drawn = {"raw": result.image, "averaged": result.averaged}
     pixels = {}
-    for kind, kept in run.pictures.items():
-        now, then = (images.to_bytes(one).astype(int) for one in (drawn[kind], kept))
-        pixels[kind] = int(np.abs(now - then).max())
+    for kind, then in run.pictures.items():
+        now = channels_last(outputs[("raw", "averaged").index(kind)])
+        levels = (images.to_bytes(one).astype(int) for one in (now, then))
+        pixels[kind] = int(np.abs(np.subtract(*levels)).max())
+    written = {kind: value for kind, value in facts["psnr_db"].items() if value is not None}
+    here |= {"device": provenance.describe_device(device), "precision": facts["precision"]}
     return Comparison(
-        {kind: value for kind, value in facts["psnr_db"].items() if value is not None},
-        {kind: measured[kind] for kind, value in facts["psnr_db"].items() if value is not None},
-        min(apart, default=None),
-        pixels,
+        stored=written,
+        now={kind: measured[kind] for kind in written},
+        first_apart=min(apart, default=None),
+        pixels=pixels,
+        made_with=computed_with(facts),
+        with_now=computed_with(here),
+        seconds=round(time.perf_counter() - began, 2),
+        drawn={kind: np.stack(of) for kind, of in drawn.items()},
     )
+
+
+def found(place: Path, run: Run) -> Path:
+    """The file of a run's picture: the one that is named, or one of a folder, by its digest.
+
+    Raises RunError for another picture, with both digests; ImageError for what cannot be read.
+    """
+    image = run.facts["image"]
+    wanted = image["sha256"]
+    if not place.is_dir():
+        if (digest := images.digest(images.load(place, size=image["size"]))) != wanted:
+            raise RunError(
+                f"'{place}' is another picture than that of the run {run.name}: its pixels have the "
+                f"digest {digest[:16]}…, those of the run {wanted[:16]}…."
+            )
+        return place
+    files = [file for file in sorted(place.rglob("*")) if file.is_file()][:LOOKED_AT]
+    stem = image["name"].split("@")[0]
+    for file in sorted(files, key=lambda file: file.stem != stem):  # of its name first
+        with suppress(images.ImageError, OSError):
+            if images.digest(images.load(file, size=image["size"])) == wanted:
+                return file
+    raise images.ImageError(
+        f"None of the {len(files):,} files in '{place}' is the picture of the run {run.name}, whose "
+        f"pixels have the digest {wanted[:16]}…."
+    )
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """So many threads for what happens inside: another number may add in another order."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def computed_with(facts: dict) -> dict[str, str]:
+    """What may decide the last bit of a result, as far as a record tells it."""
+    machine, versions = (facts.get(key) or {} for key in ("machine", "versions"))
+    told = {
+        "device": facts.get("device"), "capability": machine.get("capability"),
+        "system": machine.get("system"), "threads": facts.get("threads"),
+        "precision": facts.get("precision"), "commit": facts.get("commit"),
+        **{what: versions.get(what) for what in ("python", "torch", "numpy")},
+    }  # fmt: skip
+    return {what: str(value) for what, value in told.items() if value is not None}
+
+
+def spread(several: list[Comparison]) -> tuple[bool, float]:
+    """Of a run made again several times: were all equal bit for bit, and PSNR's spread in dB.
+
+    The spread is that of the kind of picture that differs most.
+    """
+    first, *others = (one.drawn for one in several)
+    equal = all(
+        np.array_equal(one[kind], first[kind], equal_nan=True) for one in others for kind in first
+    )
+    apart = [max(values) - min(values) for values in zip(*(one.now.values() for one in several))]
+    return equal, max((value for value in apart if value == value), default=0.0)
+
+
+def store(path: Path, several: list[Comparison], folder: Path) -> Path:
+    """Write what came of a run's making again into the store's `FILE`, beside that of others.
+
+    Returns the file.  RunError for one that is no such file.
+    """
+    file = folder / FILE
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if not isinstance(stored, dict):
+            raise ValueError("it holds no results")
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{FILE} is damaged: {error}.") from error
+    first, (equal, apart) = several[0], spread(several)
+    stored[path.as_posix()] = {
+        "stored_db": first.stored,
+        "again_db": first.now,
+        "same": all(one.same for one in several),
+        "apart_db": round(max(one.apart for one in several), 4),
+        "first_apart": first.first_apart,
+        "levels_apart": first.pixels,
+        "times": len(several),
+        "times_equal": equal,
+        "times_spread_db": round(apart, 4),
+        "stored_with": first.made_with,
+        "again_with": first.with_now,
+        "seconds": round(sum(one.seconds for one in several), 2),
+    }
+    draft = file.with_name(f"{FILE}.{os.getpid()}")
+    try:
+        draft.write_text(text(dict(sorted(stored.items()))) + "\n", encoding="utf-8")
+        os.replace(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
+    return file

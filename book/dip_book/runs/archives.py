@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import zipfile
-import zlib
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import filelock
@@ -12,11 +14,15 @@ import filelock
 from dip_book.runs import placing
 from dip_book.runs import store as runs
 from dip_book.runs.placing import SUFFIXES, beside
-from dip_book.runs.record import FORMAT, Run, text
+from dip_book.runs.record import FORMAT, LARGEST_PICTURE, LARGEST_RECORD, Run, reason, text
 from dip_book.runs.spec import RunError
 
-LARGEST = 2e9  # bytes that an archive may unpack to
-LARGEST_RECORD, LARGEST_PICTURE = 16e6, 128e6  # bytes; of 60,000 iterations, of 16,383² pixels
+#: Bytes that an archive may have, and may unpack to; bytes of its table of contents.
+LARGEST, LARGEST_CONTENTS = 2_000_000_000, 8_000_000
+#: How its files may be packed: others, for which Python asks further libraries, take any memory.
+PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+#: A zip file's last words, and the mark of what is larger than a plain one may be.
+END, END_LENGTH, LARGER, LARGER_LENGTH = b"PK\5\6", 22, b"PK\6\7", 20
 
 
 def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> list[Path]:
@@ -27,8 +33,9 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
         target: the archives are called ``<target>-1.zip``, ``<target>-2.zip``, …
         limit_mb: size of each at most, in 10⁶ bytes.
 
-    Returns the archives' paths.  Raises RunError when there is nothing to pack, a run is damaged,
-    or one run alone is over the limit.
+    Returns the archives' paths; each appears whole, or an older one stays.  Raises RunError when
+    there is nothing to pack, a run is damaged, one run alone is over the limit, or the archives
+    cannot be written.
     """
     if not paths:
         raise RunError(f"There is no stored run to pack in {store}.")
@@ -41,16 +48,23 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
             parts[-1] += part
         else:
             parts.append(part)
-    target.parent.mkdir(parents=True, exist_ok=True)
     archives = []
-    for number, part in enumerate(parts, 1):
-        archives.append(target.parent / f"{target.name}-{number}.zip")
-        archives[-1].write_bytes(_zip(part))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for number, part in enumerate(parts, 1):
+            archives.append(target.parent / f"{target.name}-{number}.zip")
+            placing.write_whole(archives[-1], _zip(part))
+    except OSError as error:
+        raise RunError(f"'{target}' cannot be written: {reason(error)}.") from error
     return archives
 
 
 def unpack(archive: Path, store: Path = runs.ROOT) -> list[tuple[Path, str]]:
     """Bring the runs of an archive into a store.
+
+    What an archive may hold is bounded before anything is unpacked: files of runs and nothing else,
+    `LARGEST` bytes in all, `record.LARGEST_RECORD` of a record, `LARGEST_PICTURE` of a file of
+    pictures.  So this takes at most 300 MB of memory, whatever the archive.
 
     Returns each run's path and "new", "there already", "kept ours" (the archive's differs from it)
     or "left alone: …".  A run that is stored already is never replaced.
@@ -58,29 +72,29 @@ def unpack(archive: Path, store: Path = runs.ROOT) -> list[tuple[Path, str]]:
     Raises RunError for a file that is missing, is no archive of runs, or holds a damaged one;
     nothing is stored then.  And for a store that cannot be written to.
     """
-    contents = _contents(archive)
+    archive = Path(archive)
     try:
         with placing.draft(store, "unpack") as drafts:
-            for place, content in contents.items():
-                (drafts / place).parent.mkdir(parents=True, exist_ok=True)
-                (drafts / place).write_bytes(content)
+            places = _unpacked(archive, drafts)
             try:
                 found = runs.paths(drafts)
-                described = {path: _whole(runs.read(drafts / path)).sheets for path in found}
+                known = {
+                    beside(path, what)
+                    for path in found
+                    for what in ("record", *_whole(runs.read(drafts / path)).sheets)
+                }
             except RunError as error:
-                raise RunError(str(error).replace(str(drafts), str(archive))) from error
+                said = str(error).replace(f"{drafts}{os.sep}", "")
+                raise RunError(f"In '{archive}': {said}") from error
             if not found:
-                raise RunError(f"{archive} holds no stored run.")
-            known = {
-                beside(path, what)
-                for path, sheets in described.items()
-                for what in ("record", *sheets)
-            }
-            if strange := sorted(str(place) for place in contents if place not in known):
-                raise RunError(f"{archive} holds '{strange[0]}', which no run of it describes.")
+                raise RunError(f"'{archive}' holds no stored run.")
+            if strange := sorted(str(place) for place in places if place not in known):
+                raise RunError(f"'{archive}' holds '{strange[0]}', which no run of it describes.")
             return [(path, _bring(drafts, path, store)) for path in found]
     except OSError as error:
-        raise RunError(f"{archive} cannot be unpacked into {store}: {error}.") from error
+        raise RunError(
+            f"'{archive}' cannot be unpacked into '{store}': {reason(error)}."
+        ) from error
 
 
 def _whole(run: Run) -> Run:
@@ -113,45 +127,94 @@ def _same(drafts: Path, store: Path, path: Path) -> bool:
     return all(theirs.get(key) == ours.get(key) for key in keys)
 
 
-def _contents(archive: Path) -> dict[Path, bytes]:
-    """Where in a store the files of an archive belong, and what is in them."""
+def _unpacked(archive: Path, folder: Path) -> list[Path]:
+    """The files of an archive where they belong in a store, here a folder; gives their places."""
+    try:
+        _check_end(archive)
+    except OSError as error:
+        raise RunError(f"'{archive}' cannot be read: {reason(error)}.") from error
     try:
         with zipfile.ZipFile(archive) as file:
             entries = [entry for entry in file.infolist() if not entry.is_dir()]
             if sum(entry.file_size for entry in entries) > LARGEST:
-                raise RunError(f"{archive} would take more than {LARGEST / 1e9:g} GB unpacked.")
+                raise RunError(f"'{archive}' would take more than {LARGEST / 1e9:g} GB unpacked.")
             places = [_place(archive, entry.filename) for entry in entries]
             for place, entry in zip(places, entries):
-                largest = LARGEST_RECORD if place.suffix == ".json" else LARGEST_PICTURE
-                if entry.file_size > largest:
-                    raise RunError(
-                        f"{archive} holds '{place}' of {entry.file_size / 1e6:.0f} MB; no file of "
-                        f"that kind is larger than {largest / 1e6:.0f} MB."
-                    )
-            return {place: file.read(entry) for place, entry in zip(places, entries)}
-    except OSError as error:
-        raise RunError(f"{archive} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise RunError(f"{archive} is not an archive of runs: {error}.") from error
-    except RuntimeError as error:  # a password, or a compression that is not known here
-        raise RunError(f"{archive} cannot be read: {error}.") from error
+                _check_entry(archive, place, entry)
+            if len({*places}) < len(places):
+                twice = next(place for place, count in Counter(places).items() if count > 1)
+                raise RunError(f"'{archive}' holds '{twice}' twice.")
+            for place, entry in zip(places, entries):
+                content = _read(file, entry)
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                (folder / place).write_bytes(content)
+            return places
+    except (RunError, OSError, MemoryError):
+        raise
+    except Exception as error:  # zipfile raises what it likes at a broken file
+        said = " ".join(str(error).split())[:120].rstrip(".") or type(error).__name__
+        said = said if said.isprintable() else type(error).__name__
+        raise RunError(f"'{archive}' is not an archive of runs, or is damaged: {said}.") from error
+
+
+def _read(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """An entry's content; never more than it says that it has."""
+    with file.open(entry) as opened:
+        content = opened.read(entry.file_size + 1)
+    if len(content) != entry.file_size:
+        raise ValueError(f"'{entry.filename}' has another length than it says")
+    return content
+
+
+def _check_end(archive: Path) -> None:
+    """RunError for what `zipfile` would read into memory without asking how much it is."""
+    found = archive.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise RunError(f"'{archive}' is no file.")
+    if found.st_size > LARGEST:
+        raise RunError(f"'{archive}' has more than {LARGEST / 1e9:g} GB.")
+    with archive.open("rb") as file:
+        file.seek(max(found.st_size - 2**16 - END_LENGTH - LARGER_LENGTH, 0))
+        tail = file.read()
+    at = tail.rfind(END)
+    if at < 0 or len(tail) - at < END_LENGTH:
+        raise RunError(f"'{archive}' is not an archive of runs: it is no zip file, or is cut off.")
+    length = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if LARGER in tail or length > LARGEST_CONTENTS:
+        raise RunError(f"'{archive}' is not an archive of runs: it is made for more files.")
+
+
+def _check_entry(archive: Path, place: Path, entry: zipfile.ZipInfo) -> None:
+    largest = LARGEST_RECORD if place.suffix == ".json" else LARGEST_PICTURE
+    if entry.file_size > largest:
+        raise RunError(
+            f"'{archive}' holds '{place}' of {entry.file_size / 1e6:.0f} MB; no file of that kind "
+            f"is larger than {largest / 1e6:.0f} MB."
+        )
+    if entry.flag_bits & 0x1:
+        raise RunError(f"'{archive}' cannot be read: '{place}' is encrypted.")
+    if entry.compress_type not in PACKED:
+        raise RunError(f"'{archive}' cannot be read: '{place}' is packed in an unknown way.")
 
 
 def _place(archive: Path, name: str) -> Path:
     place = PurePosixPath(name)
     if place.name == "run.json" and len(place.parts) == 4:
         raise RunError(
-            f"{archive} holds runs of format 2, this version reads {FORMAT}: "
+            f"'{archive}' holds runs of format 2, this version reads {FORMAT}: "
             "make them again, or pack them anew with the version that made them."
         )
     if not name.isprintable() or max(map(len, place.parts), default=0) > 200:
-        raise RunError(f"{archive} holds {name[:60]!r} …, which is no name of a stored run's file.")
+        raise RunError(
+            f"'{archive}' holds {name[:60]!r} …, which is no name of a stored run's file."
+        )
     known = any(place.name.endswith(suffix) for suffix in SUFFIXES.values())
     known &= place.name not in SUFFIXES.values()  # a suffix is no name
+    known &= not any(part.startswith(".") for part in place.parts)
     outside = place.is_absolute() or ".." in place.parts or "\\" in name
     outside |= any(":" in part for part in place.parts[:1])  # a drive
     if outside or not known or len(place.parts) != 3 or place.parts[0] in runs.OTHER_FOLDERS:
-        raise RunError(f"{archive} holds '{name}', which is no part of a stored run.")
+        raise RunError(f"'{archive}' holds '{name}', which is no part of a stored run.")
     return Path(*place.parts)
 
 

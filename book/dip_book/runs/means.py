@@ -12,7 +12,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 import dip_blocks
-from dip_book import runs
+from dip_book import images, runs
 from dip_book.runs import Run, RunError, Spec
 from dip_book.runs.provenance import provenance
 
@@ -82,9 +82,14 @@ def mean_of(members: list[Run]) -> tuple[np.ndarray, np.ndarray]:
                 f"{', '.join(run.name for run in members)}."
             )
     return tuple(
-        np.mean([getattr(run, kind) for run in members], axis=0, dtype=np.float32)
-        for kind in ("raw", "averaged")
+        mean_of_pictures([getattr(run, kind) for run in members]) for kind in ("raw", "averaged")
     )
+
+
+def mean_of_pictures(pictures: list[np.ndarray]) -> np.ndarray:
+    """The mean of pictures (H, W[, 3]) in [0, 1], each rounded to 8 bits, as stored ones are."""
+    kept = [images.to_bytes(picture).astype(np.float32) / 255 for picture in pictures]
+    return np.mean(kept, axis=0, dtype=np.float32)
 
 
 def combine(spec: Spec, members: list[Run]) -> Run:

@@ -8,6 +8,7 @@ finishes any more are swept up by the next who writes: their locks are free.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -58,6 +59,40 @@ def place(folder: Path, store: Path, path: Path) -> None:
             os.replace(beside(folder / path, what), beside(only / path, what))
     os.replace(only, decided)
     _finish(decided, store)
+
+
+def write_whole(to: Path, data: bytes) -> None:
+    """Write a file beside its place and rename it: nobody ever finds half of it.
+
+    What earlier writers of the same file left who died meanwhile is removed.
+    """
+    name = to.name.encode("utf-8", "surrogateescape")[:150].decode("utf-8", "ignore")
+    for left in to.parent.glob(f".{glob.escape(name)}.*.part"):
+        _, pid, _ = left.name.rsplit(".", 2)
+        if pid != str(os.getpid()) and not _lives(pid):
+            with suppress(OSError):
+                left.unlink()
+    draft = to.with_name(f".{name}.{os.getpid()}.part")
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, to)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def _lives(pid: str) -> bool:
+    """Is there a process of this number?  Where that cannot be found out: yes."""
+    if not pid.isdecimal() or os.name != "posix":
+        return True
+    try:
+        os.kill(int(pid), 0)  # signal 0: only asks
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def settle(store: Path) -> None:

@@ -6,6 +6,8 @@ import copy
 import hashlib
 import io
 import json
+import math
+import re
 from functools import cached_property
 from pathlib import Path
 
@@ -38,6 +40,12 @@ FACTS = {
 }  # fmt: skip
 #: What of a record is not facts.
 STORED = ("pictures", "frames", "columns", "history")
+#: Bytes of a record, of a collection of them, and of a file of pictures; more is not read.
+LARGEST_RECORD, LARGEST_COLLECTION, LARGEST_PICTURE = 8_000_000, 128_000_000, 128_000_000
+#: Rows of a history that stay below that.
+LONGEST_HISTORY = 100_000
+#: Of facts: how deep they nest, how many values they hold, how long a text is.
+DEEPEST, MOST, LONGEST = 12, 20_000, 10_000
 
 
 class Run:
@@ -113,7 +121,7 @@ class Run:
         Raises ImageError where it is not at hand, RunError for another one.
         """
         image = self.facts["image"]
-        if self.source is None and "@" in image["name"]:
+        if self.source is None and not images.of_the_book(image["name"]):  # nor any path
             raise images.ImageError(
                 f"The run {self.name} is of a file of yours, '{image['name'].split('@')[0]}', "
                 "which is not stored with it."
@@ -164,10 +172,14 @@ class Run:
         file = beside(self.place, what)
         try:
             mode = "RGB" if len(sheet["shape"]) == 3 else "L"
-            with Image.open(intact(file, sheet)) as picture:
+            content = intact(file, sheet)
+            check_header(content.getbuffer()[:64].tobytes(), what, sheet)
+            with Image.open(content, formats=["WEBP"]) as picture:
                 pixels = np.asarray(picture.convert(mode), dtype=np.float32) / 255
             return dict(zip(sheet[keys], _cut(pixels, sheet["shape"], len(sheet[keys]))))
-        except (OSError, ValueError, SyntaxError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # decoders raise what they like at a broken file
             raise RunError(f"{named(file)} is damaged: {reason(error)}") from error
 
 
@@ -179,23 +191,24 @@ def from_record(record: dict, place: Path) -> Run:
     try:
         if record["format"] != FORMAT:
             raise RunError(other_format(place, record["format"]))
-        facts = {key: copy.deepcopy(value) for key, value in record.items() if key not in STORED}
+        facts = {key: value for key, value in record.items() if key not in STORED}
+        _check_values(facts)
+        facts = copy.deepcopy(facts)
         for key, kind in FACTS.items():
-            if not isinstance(facts[key], kind):
-                raise TypeError(f"its {key} is {facts[key]!r}")
+            if not isinstance(facts[key], kind) or isinstance(facts[key], bool):
+                raise TypeError(f"its {key} is {_brief(facts[key])}")
         _check_nested(facts)
         for part in ("psnr_db", "ssim"):
             for kind in KINDS:
                 value = facts[part][kind]
-                if not isinstance(value, (int, float)) and (value is not None or kind == "raw"):
-                    raise TypeError(f"its {part} of {kind} is {value!r}")
+                if not _is_number(value) and (value is not None or kind == "raw"):
+                    raise TypeError(f"its {part} of {kind} is {_brief(value)}")
         columns = record["columns"]
         history = [_step(dict(zip(columns, row, strict=True))) for row in record["history"]]
         sheets = {what: record[what] for what in ("pictures", "frames") if what in record}
-        for what, keys in {"pictures": "kinds", "frames": "iterations"}.items():
-            if what in sheets and not {keys, "shape", "sha256"} <= set(sheets[what]):
-                raise TypeError(f"its {what} are not described")
-            if what in sheets and not beside(place, what).exists():
+        for what, sheet in sheets.items():
+            _check_sheet(what, sheet)
+            if not beside(place, what).exists():
                 raise TypeError(f"{beside(place, what).name} is missing")
     except RunError:
         raise
@@ -205,17 +218,108 @@ def from_record(record: dict, place: Path) -> Run:
     return Run(facts, history, place=place, sheets=sheets)
 
 
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _brief(value) -> str:
+    """A value in a message: whatever it holds, a few letters on one line."""
+    said = repr(value if not isinstance(value, (dict, list)) else type(value).__name__)
+    return said if len(said) < 60 else f"{said[:50]} …"
+
+
+def _check_values(facts: dict) -> None:
+    """ValueError for what nobody measured or wrote: it comes from elsewhere, and gets into pages.
+
+    Depth, number and length are bounded; texts have no control characters, which a terminal would
+    obey; numbers are finite, but for the PSNR of equal pictures.
+    """
+    waiting, count = [(facts, 0, "")], 0
+    while waiting:
+        value, depth, key = waiting.pop()
+        count += 1
+        more = len(value) if isinstance(value, (dict, list)) else 0
+        if depth > DEEPEST or count + more > MOST:
+            raise ValueError("it holds more than a record does")
+        if isinstance(value, dict):
+            waiting += [(inner, depth + 1, key or name) for name, inner in value.items()]
+            waiting += [(name, depth + 1, key) for name in value]
+        elif isinstance(value, list):
+            waiting += [(inner, depth + 1, key) for inner in value]
+        elif isinstance(value, str):
+            if len(value) > LONGEST or not value.isprintable():
+                raise ValueError(f"its {key[:20]!r} has a text that is too long or not printable")
+        elif _is_number(value):
+            endless = value == math.inf and key == "psnr_db"
+            if not (endless or abs(value) < 2**63):
+                raise ValueError(f"its {key[:20]!r} has the value {_brief(value)}")
+
+
 def _check_nested(facts: dict) -> None:
-    """What is looked up inside the facts: KeyError or TypeError where it is not there."""
-    for key in ("name", "size", "shape", "sha256"):
-        facts["image"][key]
-    facts["seeds"]["mask"]
+    """What is looked up inside the facts: KeyError, TypeError or ValueError where it is not so."""
+    image = facts["image"]
+    size, shape = image["size"], image["shape"]
+    for key in ("name", "sha256"):
+        if not isinstance(image[key], str):
+            raise TypeError(f"its picture's {key} is {_brief(image[key])}")
+    _check_shape(shape, "picture")
+    if size is not None and not (_is_whole(size) and size > 0):
+        raise TypeError(f"its picture's size is {_brief(size)}")
+    for purpose in ("mask", "weights, z and noise"):
+        if not _is_whole(facts["seeds"][purpose]):
+            raise TypeError(f"its seed of {purpose} is {_brief(facts['seeds'][purpose])}")
+    if not 0 < facts["p"] <= 1:
+        raise ValueError(f"its p is {facts['p']!r}")
+    for key in ("iterations", "recipe_iterations", "wall_time_s"):
+        if facts[key] < 0:
+            raise ValueError(f"its {key} is {facts[key]!r}")
+    for key in ("core_seconds", "peak_memory_mib", "iterations_per_s"):
+        if facts.get(key) is not None and not _is_number(facts[key]):
+            raise TypeError(f"its {key} is {_brief(facts[key])}")
+    if not isinstance(facts.get("versions", {}), dict):
+        raise TypeError(f"its versions are {_brief(facts['versions'])}")
+    tasks.check(facts.get("task", tasks.PIXELS))
+    if not isinstance(facts["recipe"]["name"], str):
+        raise TypeError(f"its recipe is called {_brief(facts['recipe']['name'])}")
     members = facts["recipe"].get("members", [facts["recipe"]])
     if not isinstance(members, list):
-        raise TypeError(f"its members are {members!r}")
+        raise TypeError(f"its members are {_brief(members)}")
     for member in members:
         if not isinstance(member, dict) or not isinstance(member.get("config", {}), dict):
             raise TypeError("a recipe of it has no config")
+    paths = facts.get("members", [])
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise TypeError("its members are no paths")
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_shape(shape, what: str) -> None:
+    """(H, W), or (H, W, 3), of what can be stored."""
+    whole = isinstance(shape, list) and all(_is_whole(side) and side > 0 for side in shape)
+    if not whole or len(shape) not in (2, 3) or shape[2:] not in ([], [3]):
+        raise TypeError(f"its {what} has the shape {str(shape)[:60]}")
+    if shape[0] * shape[1] > images.MAX_PIXELS or max(shape) > images.MAX_SIDE_OF_RUN:
+        raise ValueError(f"its {what} has the shape {str(shape)[:60]}")
+
+
+def _check_sheet(what: str, sheet: dict) -> None:
+    """The description of a file of pictures, each with its name."""
+    keys = {"pictures": "kinds", "frames": "iterations"}[what]
+    if not isinstance(sheet, dict) or not {keys, "shape", "sha256"} <= set(sheet):
+        raise TypeError(f"its {what} are not described")
+    names = sheet[keys]
+    _check_shape(sheet["shape"], f"file of {what}")
+    fits = (
+        names in (["raw"], ["raw", "averaged"])
+        if what == "pictures"
+        else (isinstance(names, list) and 0 < len(names) <= MOST and all(map(_is_whole, names)))
+    )
+    if not fits:
+        raise ValueError(f"its {what} are of {str(names)[:60]}")
+    _columns(sheet["shape"], len(names))
 
 
 def other_format(place: Path, number) -> str:
@@ -253,9 +357,10 @@ def row(step: dip_blocks.Step) -> list:
 
 def _step(row: dict) -> dip_blocks.Step:
     step = dip_blocks.Step(**row)
-    if isinstance(step.iteration, bool) or not isinstance(step.iteration, int):
-        raise TypeError(f"its history has an iteration {step.iteration!r}")
-    if not all(isinstance(value, (int, float)) for value in (step.loss, step.lr)):
+    if not _is_whole(step.iteration) or not isinstance(step.backtracked, (int, bool)):
+        raise TypeError(f"its history has an iteration {_brief(step.iteration)}")
+    figures = [step.loss, step.lr, *(v for v in step[4:] if v is not None)]
+    if not all(map(_is_number, figures)):
         raise TypeError(f"its history lacks figures at iteration {step.iteration}")
     return step._replace(backtracked=bool(step.backtracked))
 
@@ -269,7 +374,11 @@ def text(value, indent: str = "") -> str:
     if isinstance(value, (list, tuple)) and any(isinstance(v, (list, tuple, dict)) for v in value):
         lines = ",\n".join(further + text(entry, further) for entry in value)
         return f"[\n{lines}\n{indent}]"
-    return json.dumps(value, ensure_ascii=False)
+    written = json.dumps(value, ensure_ascii=False)
+    if written.isascii():
+        return written
+    # half a character, as in names that are no UTF-8: as an escape, which comes back the same
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", written)
 
 
 def _columns(shape: tuple[int, ...], count: int) -> tuple[int, int]:
@@ -310,7 +419,18 @@ def _cut(sheet: np.ndarray, shape: list[int], count: int) -> list[np.ndarray]:
 
 def intact(file: Path, sheet: dict):
     """A picture file, open; ValueError if it is not the one that a record describes."""
+    if file.stat().st_size > LARGEST_PICTURE:
+        raise ValueError(f"{file.name} has more than {LARGEST_PICTURE / 1e6:.0f} MB")
     content = file.read_bytes()
     if hashlib.sha256(content).hexdigest() != sheet["sha256"]:
         raise ValueError(f"{file.name} is not the file that its record names")
     return io.BytesIO(content)
+
+
+def check_header(content: bytes, what: str, sheet: dict) -> None:
+    """ValueError for the content of a picture file that is not of the described size."""
+    shape, keys = sheet["shape"], {"pictures": "kinds", "frames": "iterations"}[what]
+    rows, columns = _columns(shape, len(sheet[keys]))
+    size = images.webp_size(content[:64])
+    if size != (columns * shape[1], rows * shape[0]):
+        raise ValueError(f"its {what} have another size than it")

@@ -114,7 +114,7 @@ class Spec:
         """
         if images.of_the_book(self.image):
             return self.image
-        return f"{Path(self.image).stem}@{pixels(self.image, self.size)[:8]}"
+        return f"{stem(self.image)}@{pixels(self.image, self.size)[:8]}"
 
     @property
     def path(self) -> Path:
@@ -168,6 +168,22 @@ class Spec:
         if self.precision is not None:
             compare("the precision", self.precision, facts.get("precision"))
         return found
+
+
+#: Of a file's name, characters: with all that is added it fits into a file system's 255 bytes.
+LONGEST = 50
+
+
+def stem(file: str) -> str:
+    """A file's name without suffix, as every system and every archive can have it in a path."""
+    name = Path(file).stem[:LONGEST]
+    return "".join(
+        letter if letter.isprintable() and letter not in STRANGE else "_" for letter in name
+    )
+
+
+#: What Windows has in no name.
+STRANGE = '<>:"/\\|?*'
 
 
 def pixels(image: str, size: int | None) -> str:

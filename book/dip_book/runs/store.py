@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import warnings
 from contextlib import ExitStack, suppress
 from functools import lru_cache
@@ -32,7 +33,10 @@ from dip_book import images, tasks
 from dip_book.runs import placing
 from dip_book.runs.placing import WORK, beside
 from dip_book.runs.record import (
+    LARGEST_COLLECTION,
+    LARGEST_RECORD,
     Run,
+    check_header,
     draw,
     from_record,
     intact,
@@ -51,7 +55,7 @@ OTHER_FILES = {
     f"{name}.json"
     for name in (
         "attacks", "baselines", "ceilings", "denoising", "filling", "filling-recipes", "holes",
-        "mutants", "shrinking", "stopping",
+        "mutants", "reruns", "shrinking", "stopping", "versions",
     )
 }  # fmt: skip
 
@@ -119,7 +123,8 @@ def check(run: Run) -> Run:
     """The run itself, if its picture files are the ones its record names; else RunError."""
     for what, sheet in run.sheets.items():
         try:
-            intact(beside(run.place, what), sheet).close()
+            with intact(beside(run.place, what), sheet) as file:
+                check_header(file.read(64), what, sheet)
         except (OSError, ValueError) as error:
             raise RunError(f"The run {run.name} is damaged: {reason(error)}.") from error
     return run
@@ -254,10 +259,10 @@ def collection(store: Path, recipe: str) -> dict[str, dict]:
     """The records in the collection of one recipe; not to be changed.  RunError if damaged."""
     file = store / f"{recipe}.json"
     try:
-        stat = file.stat()
+        found = file.stat()
     except OSError:
         return {}
-    return _collection(file, store, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return _collection(file, store, (found.st_ino, found.st_mtime_ns, found.st_size))
 
 
 @lru_cache(maxsize=256)
@@ -271,9 +276,14 @@ def _parsed(file: Path, store: Path) -> dict:
     FileNotFoundError for none, RunError for a damaged one, by its path in the store.
     """
     name = file.relative_to(store)
+    largest = LARGEST_COLLECTION if len(name.parts) == 1 else LARGEST_RECORD
     try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise RunError(f"{name} is damaged: it is no file.")
+        if file.stat().st_size > largest:
+            raise RunError(f"{name} is damaged: it has more than {largest / 1e6:.0f} MB.")
         content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, RunError):
         raise
     except (OSError, ValueError, RecursionError) as error:  # the last: JSON as deep as a well
         raise RunError(f"{name} is damaged: {reason(error)}.") from error

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from dip_book import bench
+from dip_book import bench, words
 from dip_book.show.style import ACCENT, BLUE, GREEN, GREY, INK, MUTED, PINK, STYLE, VIOLET, WARM
 
 #: Loop → colour and mark; a loop that is not named here is drawn like the first.
@@ -66,7 +66,9 @@ def growth(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
                     if who in entry["contestants"]
                 }
                 colour, mark = LOOPS.get(who, LOOPS["straightforward"])
-                axis.plot(*_line(points), color=colour, marker=mark, ms=5, lw=1.2, label=who)
+                axis.plot(
+                    *_line(points), color=colour, marker=mark, ms=5, lw=1.2, label=words.drawn(who)
+                )
             for precision, line in FLOORS.items():
                 if f"{precision}_gflop_s" in result["peak"]:
                     points = floor_of(result, precision)
@@ -99,7 +101,7 @@ def gains(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
             for i, (size, entry) in enumerate(result["sizes"].items()):
                 colour, mark = SIZES.get(size, (INK, "D"))
                 base = entry["contestants"]["straightforward"]["seconds_per_iteration"]
-                axis.plot([], [], mark, color=colour, ms=4, label=f"{size}²")
+                axis.plot([], [], mark, color=colour, ms=4, label=words.drawn(f"{size}²"))
                 for row, who in enumerate(names):
                     if who not in entry["contestants"]:
                         continue
@@ -109,7 +111,7 @@ def gains(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
                     axis.plot(ratios, [at] * len(ratios), mark, color=colour, ms=4)
                     axis.plot([timed["speedup"]] * 2, [at - 0.1, at + 0.1], color=colour, lw=2.5)
             axis.axvline(1, color=INK, lw=1)
-            axis.set_yticks(range(len(names)), names)
+            axis.set_yticks(range(len(names)), [*map(words.drawn, names)])
             axis.set_ylim(len(names) - 0.5, -0.5)
             axis.set_xlim(left=0)
             axis.set_xlabel("times as fast as\nthe straightforward loop")
@@ -126,7 +128,7 @@ def _panels(results: list[dict], size: tuple[float, float]):
     )
     figure.get_layout_engine().set(wspace=0.08)
     for axis, result in zip(axes[0], results):
-        axis.set_title(machine(result))
+        axis.set_title(words.drawn(machine(result)))
     return figure, axes[0]
 
 

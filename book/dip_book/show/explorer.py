@@ -18,7 +18,7 @@ import torch
 import traitlets
 
 import dip_blocks
-from dip_book import images, tasks
+from dip_book import images, tasks, words
 from dip_book.build.first_cell import has_reader
 from dip_book.results import classical
 from dip_book.runs import Run, Spec, sweeps
@@ -140,7 +140,7 @@ class Live(anywidget.AnyWidget):
             spec.resolved()
             truth = images.load(picture, size=size)
         except (ValueError, TypeError) as error:
-            self.send({"kind": "running" if self.running else "failed", "text": str(error)})
+            self.send({"kind": "running" if self.running else "failed", "text": words.plain(error)})
             return
         self._stopping = False
         self._going.set()
@@ -186,7 +186,7 @@ class Live(anywidget.AnyWidget):
                 }
             )
         except Exception as error:  # of whatever kind: in a thread nobody else would hear of it
-            self.send({"kind": "failed", "text": f"{type(error).__name__}: {error}"})
+            self.send({"kind": "failed", "text": words.plain(f"{type(error).__name__}: {error}")})
 
 
 class Watch:
@@ -272,15 +272,18 @@ def entry(run: Run) -> dict:
     except images.ImageError:
         pair = dict.fromkeys(STILLS) | {"quality": {}}
     recipe = run.facts["recipe"]
-    changes = "".join(f", {key} {views.short(value)}" for key, value in recipe["changes"].items())
+    changed = recipe["changes"] if isinstance(recipe["changes"], dict) else {}
+    changes = "".join(f", {key} {views.short(value)}" for key, value in changed.items())
     label = run.facts.get("label")
+    told = label or (
+        f"{recipe['name']}{changes}, {run.facts['iterations']:,} iterations"
+        f"{run.facts.get('note', '')}"
+    )
     height, width = run.facts["image"]["shape"][:2]
     return {
-        "title": images.title(run.facts["image"]["name"]),
-        "recipe": label
-        or f"{recipe['name']}{changes}, {run.facts['iterations']:,} iterations"
-        + run.facts.get("note", ""),
-        "line": views.line(label or recipe["name"]),
+        "title": words.plain(images.title(run.facts["image"]["name"])),
+        "recipe": words.plain(told),
+        "line": views.line(words.plain(label or recipe["name"])),
         "ratio": round(width / height, 4),
         "facts": describe(run),
         "psnr": round(
@@ -398,7 +401,7 @@ def machine(device: str) -> str:
     """A device as `Run.facts` has it, in words: "cpu (AMD EPYC)" is a CPU (AMD EPYC)."""
     kind, _, model = device.partition(" ")
     known = {"cpu": "a CPU", "cuda": "a GPU", "mps": "a GPU"}.get(kind.partition(":")[0], kind)
-    return f"{known} {model}".strip()
+    return words.plain(f"{known} {model}")
 
 
 def columns(

@@ -18,7 +18,7 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MultipleLocator
 
 import dip_blocks
-from dip_book import images, runs
+from dip_book import images, runs, words
 from dip_book.results.selection import best_run
 from dip_book.show.photographs import row
 from dip_book.show.style import ACCENT, INK, LIGHT, MUTED, STYLE, WARM, looks
@@ -47,7 +47,7 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
                         [s.iteration for s in some],
                         [getattr(s, what) for s in some],
                         **form,
-                        label=name if "marker" not in form and i == 0 else None,
+                        label=words.drawn(name) if "marker" not in form and i == 0 else None,
                         lw=1.2,
                         color=look.colour,
                     )
@@ -99,7 +99,7 @@ def ranges(samples: dict, label: str, limits: tuple[float, float] | None = None)
         for axis, (name, values) in zip(axes[:, 0], samples.items()):
             axis.hist(np.asarray(values).ravel(), bins=120, color=ACCENT)
             axis.set_yticks([])
-            axis.set_title(name, loc="left")
+            axis.set_title(words.drawn(name), loc="left")
             if limits:
                 axis.axvspan(*limits, color=WARM, alpha=0.12, lw=0)
         axes[-1, 0].set_xlabel(label)
@@ -133,10 +133,10 @@ def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
             for hollow in (False, True):
                 chosen = [(float(cell), y) for cell, y in cells if _cut_short(cell) == hollow]
                 if chosen:
-                    legend = f"{title}, cut short" if hollow else title
+                    legend = words.drawn(f"{title}, cut short" if hollow else title)
                     face = "none" if hollow else colour
                     axis.plot(*zip(*chosen), look.mark, ms=5, color=colour, mfc=face, label=legend)
-        axis.set_yticks(range(len(names)), [images.title(name) for name in names])
+        axis.set_yticks(range(len(names)), [words.drawn(images.title(name)) for name in names])
         axis.set_ylim(len(names) - 0.5, -0.5)
         axis.grid(visible=False, axis="y")
         axis.set_xlabel(label)
@@ -189,7 +189,7 @@ def waterfall(
             level += mean
         names.append(last)
         axis.plot(level, len(steps) + 1, "o", color=INK)
-        axis.set_yticks(range(len(names)), names)
+        axis.set_yticks(range(len(names)), [*map(words.drawn, names)])
         axis.invert_yaxis()
         low, high = min([start, *span]), max([start, level, *span])
         axis.set_xlim(low - 0.1 * (high - low) - 0.1, high + 0.25 * (high - low) + 0.1)
@@ -220,10 +220,12 @@ def cost(
         for name, (seconds, psnr) in curves.items():
             colour = look[name].colour
             end = {"marker": look[name].mark, "ms": 5, "markevery": [len(psnr) - 1]}
-            axis.plot(seconds, psnr, ls=look[name].line, lw=1.4, color=colour, label=name, **end)
+            end["label"] = words.drawn(name)
+            axis.plot(seconds, psnr, ls=look[name].line, lw=1.4, color=colour, **end)
         for name, (seconds, psnr) in points.items():
             mark, colour = look[name].mark, look[name].colour
-            axis.plot(seconds, psnr, mark, ms=7, color=colour, label=name, ls="none")
+            point = {"ls": "none", "ms": 7, "label": words.drawn(name)}
+            axis.plot(seconds, psnr, mark, color=colour, **point)
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")
         axis.set_xlabel("seconds")
@@ -283,7 +285,7 @@ def orthogonal(spectra: dict[str, np.ndarray]):
                 ls=look.line,
                 color=look.colour,
                 lw=1.6,
-                label=f"{name.capitalize()}'s update",
+                label=words.drawn(f"{name.capitalize()}'s update"),
             )
         right.set_ylim(0, 1.05)
         right.set_xlabel("singular value, by size")

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dip_blocks
-from dip_book import runs
+from dip_book import runs, words
 from dip_book.show.style import INK, MUTED, STYLE, method
 
 #: The parts, from the blog's figure to the paper's: name → colour.
@@ -30,7 +30,7 @@ def bar(rows: dict[str, tuple[float, float, float, float]]):
         axis.grid(visible=False)
         for y, levels in enumerate(rows.values()):
             _one_bar(axis, y, levels)
-        axis.set_yticks(range(len(rows)), list(rows))
+        axis.set_yticks(range(len(rows)), [*map(words.drawn, rows)])
         axis.set_ylim(len(rows) - 0.3, -0.65)
         low, high = (of(level for row in rows.values() for level in row) for of in (min, max))
         axis.set_xlim(low - 1, high + 0.9)
@@ -111,7 +111,7 @@ def rest(found: dict[str, runs.Run], bounds: dict[str, float]):
             axis.plot(at, psnr, "-", lw=1.6, color=ours.colour, label="over the whole picture")
             axis.axhline(bounds[title], ls="--", lw=1, color=other.colour, label="ceiling")
             axis.set_ylim(bounds[title] - 7, max(*fit, bounds[title]) + 0.7)
-            axis.set_title(title)
+            axis.set_title(words.drawn(title))
         for axis in axes[-1]:
             axis.set_xlabel("iteration")
         for axis in axes[:, 0]:
@@ -141,11 +141,11 @@ def perturbed(
                 at = [step.iteration for step in history]
                 axis.plot(
                     at, [step.psnr for step in history], ls=look.line, lw=1.4, color=look.colour,
-                    label=name,
+                    label=words.drawn(name),
                 )  # fmt: skip
                 axis.plot(at[-1], end, look.mark, ms=7, color=look.colour, clip_on=False, zorder=3)
             axis.axhline(bounds[title], ls=":", lw=1.2, color=INK, label="ceiling")
-            axis.set_title(title)
+            axis.set_title(words.drawn(title))
             axis.set_xlabel("iteration")
         highest = max(
             *bounds.values(), *(end for of in histories.values() for _, end in of.values())

@@ -8,7 +8,6 @@ notebook is run, the script is part of the output.
 from __future__ import annotations
 
 import base64
-import html
 import inspect
 import json
 import re
@@ -16,7 +15,7 @@ import textwrap
 from collections.abc import Iterable
 
 import dip_blocks
-from dip_book import images
+from dip_book import images, words
 from dip_book.build import live
 from dip_book.build.first_cell import has_reader
 from dip_book.show.views import figure_url
@@ -76,7 +75,7 @@ class Stage:
         data = json.dumps(self._pictures, separators=(",", ":")).replace("<", "\\u003c")
         inline = has_reader()  # a kernel, so no site around
         code = live.bundle().replace("</", "<\\/") if inline else LOADER.replace("NAME", live.NAME)
-        description = html.escape(self._description)
+        description = words.in_html(self._description)
         return (
             f"<style>{styles()}</style>\n<dip-live>"
             f'<script type="application/json">{data}</script>'

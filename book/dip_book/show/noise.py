@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 
-from dip_book import images, runs
+from dip_book import images, runs, words
 from dip_book.results import denoising
 from dip_book.show.style import ACCENT, GREEN, INK, MUTED, PINK, STYLE, VIOLET, WARM
 
@@ -33,7 +33,7 @@ def rise_and_fall(fits: dict[tuple[str, int], dict], seed: int = 0):
                 mark, colour = MARKS[rule]
                 size = 10 if rule == "oracle" else 6
                 axis.plot(iteration, psnr, mark, color=colour, ms=size, ls="none", label=rule)
-            axis.set_title(images.title(image), loc="left")
+            axis.set_title(words.drawn(images.title(image)), loc="left")
             axis.set_xlabel("iteration")
         axes[0, 0].set_ylim(bottom=18)  # before it there is little to see
         axes[0, 0].set_ylabel("PSNR, dB")
@@ -78,7 +78,7 @@ def seen(fits: list[dict]):
                 axis.yaxis.set_major_formatter("{x:g}")
                 axis.yaxis.set_minor_formatter("")
                 axis.set_ylabel(label)
-                axis.set_title(f"{images.title(fit['image'])}: {rule}", loc="left")
+                axis.set_title(words.drawn(f"{images.title(fit['image'])}: {rule}"), loc="left")
         for axis in axes[-1]:
             axis.set_xlabel("iteration")
     plt.close(figure)
@@ -110,12 +110,12 @@ def copying(found: dict[str, dict[str, runs.Run]], fits: dict[tuple[str, int], d
                 steps = [step for step in of[image].history if step.psnr_averaged is not None]
                 (colour, line) = lines[name]
                 at, psnr = zip(*((step.iteration, step.psnr_averaged) for step in steps))
-                axis.plot(at, psnr, color=colour, ls=line, lw=1.6, label=name)
+                axis.plot(at, psnr, color=colour, ls=line, lw=1.6, label=words.drawn(name))
                 mark, _ = MARKS["loss at σ²"]
                 if of[image].facts["recipe"]["hide"]:
                     stop = denoising.honest_stop(of[image])["stopped"]
                     axis.plot(*stop, mark, color=colour, ms=7)
-            axis.set_title(images.title(image), loc="left")
+            axis.set_title(words.drawn(images.title(image)), loc="left")
             axis.set_xlabel("iteration")
         axes[0, 0].set_ylim(bottom=20)
         axes[0, 0].set_ylabel("PSNR, dB")

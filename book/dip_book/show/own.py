@@ -23,7 +23,7 @@ import traitlets
 from PIL import Image, ImageDraw
 
 import dip_blocks
-from dip_book import images, runs
+from dip_book import images, runs, words
 from dip_book.build.first_cell import has_reader
 from dip_book.images import ImageError
 from dip_book.restoring import core, files, held_out, masks
@@ -177,7 +177,7 @@ class Own(anywidget.AnyWidget):
         text = str(error).replace(f"{self._folder.name}{os.sep}", "")
         for theirs, ours in WORDS.items():
             text = re.sub(theirs, ours, text)
-        return text
+        return words.plain(text)
 
     # A picture ------------------------------------------------------------------------------------
 
@@ -366,7 +366,7 @@ class Own(anywidget.AnyWidget):
         except EXPECTED as error:
             said = self._in_words(error)
         except Exception as error:  # of whatever kind: in a thread nobody else would hear of it
-            said = f"{type(error).__name__}: {error}"
+            said = words.plain(f"{type(error).__name__}: {error}")
         finally:
             self._filling = False
             done = 1.0 if ended else self.now["done"]

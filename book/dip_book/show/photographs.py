@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import base64
 import functools
-import html
 import io
 
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from dip_book import images
+from dip_book import images, words
 from dip_book.show.style import STYLE
 
 #: A figure's inch is so many pixels of the page.
@@ -72,7 +71,7 @@ class Photo:
             )
             for axis, (title, picture) in zip(axes.flat, self._pictures.items()):
                 axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-                axis.set_title(title)
+                axis.set_title(words.drawn(title))
             for axis in axes.flat:
                 axis.set_axis_off()
         plt.close(figure)
@@ -99,14 +98,14 @@ def row(pictures: dict, width: float = 8.0, columns: int | None = None, crop: tu
 def _figure(title: str, picture: np.ndarray, cell: float) -> str:
     """One picture over its title; single pixels stay square where it is enlarged."""
     sharp = "image-rendering:pixelated;" if picture.shape[1] < cell else ""
-    words = html.escape(title)
+    told, formulas = words.in_html(title, lines=True), words.no_formulas(title)
     return (
         '<figure style="margin:0;padding:0;min-width:0">'
-        f'<img src="{picture_url(picture)}" alt="{words.replace(chr(10), ", ")}" '
+        f'<img src="{picture_url(picture)}" alt="{told.replace(chr(10), ", ")}" '
         f'width="{picture.shape[1]}" height="{picture.shape[0]}" '
         f'style="display:block;width:100%;max-width:none;height:auto;margin:0;{sharp}">'
         '<figcaption style="margin-top:.3rem;text-align:center;line-height:1.3;'
-        f'font-size:max(12.5px,.86em)">{words.replace(chr(10), "<br>")}</figcaption></figure>'
+        f'font-size:max(12.5px,.86em)"{formulas}>{told.replace(chr(10), "<br>")}</figcaption></figure>'
     )
 
 

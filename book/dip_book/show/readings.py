@@ -9,13 +9,13 @@ can be picked out.
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 from typing import NamedTuple
 
 import dip_blocks
 from dip_book.show import views
 from dip_book.show.style import ACCENT, INK, MUTED, VIOLET, WARM
+from dip_book.words import in_html
 
 #: Title → config.
 READINGS = {
@@ -159,7 +159,7 @@ class Drawing:
         return (
             f"<style>{views.styles()}{style()}</style>\n"
             f'<div class="dip-view" data-dip="{key}" role="group" '
-            f'aria-label="{html.escape(self.description)}">'
+            f'aria-label="{in_html(self.description)}">'
             f'<div class="dip-readings"><div class="dip-pair">{"".join(parts)}</div>{_key()}</div>'
             f"{views.UNSCRIPTED}</div>\n"
             f"<script>(() => {{\n{code}\nconst data = {data};\nfor (const el of "
@@ -174,7 +174,7 @@ class Drawing:
     def _panel(self, title: str, config: dict) -> str:
         count, whole = in_the_decoder(config, self.size)
         heading = (
-            f'<div class="dip-head">{title[0].upper()}{title[1:]}</div>'
+            f'<div class="dip-head">{in_html(title[0].upper() + title[1:])}</div>'
             if len(self.readings) > 1
             else ""
         )
@@ -249,7 +249,7 @@ class Drawing:
         )
         return (
             f'<svg viewBox="0 0 {width:.0f} {y:.0f}" role="img" '
-            f'aria-label="{html.escape(f"{title}, as an hourglass")}" '
+            f'aria-label="{in_html(f"{title}, as an hourglass")}" '
             f'font-family="sans-serif" style="max-width:{1.25 * width:.0f}px;margin:0 auto">'
             f"{groups}</svg>"
         )
@@ -319,7 +319,7 @@ def _text(x: float, y: float, words: str, kind: str, anchor: str = "start", fill
     }.get(kind, f'fill="{fill}" font-size="11"')
     return (
         f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {looks}>'
-        f"{html.escape(words)}</text>"
+        f"{in_html(words)}</text>"
     )
 
 

@@ -8,7 +8,6 @@ The scripts in ``js/`` have the form of anywidget modules: ``export default {ren
 from __future__ import annotations
 
 import hashlib
-import html
 import inspect
 import io
 import json
@@ -20,7 +19,7 @@ import torch
 from PIL import Image
 
 import dip_blocks
-from dip_book import images
+from dip_book import images, words
 from dip_book.results import baselines
 from dip_book.show import figures, photographs, style
 
@@ -56,9 +55,9 @@ class View:
         key = hashlib.sha256((code + data).encode()).hexdigest()[:12]
         return (
             f'<style>{styles()}</style>\n<div class="dip-view" data-dip="{key}" role="group" '
-            f'aria-label="{html.escape(self._description)}">'
+            f'aria-label="{words.in_html(self._description)}">'
             f'<div class="dip-fallback"><img src="{self._fallback}" '
-            f'alt="{html.escape(self._description)}">{UNSCRIPTED}</div></div>\n'
+            f'alt="{words.in_html(self._description)}">{UNSCRIPTED}</div></div>\n'
             f"<script>(() => {{\n{code}\nconst data = {data};\n"
             "for (const el of "
             f"document.querySelectorAll('[data-dip=\"{key}\"]:not([data-ready])')) {{\n"
@@ -354,7 +353,7 @@ def line(name: str) -> dict:
 
 def short(value) -> str:
     """A value of a recipe in few characters."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else words.plain(value)
 
 
 def image_url(image, lossless: bool = False, quick: bool = False) -> str:

@@ -33,7 +33,7 @@ export default {
     const runs = [...model.get("runs")];
     const [plain, still] = [model.get("compact"), window.matchMedia?.("(prefers-reduced-motion: reduce)").matches];
     const titles = () => [...new Set(runs.map((run) => run.title))];
-    el.classList.add("dip-view", ...(plain ? ["dip-compact"] : []));
+    el.classList.add("dip-view", "tex2jax_ignore", "mathjax_ignore", ...(plain ? ["dip-compact"] : []));
     el.innerHTML = `
       <div class="dip-row dip-which"><label>Picture <select name="picture"></select></label></div>
       <div class="dip-sides">

@@ -5,7 +5,7 @@ const percent = (share) => (share < 0.001 ? "under 0.1 %" : `${(100 * share).toF
 export default {
   render({ model, el }) {
     const blocks = model.get("blocks");
-    el.classList.add("dip-view");
+    el.classList.add("dip-view", "tex2jax_ignore", "mathjax_ignore");
     el.innerHTML = `
       <div class="dip-net"></div>
       <div class="dip-block">

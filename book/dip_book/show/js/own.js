@@ -2,6 +2,8 @@
 // It needs a kernel (dip_book.show.own).  What is shown are the model's traits; what a button asks for goes as a message.
 const number = (n) => n.toLocaleString("en");
 const size = (bytes) => (bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+// a name may hold characters that turn the text around it
+const nameOf = (file) => file.name.replace(/[\p{Cc}\p{Cf}]/gu, "�");
 const span = (s) => (s < 99 ? `${Math.round(s)} s` : `${Math.round(s / 60)} min`);
 const WAYS = { painted: "what I paint", clear: "what is transparent or black", colour: "what has a colour", random: "pixels at random", file: "a mask file" };
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -10,7 +12,7 @@ const SILENT_S = 15; // after so long without an answer the reader is told
 export default {
   render({ model, el }) {
     const offers = model.get("offers");
-    el.classList.add("dip-view", "dip-own");
+    el.classList.add("dip-view", "dip-own", "tex2jax_ignore", "mathjax_ignore");
     el.innerHTML = `
       <fieldset class="dip-row dip-run"><legend>1. A picture</legend>
         <label>Of the book <select name="picture"><option value="">choose …</option></select></label>
@@ -93,9 +95,9 @@ export default {
     const piece = (at) => {
       const { of, data } = sending;
       const reader = new FileReader();
-      reader.onerror = () => say(`${data.name} cannot be read: ${reader.error.message}`);
+      reader.onerror = () => say(`${nameOf(data)} cannot be read: ${reader.error.message}`);
       reader.onload = () => {
-        if (data.size > offers.piece) said.textContent = `Handing over ${data.name}: ${Math.round((100 * at) / data.size)} %`;
+        if (data.size > offers.piece) said.textContent = `Handing over ${nameOf(data)}: ${Math.round((100 * at) / data.size)} %`;
         const more = of === "mask" ? { invert: invert.checked, grow: Number(grow.value) } : {};
         ask({ do: "piece", of, name: data.name, at, size: data.size, data: reader.result.split(",")[1] ?? "", ...more });
       };
@@ -103,7 +105,7 @@ export default {
     };
     const hand = (of, data) => {
       if (!data) return;
-      if (data.size > offers.most_bytes) { say(`${data.name} has ${size(data.size)}, more than ${number(offers.most_bytes / 1e6)} MB: shrink the picture.`); return; }
+      if (data.size > offers.most_bytes) { say(`${nameOf(data)} has ${size(data.size)}, more than ${number(offers.most_bytes / 1e6)} MB: shrink the picture.`); return; }
       sending = { of, data };
       piece(0);
     };

@@ -3,7 +3,7 @@ let count = 0;
 export default {
   render({ model, el }) {
     const [states, captions, label, ordered, start] = ["states", "captions", "label", "slider", "start"].map((name) => model.get(name));
-    el.classList.add("dip-view");
+    el.classList.add("dip-view", "tex2jax_ignore", "mathjax_ignore");
     const group = `dip-steps-${++count}-${Math.random().toString(36).slice(2, 8)}`;
     const choices = ordered
       ? `<label><span></span> <input type="range" min="0" max="${states.length - 1}" step="1"></label><output aria-live="off"></output>`

@@ -15,8 +15,12 @@ export function lacking() {
 export const noWorker = ({ message }) =>
   `No worker can be started here (${message}). Some browsers allow none for a page that is opened from a disk; over http they do.`;
 
+const signs = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+const plain = (text) => String(text).replace(/[&<>"]/g, (sign) => signs[sign]);
 const options = (entries) =>
-  entries.map(([value, text]) => `<option value="${value}">${text}</option>`).join("");
+  entries
+    .map(([value, text]) => `<option value="${plain(value)}">${plain(text)}</option>`)
+    .join("");
 const select = (name, label, entries) =>
   `<label>${label} <select name="${name}">${options(entries)}</select></label>`;
 const picture = (name, caption) =>

@@ -54,7 +54,7 @@ export function paint(painted, size, x, y, radius, value) {
 // The middle square of a reader's picture, in grey, size×size.  Throws an Error with a sentence
 // for the reader.
 export async function fromFile(file, size) {
-  const name = `“${file.name}”`;
+  const name = `“${file.name.replace(/[\p{Cc}\p{Cf}]/gu, "�")}”`;
   const most = 60; // million bytes
   if (file.size > most * 1e6)
     throw new Error(`${name} is larger than ${most} MB. Please make it smaller first.`);

@@ -63,13 +63,11 @@ export function plot(parent, title, log = false) {
       );
       node("text", { x: LEFT - 5, y: y(value) + 4, "text-anchor": "end" }, svg, String(value));
     }
-    for (const iteration of ticks(0, last, 4))
-      node(
-        "text",
-        { x: x(iteration), y: HEIGHT - 5, "text-anchor": iteration ? "middle" : "start" },
-        svg,
-        String(iteration),
-      );
+    for (const iteration of ticks(0, last, 4)) {
+      const near = 4 * String(iteration).length; // half of its width
+      const anchor = !iteration ? "start" : x(iteration) + near > width ? "end" : "middle";
+      node("text", { x: x(iteration), y: HEIGHT - 5, "text-anchor": anchor }, svg, String(iteration));
+    }
     levels.forEach(({ name, value }, i) => {
       // names at either end, so that two levels close together can be read
       node(

@@ -57,7 +57,7 @@ class DipLive extends HTMLElement {
   followLink() {
     const told = location.hash.startsWith("#live=") ? location.hash.slice(6) : "";
     ({ settings: this.settings, painted: this.painted } = decode(told));
-    if (!this.pictures[this.settings.picture])
+    if (!Object.hasOwn(this.pictures, this.settings.picture))
       this.settings.picture = Object.keys(this.pictures)[0];
     this.own = null;
     this.paintValue ??= null;
@@ -191,8 +191,10 @@ class DipLive extends HTMLElement {
         /* too small for that */
       }
       if (!both[128] && this.settings.size === 128) this.change({ size: 64 });
-      this.own = { title: file.name, both };
-      this.reset(`“${file.name}” is read: its middle square, in grey. It stays on this machine.`);
+      // a name may hold characters that turn the text around it
+      const name = file.name.replace(/[\p{Cc}\p{Cf}]/gu, "�");
+      this.own = { title: name, both };
+      this.reset(`“${name}” is read: its middle square, in grey. It stays on this machine.`);
       this.show();
       this.degrade();
     } catch (error) {
@@ -570,6 +572,7 @@ class DipLive extends HTMLElement {
   paintCanvas(name, values, mask = null) {
     const [canvas, size] = [this.$canvases[name], this.settings.size];
     canvas.width = canvas.height = size;
+    canvas.parentElement.classList.toggle("dip-empty", !values);
     if (!values) return;
     const image = new ImageData(size, size);
     values.forEach((value, i) => {
