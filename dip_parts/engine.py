@@ -389,6 +389,7 @@ class Engine:
     def _within(loss: float, limit: float) -> bool:
         return math.isfinite(loss) and not loss > limit  # with a limit that is NaN, too
 
+    @torch.no_grad()
     def _drawn(self, weights: torch.Tensor) -> tuple[torch.Tensor, float]:
         """What these weights draw of z, and its loss."""
         now = self.weights.clone()

@@ -917,6 +917,29 @@ def test_a_healthy_fit_returns_its_present_weights(picture, recipe):
         assert torch.equal(fit.averaged_image(), fit.averaged)
 
 
+def test_a_ruined_last_step_returns_the_last_good_state(picture, recipe):
+    """And not the best, which was another."""
+    fit = Fit(*degrade(picture), replace(recipe, lr=0.1, sigma_p=0.3), device="cpu")
+    fit.run(5)
+    while fit.history[-1].backtracked or torch.equal(fit.good[0], fit.best[0]):
+        fit.run(1)
+    assert fit.iteration < 100
+    with torch.no_grad():
+        fit.net.out[0].bias += 3
+    good, loss = fit._drawn(fit.good[0])
+    fit.good_loss.fill_(max(loss, float(fit.best_loss)))  # it was no jump itself
+    assert not torch.equal(good, fit._drawn(fit.best[0])[0])
+    fit.best_loss.fill_(max(loss, float(fit.best_loss)))
+    assert torch.equal(fit.image(), good)
+
+
+def test_weights_that_have_grown_are_the_learning_rates_doing(picture, recipe):
+    fit = Fit(*degrade(picture), replace(recipe, sigma_p=3e38), device="cpu")
+    assert "not to blame" in fit._why()
+    fit.good[0].mul_(1e4)
+    assert fit._why() == "Start with a smaller learning rate than lr = 0.003."
+
+
 @pytest.mark.parametrize("hide", [0.0, 0.3])
 def test_a_bad_end_returns_the_best_state(picture, recipe, hide):
     if hide:
