@@ -317,6 +317,11 @@ class Engine:
         self.bring_back()
         self.draw_from(torch.Generator(self.device).manual_seed(0))  # a recording may hold the old
         small = float(self.weights.abs().max()) < 100
+        if small and not all(bool(torch.isfinite(moment).all()) for moment in self.live[1:]):
+            return (
+                "The optimiser's moments are not finite, where weights and losses were: a gradient "
+                "beyond float32, or a fault of the machine. Begin anew."
+            )
         self.row.zero_()
         self.step()
         loss, sound = float(self.notes[0, 0]), bool(torch.isfinite(self.weights.grad).all())

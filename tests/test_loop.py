@@ -940,6 +940,15 @@ def test_weights_that_have_grown_are_the_learning_rates_doing(picture, recipe):
     assert fit._why() == "Start with a smaller learning rate than lr = 0.003."
 
 
+def test_moments_that_are_not_finite_are_named(picture, recipe):
+    """They make every step a jump; and were kept with weights that were good."""
+    fit = Fit(*degrade(picture[:12, :12]), recipe, device="cpu")
+    fit.run(3)
+    fit.live[1][7] = math.nan
+    with pytest.raises(DivergenceError, match="did not help. The optimiser's moments are not fin"):
+        fit.run(130)
+
+
 @pytest.mark.parametrize("hide", [0.0, 0.3])
 def test_a_bad_end_returns_the_best_state(picture, recipe, hide):
     if hide:
