@@ -163,7 +163,11 @@ def test_a_wrong_path(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "it is empty"), (b"not a picture", "no picture of a known kind"), (None, "cannot be read")],
+    [
+        (b"", "it is empty"),
+        (b"not a picture", "no picture of a known kind"),
+        (None, "cannot be read"),
+    ],
 )
 def test_a_broken_file(make, tmp_path, content, words):
     path = tmp_path / "broken.png"
@@ -187,7 +191,9 @@ def test_one_pixel(make):
 
 def test_absurd_sizes(make, monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 40)
-    with pytest.raises(ImageError, match="8×6 pixels, more than 40: shrink it to 7×5 or cut") as error:
+    with pytest.raises(
+        ImageError, match="8×6 pixels, more than 40: shrink it to 7×5 or cut"
+    ) as error:
         load(make(GREY))
     assert one_sentence(error)
 

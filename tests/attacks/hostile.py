@@ -18,6 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from attacks import Attack
 from dip_book import bench, cli, images, runs, words
 from dip_book.results import filling, selection, tables, wanted
 from dip_book.runs import plan
@@ -25,12 +26,11 @@ from dip_book.show import costs, explorer, figures, gap, own, photographs, views
 from dip_book.table import Figure, Table
 from markdown_it import MarkdownIt
 
-from attacks import Attack
-
 #: A run of `MARK` shows that something of a text was obeyed.
 MARK = "window.hit=(window.hit||0)+1"
 HTML = [
-    f'<img src=x onerror="{MARK}">', f"<script>{MARK}</script>", f"</script><script>{MARK}</script>",
+    f'<img src=x onerror="{MARK}">', f"<script>{MARK}</script>",
+    f"</script><script>{MARK}</script>",
     f"--></style></title></textarea><svg onload={MARK}>", f'" onmouseover="{MARK}" x="',
     f"' autofocus onfocus='{MARK}", "<!--", "<![CDATA[", "</td></tr></table><h1>x</h1>",
     f'<a href="javascript:{MARK}">x</a>', f'<iframe srcdoc="<script>parent.{MARK}</script>">',
@@ -39,18 +39,28 @@ HTML = [
     "<img src=//evil.example/x.png>", "<link rel=stylesheet href=//evil.example/x.css>",
 ]  # fmt: skip
 MARKDOWN = [
-    f"[x](javascript:{MARK})", "![x](//evil.example/x.png)", "`", "``", "`a` `<b>`", "**", "***x***",
-    "|", "| a | b |", "a\n\n# b", "\n\n<h1>b</h1>", "$x$", "$$x$$", rf"$\href{{javascript:{MARK}}}{{x}}$",
-    r"\(x\)", r"\[x\]", r"\begin{equation}x\end{equation}", r"\\", r"\`<b>`", "{raw html}`<b>x</b>`",
-    "{{ x }}", "{% x %}", "```{raw} html\n<b>x</b>\n```", "<https://evil.example>", "https://evil.example",
-    "www.evil.example", "evil.com", "a@evil.com", "_x_", "__x__", "~~x~~", "~x~", "[x]: //evil.example",
-    "[x][y]", "[^1]", ":::{note}\nx\n:::", "- x", "1. x", "> x", "&amp;", "\\<b>", "\\|", "$", "$ $", "$$",
-    r"\input{/etc/passwd}", r"\$", "^x^", "x_{y}", "%x", "#x", "{ } {", "$\\frac{$", "_hidden", "**`<b>`**",
+    f"[x](javascript:{MARK})", "![x](//evil.example/x.png)", "`", "``", "`a` `<b>`", "**",
+    "***x***",
+    "|", "| a | b |", "a\n\n# b", "\n\n<h1>b</h1>", "$x$", "$$x$$",
+    rf"$\href{{javascript:{MARK}}}{{x}}$",
+    r"\(x\)", r"\[x\]", r"\begin{equation}x\end{equation}", r"\\", r"\`<b>`",
+    "{raw html}`<b>x</b>`",
+    "{{ x }}", "{% x %}", "```{raw} html\n<b>x</b>\n```", "<https://evil.example>",
+    "https://evil.example",
+    "www.evil.example", "evil.com", "a@evil.com", "_x_", "__x__", "~~x~~", "~x~",
+    "[x]: //evil.example",
+    "[x][y]", "[^1]", ":::{note}\nx\n:::", "- x", "1. x", "> x", "&amp;", "\\<b>", "\\|", "$",
+    "$ $", "$$",
+    r"\input{/etc/passwd}", r"\$", "^x^", "x_{y}", "%x", "#x", "{ } {", "$\\frac{$", "_hidden",
+    "**`<b>`**",
 ]  # fmt: skip
 SIGNS = [
-    "\x1b[2J\x1b[31m", "\x1b]8;;http://evil.example\x07x\x1b]8;;\x07", "\x9b31m", "\x07", "\r", "\x08\x08",
-    "\x00", "\u202etxt.exe\u202c", "\u2066x\u2069", "\u200b", "\ufeff", "\u2028", "\u2029", "\ud800",
-    "\x7f", "\t", "a\nb", "\N{ZERO WIDTH JOINER}", "é", "中文", "\N{PILE OF POO}", "ﷺ", "e\u0301" * 9,
+    "\x1b[2J\x1b[31m", "\x1b]8;;http://evil.example\x07x\x1b]8;;\x07", "\x9b31m", "\x07", "\r",
+    "\x08\x08",
+    "\x00", "\u202etxt.exe\u202c", "\u2066x\u2069", "\u200b", "\ufeff", "\u2028", "\u2029",
+    "\ud800",
+    "\x7f", "\t", "a\nb", "\N{ZERO WIDTH JOINER}", "é", "中文", "\N{PILE OF POO}", "ﷺ",
+    "e\u0301" * 9,
 ]  # fmt: skip
 CELLS = ["=1+1", "=cmd|' /C calc'!A0", "+1+cmd|x", "-2+3+cmd|' /C calc'!A0", "@SUM(1)", "\t=1"]
 PAYLOADS = HTML + MARKDOWN + SIGNS + CELLS
@@ -198,7 +208,8 @@ def record(place: tuple, text) -> dict:
     x = np.full((SIDE, SIDE), 0.5, np.float32)
     facts = {
         "format": runs.FORMAT, "about": "x", "recipe": recipe,
-        "image": {"name": "own@12345678", "size": None, "shape": [SIDE, SIDE], "sha256": images.digest(x)},
+        "image": {"name": "own@12345678", "size": None, "shape": [SIDE, SIDE],
+                  "sha256": images.digest(x)},
         "p": 0.5, "seeds": {"mask": 0, "weights, z and noise": 0}, "iterations": 3,
         "recipe_iterations": 3, "psnr_db": dict.fromkeys(runs.KINDS, 20.0),
         "ssim": dict.fromkeys(runs.KINDS, 0.9), "backtracked": 0, "wall_time_s": 1.0,
@@ -220,7 +231,8 @@ def record(place: tuple, text) -> dict:
 KEY = object()
 PLACES = [
     ("about",), ("recipe", "name"), ("recipe", "changes", KEY), ("recipe", "changes", "lr"),
-    ("image", "name"), ("device",), ("precision",), ("machine", "system"), ("machine", "capability"),
+    ("image", "name"), ("device",), ("precision",), ("machine", "system"),
+    ("machine", "capability"),
     ("versions", "torch"), ("versions", KEY), ("commit",), ("started",), ("label",), ("note",),
 ]  # fmt: skip
 
@@ -228,11 +240,12 @@ PLACES = [
 def stored(
     folder: Path, place: tuple, text, path: Path = Path("quick/own-12/seed0-3it")
 ) -> runs.Run:
-    """A run of it in a store, with pictures."""
+    """A run of it in a store, with pictures; of a text that no record may hold, in memory alone."""
     grey = np.full((SIDE, SIDE), 0.5, np.float32)
     steps = [views.dip_blocks.Step(i, 0.1 / i, 0.01, i == 2, 20.0 + i, 20.0) for i in (1, 2, 3)]
     made = runs.Run(record(place, text), steps, {"raw": grey, "averaged": grey}, {1: grey, 3: grey})
-    return runs.write(folder, path, made)
+    legal = isinstance(text, str) and text.isprintable() and len(text) < 9000
+    return runs.write(folder, path, made) if legal else made
 
 
 def shown_run(folder: Path, rng: np.random.Generator, text: str):
@@ -292,7 +305,7 @@ def shown_pictures(folder: Path, rng: np.random.Generator, text: str):
         drawings = [
             lambda: row.figure, lambda: figures.curves({value: steps, "other": steps}),
             lambda: figures.ranges({value: [0.1, 0.2]}, "x"),
-            lambda: figures.dots({value: {"camera": 20.0, value: 21.0}, "o": {"camera": 1.0, value: None}}),
+            lambda: figures.dots({value: {"camera": 2.0, value: 1.0}}),
             lambda: figures.waterfall(1.0, [(value, [0.1, 0.2])], value, "last"),
             lambda: figures.cost({value: ([1, 2], [3, 4])}, {f"{value}2": (1, 2)}),
             lambda: gap.bar({value: (20.0, 21.0, 22.0, 23.0)}),
@@ -422,14 +435,14 @@ def attempt_of(what: Callable) -> Callable:
 
 ATTACKS = [
     Attack("hostile record", "Nothing that a run's record says is obeyed where it is shown.",
-           attempt_of(shown_run), 8),
+           attempt_of(shown_run), 4),
     Attack("hostile table", "A table's cell, title or caption is text, in Markdown, LaTeX and CSV.",
-           attempt_of(shown_table), 60),
+           attempt_of(shown_table), 40),
     Attack("hostile title", "A picture's title and a drawing's names are text.",
-           attempt_of(shown_pictures), 8),
+           attempt_of(shown_pictures), 3),
     Attack("hostile benchmark", "Nothing that a stored benchmark says is obeyed.",
-           attempt_of(shown_bench), 6),
+           attempt_of(shown_bench), 3),
     Attack("hostile result", "Nothing that a stored result says is obeyed.",
-           attempt_of(shown_results), 20),
-    Attack("hostile name", "A terminal obeys no file's name.", attempt_of(shown_files), 8),
+           attempt_of(shown_results), 10),
+    Attack("hostile name", "A terminal obeys no file's name.", attempt_of(shown_files), 5),
 ]  # fmt: skip

@@ -168,8 +168,8 @@ def found(place: Path, run: Run) -> Path:
     if not place.is_dir():
         if (digest := images.digest(images.load(place, size=image["size"]))) != wanted:
             raise RunError(
-                f"'{place}' is another picture than that of the run {run.name}: its pixels have the "
-                f"digest {digest[:16]}…, those of the run {wanted[:16]}…."
+                f"'{place}' is another picture than that of the run {run.name}: its pixels have "
+                f"the digest {digest[:16]}…, those of the run {wanted[:16]}…."
             )
         return place
     files = [file for file in sorted(place.rglob("*")) if file.is_file()][:LOOKED_AT]
@@ -179,8 +179,8 @@ def found(place: Path, run: Run) -> Path:
             if images.digest(images.load(file, size=image["size"])) == wanted:
                 return file
     raise images.ImageError(
-        f"None of the {len(files):,} files in '{place}' is the picture of the run {run.name}, whose "
-        f"pixels have the digest {wanted[:16]}…."
+        f"None of the {len(files):,} files in '{place}' is the picture of the run {run.name}, "
+        f"whose pixels have the digest {wanted[:16]}…."
     )
 
 

@@ -381,10 +381,13 @@ def describe(run: Run) -> str:
     facts = run.facts
     side = "×".join(str(n) for n in reversed(facts["image"]["shape"][:2]))
     count = facts["backtracked"]
+    took = duration(facts["wall_time_s"])
+    if facts.get("core_seconds"):  # the clock of a busy machine tells of its other work
+        took = f"{duration(facts['core_seconds'])} of a core"
     return (
         f"{side} pixels, {facts['iterations']:,} iterations, {run.psnr:.2f} dB, "
         f"went back {count} time{'' if count == 1 else 's'}; "
-        f"{duration(facts['wall_time_s'])} on {machine(facts['device'])}, "
+        f"{took} on {machine(facts['device'])}, "
         f"seed{NBSP}{facts['seeds']['mask']}"
     )
 

@@ -105,7 +105,8 @@ def _figure(title: str, picture: np.ndarray, cell: float) -> str:
         f'width="{picture.shape[1]}" height="{picture.shape[0]}" '
         f'style="display:block;width:100%;max-width:none;height:auto;margin:0;{sharp}">'
         '<figcaption style="margin-top:.3rem;text-align:center;line-height:1.3;'
-        f'font-size:max(12.5px,.86em)"{formulas}>{told.replace(chr(10), "<br>")}</figcaption></figure>'
+        f'font-size:max(12.5px,.86em)"{formulas}>{told.replace(chr(10), "<br>")}'
+        "</figcaption></figure>"
     )
 
 
