@@ -431,7 +431,8 @@ class Fit(Engine):
         (Quan et al., "Self2Self", CVPR 2020: the same input and loss, another network and Adam).
         """
         drawn = torch.rand(self.mask.shape, generator=self.noise, device=self.device)
-        shown = (drawn >= self.recipe.hide).float()
+        least = torch.where(self.mask == 1, drawn, 1.0).min()  # of a few, one is asked for at least
+        shown = ((drawn >= self.recipe.hide) & (drawn > least)).float()
         return self.z * shown, self.mask * (1 - shown)
 
     def step(self) -> None:

@@ -255,8 +255,9 @@ def _check_entry(name: str, value) -> None:
 
 #: What the loop computes in, float32, knows nothing smaller above 0, in full, and nothing larger.
 _SMALLEST, _LARGEST = (float(getattr(torch.finfo(torch.float32), end)) for end in ("tiny", "max"))
-_POSITIVE = (lambda v: _SMALLEST <= v <= _LARGEST, "above 0 (from 1.2e-38 to 3.4e38)")
-_FROM_0 = (lambda v: 0 <= v <= _LARGEST, "0 or above (to 3.4e38)")
+_POSITIVE = (lambda v: _SMALLEST <= v <= _LARGEST, "above 0")
+_FROM_0 = (lambda v: 0 <= v <= _LARGEST, "0 or above")
+_NONE_OR_MORE = (_FROM_0[0], "0 (none) or above")
 
 #: Values of a recipe that are numbers: what must hold of each, and how it is said.
 _BOUNDS = {
@@ -266,14 +267,14 @@ _BOUNDS = {
     "iterations": (lambda v: 0 <= v <= 10**9, "0 or more, and at most a billion"),
     "lr": _POSITIVE,
     "lr_adam": _POSITIVE,
-    "weight_decay": _FROM_0,
+    "weight_decay": _NONE_OR_MORE,
     "lr_end": _FROM_0,
     "jump": (
         lambda v: 1 < v <= _LARGEST or v == math.inf,
         "above 1 (math.inf turns backtracking off)",
     ),
     "lr_decay": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
-    "tv": _FROM_0,
+    "tv": _NONE_OR_MORE,
     "averaging": (lambda v: 0 <= v < 1, "0 (no averaging) or above, and below 1"),
 }
 
@@ -293,7 +294,9 @@ def check_recipe(values: dict) -> None:
     bounds = {**_BOUNDS, **_of_z(values["z_kind"])}
     for name, (holds, need) in bounds.items():
         if not holds(values[name]):
-            raise ValueError(f"{name} must be {need}, not {values[name]}.")
+            float32 = holds in (_POSITIVE[0], _FROM_0[0]) and 0 < values[name] < math.inf
+            note = " Numbers are float32's: from 1.2e-38 to 3.4e38." if float32 else ""
+            raise ValueError(f"{name} must be {need}, not {values[name]}.{note}")
 
 
 def _of_z(kind: str) -> dict:
@@ -315,7 +318,7 @@ def _of_z(kind: str) -> dict:
     return {
         "z_channels": (
             lambda v: 1 <= v <= 10_000 and v % least == 0,
-            f"a multiple of {least}, from {least} to 10,000",
+            f"a multiple of {least}, and at least {least} (to 10,000)",
         ),
         "hide": (
             lambda v: v == 0,

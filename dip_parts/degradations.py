@@ -81,7 +81,7 @@ class Noisy(Degradation):
 
     def __init__(self, sigma: float):
         if not isinstance(sigma, Real) or not 0 <= sigma < math.inf:
-            raise ValueError(f"sigma must be a number, 0 or above, not {sigma!r}.")
+            raise ValueError(f"sigma must be 0 or above, not {sigma!r}.")
         self.sigma = sigma
 
     def apply(self, image):

@@ -307,25 +307,32 @@ class Engine:
             self.history.append(Step(iteration, loss, float(f"{lr:.7g}"), bool(jumped), *quality))
         self.row.zero_()
 
+    @torch.enable_grad()
     def _why(self) -> str:
         """Why going back did not help: once more from the last good state, with the fit at its end.
 
-        Only what a step does is the learning rate's doing.
+        Only what a step does is the learning rate's doing; and so are weights a hundred times as
+        large as those that a network begins with.
         """
         self.bring_back()
         self.draw_from(torch.Generator(self.device).manual_seed(0))  # a recording may hold the old
-        largest = float(self.weights.abs().max())
+        small = float(self.weights.abs().max()) < 100
+        if small and not all(bool(torch.isfinite(moment).all()) for moment in self.live[1:]):
+            return (
+                "The optimiser's moments are not finite, where weights and losses were: a gradient "
+                "beyond float32, or a fault of the machine. Begin anew."
+            )
         self.row.zero_()
         self.step()
         loss, sound = float(self.notes[0, 0]), bool(torch.isfinite(self.weights.grad).all())
-        if largest < 1e6 and not math.isfinite(loss):  # weights that a step has not ruined
+        if small and not math.isfinite(loss):
             names = ("z_scale", "sigma_p", "sigma_end", "tv", "hide")
             values = ", ".join(f"{name} = {getattr(self.recipe, name):g}" for name in names)
             return (
                 f"It is {loss:.4g} before any step, so the learning rate is not to blame. The "
                 f"data, or one of these, may be out of all proportion: {values}."
             )
-        if largest < 1e6 and not sound:
+        if small and not sound:
             return (
                 f"There the loss is {loss:.4g}, but its gradient is not finite, so the learning "
                 f"rate is not to blame. Try another precision than {self.precision}, or less than "
@@ -366,8 +373,8 @@ class Engine:
                 image, loss = best, least
         if not math.isfinite(loss):
             raise DivergenceError(
-                f"The loss of what the network draws is {loss:.4g}, {self.iteration} iterations "
-                "and their best state notwithstanding."
+                f"The loss of what the network draws is {loss:.4g} after {self.iteration} "
+                f"iterations, of the best of them, too. {self._why()}"
             )
         return image.cpu()
 
@@ -387,6 +394,7 @@ class Engine:
     def _within(loss: float, limit: float) -> bool:
         return math.isfinite(loss) and not loss > limit  # with a limit that is NaN, too
 
+    @torch.no_grad()
     def _drawn(self, weights: torch.Tensor) -> tuple[torch.Tensor, float]:
         """What these weights draw of z, and its loss."""
         now = self.weights.clone()

@@ -39,7 +39,8 @@ def test_only_what_is_above_the_limit_is_a_jump(fit):
     limit = fit.recipe.jump * fit.good_loss
     above = torch.nextafter(limit, torch.tensor(math.inf))
     assert not fit.has_jumped(limit) and fit.has_jumped(above)
-    assert not fit.has_failed(float(limit)) and fit.has_failed(float(above))
+    limit, above = float(limit), float(above)
+    assert fit._within(limit, limit) and not fit._within(above, limit)
 
 
 def test_after_a_jump_whatever_is_finite_counts_as_good(fit):

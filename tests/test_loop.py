@@ -883,6 +883,25 @@ def test_the_best_state_is_kept(picture, recipe):
     assert any(a[2] < b[2] for a, b in zip(states, states[1:])), "not always the last one"
 
 
+@pytest.mark.parametrize("known", [1, 2, 500])
+def test_an_iteration_asks_for_one_pixel_at_least(picture, recipe, known):
+    """One that asks for nothing has a loss of 0: the best state, and a jump right after it."""
+    mask = torch.zeros(1, 32, 32)
+    mask.view(-1)[torch.randperm(1024, generator=torch.Generator().manual_seed(0))[:known]] = 1
+    hiding = replace(recipe, z_kind="known", z_channels=0, hide=0.1, sigma_p=0.0)
+    fit = Fit(picture, mask, hiding, device="cpu")
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        z, wanted = fit.hidden()
+        drawn = torch.rand(mask.shape, generator=draws)
+        least = drawn[mask == 1].min()
+        expected = (mask == 1) & ((drawn < 0.1) | (drawn == least))
+        assert torch.equal(wanted == 1, expected) and int(wanted.sum()) >= 1
+        assert torch.equal(z, fit.z * ~expected)
+    if known == 500:
+        assert least < 0.1, "with many, some are hidden anyway"
+
+
 def test_a_jump_is_never_the_best_state(picture, recipe, sabotage):
     sabotage({5: math.nan, 9: math.inf, 12: -1.0})
     fit = Fit(*degrade(picture), recipe, device="cpu")
@@ -896,6 +915,38 @@ def test_a_healthy_fit_returns_its_present_weights(picture, recipe):
         fit.run(2)
         assert torch.equal(fit.image(), drawn(fit, fit.weights)[0])
         assert torch.equal(fit.averaged_image(), fit.averaged)
+
+
+def test_a_ruined_last_step_returns_the_last_good_state(picture, recipe):
+    """And not the best, which was another."""
+    fit = Fit(*degrade(picture), replace(recipe, lr=0.1, sigma_p=0.3), device="cpu")
+    fit.run(5)
+    while fit.history[-1].backtracked or torch.equal(fit.good[0], fit.best[0]):
+        fit.run(1)
+    assert fit.iteration < 100
+    with torch.no_grad():
+        fit.net.out[0].bias += 3
+    good, loss = fit._drawn(fit.good[0])
+    fit.good_loss.fill_(max(loss, float(fit.best_loss)))  # it was no jump itself
+    assert not torch.equal(good, fit._drawn(fit.best[0])[0])
+    fit.best_loss.fill_(max(loss, float(fit.best_loss)))
+    assert torch.equal(fit.image(), good)
+
+
+def test_weights_that_have_grown_are_the_learning_rates_doing(picture, recipe):
+    fit = Fit(*degrade(picture), replace(recipe, sigma_p=3e38), device="cpu")
+    assert "not to blame" in fit._why()
+    fit.good[0].mul_(1e4)
+    assert fit._why() == "Start with a smaller learning rate than lr = 0.003."
+
+
+def test_moments_that_are_not_finite_are_named(picture, recipe):
+    """They make every step a jump; and were kept with weights that were good."""
+    fit = Fit(*degrade(picture[:12, :12]), recipe, device="cpu")
+    fit.run(3)
+    fit.live[1][7] = math.nan
+    with pytest.raises(DivergenceError, match="did not help. The optimiser's moments are not fin"):
+        fit.run(130)
 
 
 @pytest.mark.parametrize("hide", [0.0, 0.3])

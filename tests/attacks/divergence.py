@@ -25,6 +25,7 @@ class Faulty(dip_blocks.Fit):
 
     Attributes:
         faults: iteration, from 0 → the kind, one of `KINDS`, and the number that appears.
+        befell: the same, to the end.
         accepted: loss, weights and average of each accepted iteration.
     """
 
@@ -32,7 +33,7 @@ class Faulty(dip_blocks.Fit):
     faults: dict[int, tuple[str, float]] = {}  # noqa: RUF012 - set for a fit as a whole
 
     def begin(self, *arguments):
-        self.accepted = []
+        self.accepted, self.befell = [], self.faults
         super().begin(*arguments)
 
     def _now(self, kind: str) -> float | None:
@@ -191,6 +192,9 @@ def check_reason(fit: Faulty, said: str) -> None:
     rates = [recipe.lr * max(1, recipe.lr_end)]
     rates += [rates[0] * recipe.lr_adam / recipe.lr] if recipe.optimiser == "muon" else []
     harmless = max(rates) <= 0.1
+    if "The optimiser's moments are not finite" in said:
+        assert any(kind == "weights" for kind, _ in fit.befell.values()), said
+        return
     assert lasting or not harmless, f"nothing befell it: {said}"
     if not lasting:
         assert "Start with a smaller learning rate than lr = " in said, said
