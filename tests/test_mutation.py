@@ -93,6 +93,9 @@ def test_an_excuse_is_of_one_mutant_or_of_a_text():
     whole = Known(Mutant("m", "x + 1", "", "A.f"), why="for a reason", every=True)
     assert excuses([whole], mutant) is whole
     assert excuses([whole], Mutant("m", "return x + 1", "return x - 1", "f")) is None
+    dropped = Known(Mutant("", "", ""), why="for a reason", without=", a=1")
+    assert excuses([dropped], Mutant("m", "f(x, a=1, b=2)", "f(x, b=2)")) is dropped
+    assert excuses([dropped], Mutant("m", "f(x, a=1, b=2)", "f(x, a=1)")) is None
 
 
 def test_a_verdict_is_remembered_while_it_holds(tmp_path):

@@ -72,6 +72,7 @@ class Known:
     by: str = ""  # the test that kills it
     why: str = ""  # or the sentence that says why it may live
     every: bool = False  # the sentence holds for whatever is made of this text
+    without: str = ""  # or for whatever leaves this out, anywhere
 
 
 def path_of(module: str) -> Path:
@@ -135,9 +136,9 @@ def known(file: str) -> list[Known]:
     entries = tomllib.loads((HERE / file).read_text(encoding="utf-8")).get("mutant", [])
     found = []
     for entry in entries:
-        rest = {key: entry.pop(key, "") for key in ("name", "by", "why")}
-        every = "new" not in entry
-        text = {key: entry.pop(key, "").strip("\n") for key in ("old", "new")}
+        rest = {key: entry.pop(key, "") for key in ("name", "by", "why", "without")}
+        every = "old" in entry and "new" not in entry
+        text = {key: entry.pop(key, "").strip("\n") for key in ("module", "old", "new")}
         found.append(Known(Mutant(**text, **entry), **rest, every=every))
     return found
 
@@ -149,6 +150,14 @@ def excuses(entries: list[Known], mutant: Mutant) -> Known | None:
         if theirs == mutant:
             return entry
         same = (theirs.module, theirs.scope) == (mutant.module, mutant.scope)
-        if entry.every and same and (theirs.old in mutant.old or not theirs.old):
+        if entry.every and same and theirs.old in mutant.old:
+            return entry
+        if entry.without and mutant.new in leaving_out(mutant.old, entry.without):
             return entry
     return None
+
+
+def leaving_out(text: str, part: str) -> list[str]:
+    """The text without one of the places where it has this part."""
+    places = [m.start() for m in re.finditer(re.escape(part), text)]
+    return [text[:at] + text[at + len(part) :] for at in places]

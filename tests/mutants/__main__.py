@@ -56,14 +56,16 @@ def main(arguments: list[str] | None = None) -> int:
         began = time.monotonic()
         for number, mutant in enumerate(chosen, 1):
             verdict = memory.of(mutant)
-            if verdict is None:
-                judged = judge.judge(mutant)
-                verdict = memory.keep(mutant, judged)
+            try:
+                verdict = verdict or memory.keep(mutant, judge.judge(mutant))
+            except KeyboardInterrupt:
+                print("Interrupted; the same command goes on from here.", file=sys.stderr)
+                break
             if options.only:
                 print(verdict)
             entry = excuses(excused, mutant)
             outcome = "killed" if verdict["killed"] else "excused" if entry else "survived"
-            if verdict["killed"] and entry and not entry.every:
+            if verdict["killed"] and entry and entry.mutant == mutant:
                 complaints.append(f"Excused, but killed by {verdict['by']}:\n{mutant}")
             found[mutant.module][outcome] += 1
             found[mutant.module]["seconds"] += verdict["seconds"]
@@ -146,9 +148,11 @@ def stale_entries() -> list[str]:
     for file in ("named.toml", "excused.toml"):
         for entry in known(file):
             try:
-                source = source_of(entry.mutant.module)
-                if entry.mutant.old or not entry.every:
-                    applied(source, entry.mutant)
+                if entry.without:
+                    if not any(entry.without in source_of(module) for module in MODULES):
+                        raise Stale(f"No module has {entry.without!r}.")
+                else:
+                    applied(source_of(entry.mutant.module), entry.mutant)
             except Stale as stale:
                 found.append(f"{file}: {stale} Mend the entry, or take it out.")
             if not (entry.by or entry.why):

@@ -188,6 +188,7 @@ class Judge:
         self.show, self.patience, self.most = show, patience, most
         self.kills: Counter[str] = Counter()  # tests that have killed, asked first
         self.tests: dict[str, dict] = {}  # test → seconds, and lines that it reaches
+        self.loaded: dict[str, list[int]] = {}
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="mutants-")
@@ -229,6 +230,7 @@ class Judge:
             cache.write_text(json.dumps(stored))
         for file in now:
             self.tests |= stored[file]["reach"]
+        self.loaded = forked(lambda _: self._loaded()) or {}
 
     def _reach(self, files: list[str]) -> dict:
         import coverage
@@ -258,6 +260,18 @@ class Judge:
         ran = {test: reach[test] for test in watching.passed if test in reach}  # the others skip
         return {"failed": watching.failed, "reach": ran}
 
+    def _loaded(self) -> dict[str, list[int]]:
+        """Lines that are run when the method is loaded: what they do, every test may notice."""
+        import coverage
+
+        loading = coverage.Coverage(data_file=None, include=[str(path_of(m)) for m in MODULES])
+        loading.start()
+        for module in MODULES:
+            importlib.import_module(module)
+        loading.stop()
+        data = loading.get_data()
+        return {module: data.lines(str(path_of(module))) for module in MODULES}
+
     def tests_for(self, mutant: Mutant) -> list[str]:
         """Tests that reach the mutant's lines: killers first, then the fastest; not the slow."""
         source = source_of(mutant.module)
@@ -265,6 +279,8 @@ class Judge:
         lines = {*range(first, first + mutant.old.count("\n") + 1)}
         lines = reached_with(source, mutant.scope, lines)
         reach = {test: r["lines"].get(mutant.module, ()) for test, r in self.tests.items()}
+        if lines & {*self.loaded.get(mutant.module, ())}:
+            lines = set()
         near = [test for test in reach if not lines or lines & {*reach[test]}]
         near.sort(key=lambda test: self.tests[test]["seconds"] / (1 + self.kills[test]) ** 0.5)
         chosen, seconds = [], 0.0
