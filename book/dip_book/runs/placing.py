@@ -158,7 +158,11 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _sweep(work: Path) -> None:
-    """Remove what dead processes left: drafts whose locks are free."""
+    """Remove what dead processes left: drafts whose locks are free, collections half written."""
+    for left in work.glob("*.json.*"):
+        if not _lives(left.name.rpartition(".")[2]):
+            with suppress(OSError):
+                left.unlink()
     for lock in work.glob(f"*{DRAFT}.lock"):
         held = filelock.FileLock(lock, timeout=0)
         with suppress(filelock.Timeout, OSError), held:

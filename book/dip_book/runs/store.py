@@ -18,7 +18,6 @@ records into collections.  Every file is written elsewhere and then moved to its
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 import warnings
@@ -345,9 +344,8 @@ def _gather(store: Path, recipe: str, chosen: list[Path], kept: dict, locks: Exi
         records["/".join(path.parts[1:])] = record
         gathered.append((path, record))
     if records != before:
-        draft = store / WORK / f"{recipe}.json.{os.getpid()}"
-        draft.write_text(text(dict(sorted(records.items()))) + "\n", encoding="utf-8")
-        os.replace(draft, store / f"{recipe}.json")
+        content = text(dict(sorted(records.items()))) + "\n"
+        placing.write_whole(store / f"{recipe}.json", content.encode("utf-8"))
     for path, record in gathered:
         needless = [what for what in ("pictures", "frames") if what not in record]
         files = [beside(store / path, what) for what in ("record", *needless)]
