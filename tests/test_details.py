@@ -189,9 +189,9 @@ def test_the_recipes_numbers():
 @pytest.mark.parametrize(
     ("change", "need"),
     [
-        ({"lr": math.inf}, "lr must be above 0 .*, not inf"),
-        ({"lr_adam": math.inf}, "lr_adam must be above 0 .*, not inf"),
-        ({"lr_adam": 0.0}, "lr_adam must be above 0 .*, not 0.0"),
+        ({"lr": math.inf}, "lr must be above 0, not inf"),
+        ({"lr_adam": math.inf}, "lr_adam must be above 0, not inf"),
+        ({"lr_adam": 0.0}, "lr_adam must be above 0, not 0.0"),
         ({"lr_end": math.inf}, "lr_end must be 0 .*, not inf"),
         ({"weight_decay": math.inf}, "weight_decay must be 0 .*, not inf"),
         ({"tv": math.inf}, "tv must be 0 .*, not inf"),

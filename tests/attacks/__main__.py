@@ -50,7 +50,7 @@ def report(counts: Counts) -> None:
         f"{outcomes or 'none held'}; {len(counts.faults)} faults",
         flush=True,
     )
-    for number, fault in counts.faults.items():
+    for number, fault in [*counts.faults.items()][:10]:  # more would be of the same kinds
         again = f"python -m attacks {counts.attack.name!r} --seed {counts.seed} --only {number}"
         print(f"  {fault.strip().splitlines()[-1]}\n  again: {again}", file=sys.stderr, flush=True)
 

@@ -45,7 +45,10 @@ class ShapesFit(dip_blocks.Fit):
                 index = (mirror * axis + (where * len(axis)).long()) % len(axis)
                 moved = moved.index_select(dim, index)
             shown = shown * (1 - moved)
-        return self.z * shown, self.mask * (1 - shown)
+        wanted = self.mask * (1 - shown)
+        # Where all copies fell on the damage itself nothing would be asked for: then all is.
+        wanted = torch.where(wanted.any(), wanted, self.mask)
+        return self.z * shown, wanted
 
 
 def copies(missing: float) -> int:
