@@ -632,6 +632,16 @@ def test_more_rounds_leave_picture_and_lead_as_they_are(monkeypatch):
     assert many.report["biharmonic"] != one.report["biharmonic"]
 
 
+def test_shapes_that_fall_on_the_damage_leave_something_to_ask_for():
+    x, known = photo(32, 32, colour=False), with_hole(32, 32, 8, 8, 8)
+    fit = networks.RECIPES["shapes"][0].fit(
+        dip_blocks.as_image(x), torch.from_numpy(known)[None].float(), 8, 4, device="cpu"
+    )
+    fit.copies = 0  # as if each had fallen there
+    z, wanted = fit.hidden()
+    assert torch.equal(wanted, fit.mask) and not z.any()
+
+
 # The evidence -----------------------------------------------------------------------------
 
 

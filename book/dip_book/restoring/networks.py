@@ -45,10 +45,9 @@ class ShapesFit(dip_blocks.Fit):
                 index = (mirror * axis + (where * len(axis)).long()) % len(axis)
                 moved = moved.index_select(dim, index)
             shown = shown * (1 - moved)
-        wanted = self.mask * (1 - shown)
-        # Where all copies fell on the damage itself nothing would be asked for: then all is.
-        wanted = torch.where(wanted.any(), wanted, self.mask)
-        return self.z * shown, wanted
+        # Where all copies fell on the damage itself, nothing would be asked for: then all is hidden.
+        shown = shown * (self.mask * (1 - shown)).any()
+        return self.z * shown, self.mask * (1 - shown)
 
 
 def copies(missing: float) -> int:
