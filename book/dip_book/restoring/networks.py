@@ -45,7 +45,7 @@ class ShapesFit(dip_blocks.Fit):
                 index = (mirror * axis + (where * len(axis)).long()) % len(axis)
                 moved = moved.index_select(dim, index)
             shown = shown * (1 - moved)
-        # Where all copies fell on the damage itself, nothing would be asked for: then all is hidden.
+        # Where all copies fell on the damage, nothing would be asked for: then all is hidden.
         shown = shown * (self.mask * (1 - shown)).any()
         return self.z * shown, self.mask * (1 - shown)
 
