@@ -66,8 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
         + ", ".join(f"{count} {word}" for word, count in tests.items() if word != "names")
         + f"; {len(chapters) - len(broken)} of {len(chapters)} chapters ran as on Colab."
     )
-    if options.write and not options.few and tests:
-        write(options.which, versions, tests, chapters)
+    if options.write and tests:
+        write(options.which, versions, tests, chapters, "in part" if options.few else "all")
     return 1 if broken or tests.get("failed") else 0
 
 
@@ -244,11 +244,12 @@ def _environment(python: Path, **more: str) -> dict[str, str]:
     return {**kept, "PATH": path, "OMP_NUM_THREADS": "1", **more}
 
 
-def write(which: str, versions: dict, tests: dict, chapters: dict) -> None:
+def write(which: str, versions: dict, tests: dict, chapters: dict, part: str) -> None:
     """Where the book's page about trust reads it; what is stored of the other environment stays."""
     path = Path(runs.ROOT) / FILE
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     stored[which] = {
+        "part": part,
         "packages": versions,
         **{word: tests[word] for word in ("passed", "failed", "skipped")},
         "failures": tests["names"],

@@ -99,15 +99,16 @@ def versions(store: Path = runs.ROOT) -> Table:
         ran = sum(words == "ran" for words in found["chapters"].values())
         rows.append(
             [
-                which, *(packages.get(name) for name in ("python", "torch", "numpy", "pillow")),
+                which, found["part"],
+                *(packages.get(name) for name in ("python", "torch", "numpy", "pillow")),
                 found["passed"], found["failed"], found["skipped"],
                 f"{ran} of {len(found['chapters'])}",
             ]
         )  # fmt: skip
     return Table(
-        ["environment", "Python", "PyTorch", "NumPy", "Pillow", "tests passed", "failed", "skipped",
-         "chapters that ran"],
+        ["environment", "tests", "Python", "PyTorch", "NumPy", "Pillow", "passed", "failed",
+         "skipped", "chapters that ran"],
         rows,
-        caption="The tests, and the chapters as in Colab, with other versions than the book is "
-        "built with.",
+        caption="The tests, and chapters as in Colab, with other versions than the book is built "
+        "with. In part: the method, files, the store, and one chapter.",
     )  # fmt: skip
