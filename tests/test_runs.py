@@ -155,7 +155,7 @@ def test_changes_and_iterations_are_part_of_the_name():
         ({"changes": (("lr", -1.0),)}, "lr must be above 0"),
         ({"changes": (("lr", "fast"),)}, "lr must be a number"),
         ({"changes": (("skip_from", "middle"),)}, "skip_from must be one of"),
-        ({"changes": (("depth", 0.0),)}, "one length"),
+        ({"changes": (("depth", 0.0),)}, "depth is a whole number from 1"),
     ],
 )
 def test_a_wrong_spec(change, words):

@@ -114,8 +114,8 @@ def test_the_field_s_psnr_leaves_colour_and_border_out(coffee):
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """A store with both members of the astronaut, tiny, and one of the coffee."""
-    monkeypatch.setattr(plan, "SHRUNK_CHANGES", SMALL)
-    monkeypatch.setattr(plan, "SHRUNK_ITERATIONS", 3)
+    monkeypatch.setattr(plan.shrinking, "SHRUNK_CHANGES", SMALL)
+    monkeypatch.setattr(plan.shrinking, "SHRUNK_ITERATIONS", 3)
     monkeypatch.setattr(plan, "SHRUNK_SIZES", (32,))
     monkeypatch.setattr(classical.shrink, "TV_STEPS", 3)
     monkeypatch.setattr(shrinking, "SET5", ())
