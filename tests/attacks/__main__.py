@@ -52,7 +52,8 @@ def report(counts: Counts) -> None:
     )
     for number, fault in [*counts.faults.items()][:10]:  # more would be of the same kinds
         again = f"python -m attacks {counts.attack.name!r} --seed {counts.seed} --only {number}"
-        print(f"  {fault.strip().splitlines()[-1]}\n  again: {again}", file=sys.stderr, flush=True)
+        last = fault.strip().splitlines()[-1][:300]
+        print(f"  {last}\n  again: {again}", file=sys.stderr, flush=True)
 
 
 def write(found: list[Counts]) -> None:

@@ -270,10 +270,10 @@ def _check_nested(facts: dict) -> None:
         if not _is_whole(facts["seeds"][purpose]):
             raise TypeError(f"its seed of {purpose} is {_brief(facts['seeds'][purpose])}")
     if not 0 < facts["p"] <= 1:
-        raise ValueError(f"its p is {facts['p']!r}")
+        raise ValueError(f"its p is {_brief(facts['p'])}")
     for key in ("iterations", "recipe_iterations", "wall_time_s"):
         if facts[key] < 0:
-            raise ValueError(f"its {key} is {facts[key]!r}")
+            raise ValueError(f"its {key} is {_brief(facts[key])}")
     for key in ("core_seconds", "peak_memory_mib", "iterations_per_s"):
         if facts.get(key) is not None and not _is_number(facts[key]):
             raise TypeError(f"its {key} is {_brief(facts[key])}")
@@ -326,7 +326,7 @@ def _check_sheet(what: str, sheet: dict) -> None:
 def other_format(place: Path, number) -> str:
     """What to say of a run that another version stored."""
     return (
-        f"The run {named(place)} has format {number!r}, this version reads {FORMAT}: "
+        f"The run {named(place)} has format {_brief(number)}, this version reads {FORMAT}: "
         "make it again (again=True, --again), or remove it."
     )
 
