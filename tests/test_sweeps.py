@@ -294,6 +294,21 @@ def start(code: str) -> subprocess.Popen:
     )
 
 
+def test_what_a_process_left_that_died_after_storing_is_swept_up(tmp_path):
+    perform(SPEC, tmp_path)
+    work = tmp_path / runs.WORK
+    left = work / f"{runs.work_name(SPEC.path)}.safetensors"
+    left.write_bytes(b"a checkpoint")
+    draft = work / "some__run.12345678.draft"
+    draft.mkdir()
+    Path(f"{draft}.lock").touch()
+    with runs.lock(tmp_path, SPEC.path):  # somebody is at it
+        assert [outcome for *_, outcome in sweeps.sweep([SPEC], tmp_path)] == ["stored already"]
+        assert left.exists()
+    assert [outcome for *_, outcome in sweeps.sweep([SPEC], tmp_path)] == ["stored already"]
+    assert not left.exists() and not draft.exists()
+
+
 def test_two_sweeps_on_one_folder_share_the_work(tmp_path):
     """Two processes get the same eight runs: each run is made once, by one of them, and whole."""
     code = f"""

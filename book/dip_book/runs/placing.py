@@ -34,7 +34,7 @@ def draft(store: Path, name: str):
     """An empty folder in the store's working folder, gone again at the end, whatever happens."""
     work = store / WORK
     work.mkdir(parents=True, exist_ok=True)
-    _sweep(work)
+    sweep_up(work)
     folder = work / f"{name}.{uuid.uuid4().hex[:8]}{DRAFT}"
     lock = filelock.FileLock(f"{folder}.lock")
     try:
@@ -157,7 +157,7 @@ def _move(source: Path, target: Path) -> None:
                 raise
 
 
-def _sweep(work: Path) -> None:
+def sweep_up(work: Path) -> None:
     """Remove what dead processes left: drafts whose locks are free, collections half written."""
     for left in work.glob("*.json.*"):
         if not _lives(left.name.rpartition(".")[2]):

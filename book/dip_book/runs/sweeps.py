@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -21,7 +21,7 @@ import torch
 
 import dip_blocks
 from dip_book import images, runs, tasks
-from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means
+from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means, placing
 from dip_book.runs.checkpoints import Checkpoint, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs.record import LONGEST_HISTORY
@@ -122,7 +122,7 @@ def _perform_one(
     made again.
     """
     recipe = spec.resolved()
-    place = store / WORK / f"{runs.work_name(spec.path)}.safetensors"
+    place = _checkpoint(spec, store)
     with _holding(spec, store, patience):
         if not again and (stored := _stored(spec, store)) and (stored.kinds or not pictures):
             place.unlink(missing_ok=True)  # who stored it may have died before this line
@@ -212,6 +212,20 @@ def _holding(spec: Spec, store: Path, patience: float):
         yield
     finally:
         lock.release()
+
+
+def _checkpoint(spec: Spec, store: Path) -> Path:
+    return store / WORK / f"{runs.work_name(spec.path)}.safetensors"
+
+
+def _sweep_up(spec: Spec, store: Path) -> None:
+    """Remove what a process left that died right after it had stored this run."""
+    left = _checkpoint(spec, store)
+    with suppress(OSError, Busy):
+        placing.sweep_up(store / WORK)
+        if left.exists():
+            with _holding(spec, store, 0.0):
+                left.unlink(missing_ok=True)
 
 
 def _perform_mean(spec, store, *, again=False, patience=0.0, **options) -> tuple[Run, bool]:
@@ -338,6 +352,7 @@ def sweep(
             yield spec, None, _failure(error)
             continue
         if done:
+            _sweep_up(spec, store)
             yield spec, done, "stored already"
         else:
             todo.append(spec)
