@@ -302,11 +302,13 @@ def test_what_a_process_left_that_died_after_storing_is_swept_up(tmp_path):
     draft = work / "some__run.12345678.draft"
     draft.mkdir()
     Path(f"{draft}.lock").touch()
+    rest = work / "some__run.abcdef01.draft.one"
+    rest.mkdir()
     with runs.lock(tmp_path, SPEC.path):  # somebody is at it
         assert [outcome for *_, outcome in sweeps.sweep([SPEC], tmp_path)] == ["stored already"]
         assert left.exists()
     assert [outcome for *_, outcome in sweeps.sweep([SPEC], tmp_path)] == ["stored already"]
-    assert not left.exists() and not draft.exists()
+    assert not left.exists() and not draft.exists() and not rest.exists()
 
 
 def test_two_sweeps_on_one_folder_share_the_work(tmp_path):

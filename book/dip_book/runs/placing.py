@@ -170,3 +170,7 @@ def sweep_up(work: Path) -> None:
             for rest in (folder, folder.with_name(f"{folder.name}.one")):
                 shutil.rmtree(rest, ignore_errors=True)
             lock.unlink(missing_ok=True)
+    for rest in (*work.glob(f"*{DRAFT}"), *work.glob(f"*{DRAFT}.one")):
+        # A draft is locked before it is made: without a lock it is what a failed removal left.
+        if not rest.with_name(f"{rest.name.removesuffix('.one')}.lock").exists():
+            shutil.rmtree(rest, ignore_errors=True)
