@@ -17,6 +17,9 @@ ATTACKS, MUTANTS, RERUNS, VERSIONS = (
     f"{name}.json" for name in ("attacks", "mutants", "reruns", "versions")
 )
 
+#: So many outcomes of an attack are named, the most frequent first.
+MOST = 4
+
 
 def read(file: str, store: Path = runs.ROOT) -> dict:
     """What a command stored; {} if it has not run yet."""
@@ -26,14 +29,19 @@ def read(file: str, store: Path = runs.ROOT) -> dict:
 
 def attacks(store: Path = runs.ROOT) -> Table:
     """Attack by attack: what it tries to break, how often, and what came of it."""
-    rows = []
-    for name, found in read(ATTACKS, store).items():
-        outcomes = ", ".join(f"{word} {count:,}" for word, count in found["outcomes"].items())
-        rows.append([name, found["promise"], found["attempts"], outcomes, found["faults"]])
+    rows, stored = [], read(ATTACKS, store)
+    for name, found in stored.items():
+        words = [f"{word} {count:,}" for word, count in found["outcomes"].items()]
+        if len(words) > MOST:
+            words = [*words[: MOST - 1], f"{len(words) - MOST + 1} others"]
+        row = [name, found["promise"], found["attempts"], ", ".join(words), found["faults"]]
+        rows.append(row)
+    seconds = sorted(found["seconds"] for found in stored.values()) or [0]
     return Table(
         ["attack", "the promise", "attempts", "what came of it", "faults"],
         rows,
-        caption="Attacks as they were last made, each for minutes. A fault is a promise broken, a "
+        caption="Attacks as they were last made, each for about "
+        f"{seconds[len(seconds) // 2]} seconds on one core. A fault is a promise broken, a "
         "traceback, or data lost.",
     )
 

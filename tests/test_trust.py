@@ -1,0 +1,41 @@
+"""The tables of chapter 20, from what attacks and the like have stored."""
+
+import json
+
+import pytest
+from dip_book import runs
+from dip_book.results import trust
+
+
+def test_a_table_is_made_of_what_is_stored_and_says_when_nothing_is(tmp_path):
+    for table in (trust.attacks, trust.mutants, trust.reruns, trust.versions):
+        assert table(tmp_path).rows == [] and "not stored yet" in table(tmp_path).to("markdown")
+    assert trust.attempts(tmp_path) == {"attempts": 0, "faults": 0, "seconds": 0}
+
+
+def test_attacks_are_counted_together(tmp_path):
+    outcomes = {"refused": 9, "opened": 5, "a": 3, "b": 2, "c": 1}
+    one = {"promise": "It holds.", "attempts": 21, "outcomes": outcomes, "faults": 1, "seconds": 30}
+    (tmp_path / trust.ATTACKS).write_text(json.dumps({"files": one, "loops": one}))
+    assert trust.attempts(tmp_path) == {"attempts": 42, "faults": 2, "seconds": 60}
+    table = trust.attacks(tmp_path)
+    assert table.rows[0] == ["files", "It holds.", 21, "refused 9, opened 5, a 3, 2 others", 1]
+    assert "about 30 seconds" in table.caption
+
+
+def test_mutants_are_added_up(tmp_path):
+    counts = {"mutants": 10, "judged": 4, "killed": 3, "excused": 1, "survived": 0}
+    stored = {"modules": {"one": counts, "two": counts}}
+    (tmp_path / trust.MUTANTS).write_text(json.dumps(stored))
+    assert trust.mutants(tmp_path).rows[-1] == ["**all**", 20, 8, 6, 2, 0]
+
+
+@pytest.mark.parametrize("file", [trust.ATTACKS, trust.MUTANTS, trust.RERUNS, trust.VERSIONS])
+def test_the_book_has_it(file):
+    assert trust.read(file), f"{runs.ROOT / file} is not there"
+
+
+def test_the_book_s_own_counts_hold_no_fault_and_no_surviving_mutant():
+    assert trust.attempts()["faults"] == 0
+    assert {row[-1] for row in trust.mutants().rows} == {0}
+    assert {row[7] for row in trust.versions().rows} == {0}  # failed tests
