@@ -214,6 +214,22 @@ def test_values_at_the_limit_are_fine():
         "sigma_p": 0, "sigma_end": 0, "iterations": 0, "z_channels": 1,
     }  # fmt: skip
     assert Recipe(config=small_config(), **at).jump == math.inf
+    assert Recipe(config=small_config(), z_channels=10_000).z_channels == 10_000
+
+
+def test_only_numbers_outside_of_float32_are_told_what_it_holds():
+    with pytest.raises(ValueError, match="Numbers are float32's"):
+        Recipe(config=small_config(), lr=1e39)
+    for change in ({"lr": -1.0}, {"averaging": 2.0}):
+        with pytest.raises(ValueError) as told:
+            Recipe(config=small_config(), **change)
+        assert "float32" not in str(told.value)
+
+
+def test_the_seed_of_a_damage_decides():
+    picture = np.full((16, 16), 0.5)
+    masks = [degrade(picture, seed=seed)[1] for seed in (0, 1)]
+    assert not torch.equal(*masks) and torch.equal(degrade(picture)[1], masks[0])
 
 
 # Pictures and quality -----------------------------------------------------------------------
