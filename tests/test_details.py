@@ -479,3 +479,34 @@ def test_how_far_a_picture_may_overshoot():
 def test_all_but_data_and_recipe_is_said_by_name(picture, recipe, call):
     with pytest.raises(TypeError, match="positional"):
         call(*degrade(picture), recipe, 5)
+
+
+def test_a_depth_is_a_whole_number_of_levels_that_a_picture_can_have():
+    for depth in (0, 17, 2.0):
+        with pytest.raises(ValueError, match="depth must be a whole number from 1 to 16"):
+            dip_blocks.at_depth(small_config(), depth)
+    assert len(dip_blocks.at_depth(small_config(), 16)["channels_up"]) == 16
+
+
+def test_a_restoration_is_whole_unless_it_is_said_to_be_interrupted():
+    assert dip_blocks.Restoration(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)).interrupted is False
+
+
+def test_blending_hands_corrections_on_up_to_the_border():
+    mask = torch.zeros(1, 8, 8)
+    mask[:, 2:6, 2:6] = 1
+    blended = dip_blocks.blend(torch.full((1, 8, 8), 0.4), torch.full((1, 8, 8), 0.5), mask, 0.0)
+    assert blended.min() > 0.49  # without damping nothing is lost, beyond the picture neither
+
+
+def test_an_array_with_a_mode_of_its_own_is_no_picture_of_pillow_s():
+    class Array(np.ndarray):
+        mode = "somebody's"
+
+    assert as_image(np.full((4, 4), 0.5).view(Array)).shape == (1, 4, 4)
+
+
+def test_a_window_has_lobes():
+    for lobes in (0, 17, 2.5):
+        with pytest.raises(ValueError, match="lobes must be a whole number from 1 to 16"):
+            dip_blocks.Shrunk(2, lobes)
