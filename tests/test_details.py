@@ -220,7 +220,7 @@ def test_values_at_the_limit_are_fine():
 def test_only_numbers_outside_of_float32_are_told_what_it_holds():
     with pytest.raises(ValueError, match="Numbers are float32's"):
         Recipe(config=small_config(), lr=1e39)
-    for change in ({"lr": -1.0}, {"averaging": 2.0}):
+    for change in ({"lr": -1.0}, {"lr": 0.0}, {"averaging": 2.0}):
         with pytest.raises(ValueError) as told:
             Recipe(config=small_config(), **change)
         assert "float32" not in str(told.value)
@@ -510,3 +510,9 @@ def test_a_window_has_lobes():
     for lobes in (0, 17, 2.5):
         with pytest.raises(ValueError, match="lobes must be a whole number from 1 to 16"):
             dip_blocks.Shrunk(2, lobes)
+
+
+def test_a_seed_may_be_large(recipe):
+    x_hat, mask = degrade(np.full((16, 16), 0.5))
+    fit = Fit(x_hat, mask, recipe, seed=2**63 - 1, device="cpu")
+    assert not torch.equal(fit.z, Fit(x_hat, mask, recipe, seed=0, device="cpu").z)
