@@ -19,7 +19,8 @@ def test_attacks_are_counted_together(tmp_path):
     (tmp_path / trust.ATTACKS).write_text(json.dumps({"files": one, "loops": one}))
     assert trust.attempts(tmp_path) == {"attempts": 42, "faults": 2, "seconds": 60}
     table = trust.attacks(tmp_path)
-    assert table.rows[0] == ["files", "It holds.", 21, "refused 9, opened 5, a 3, 2 others", 1]
+    assert table.rows[0] == ["files", 21, 1, 5, "refused"]
+    assert trust.promises(tmp_path).data == "- **files**: It holds.\n- **loops**: It holds."
     assert "about 30 seconds" in table.caption
 
 

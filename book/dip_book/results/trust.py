@@ -10,15 +10,14 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from dip_book import runs
+from IPython.display import Markdown
+
+from dip_book import runs, words
 from dip_book.table import Table
 
 ATTACKS, MUTANTS, RERUNS, VERSIONS = (
     f"{name}.json" for name in ("attacks", "mutants", "reruns", "versions")
 )
-
-#: So many outcomes of an attack are named, the most frequent first.
-MOST = 4
 
 
 def read(file: str, store: Path = runs.ROOT) -> dict:
@@ -29,21 +28,38 @@ def read(file: str, store: Path = runs.ROOT) -> dict:
 
 def attacks(store: Path = runs.ROOT) -> Table:
     """Attack by attack: what it tries to break, how often, and what came of it."""
-    rows, stored = [], read(ATTACKS, store)
-    for name, found in stored.items():
-        words = [f"{word} {count:,}" for word, count in found["outcomes"].items()]
-        if len(words) > MOST:
-            words = [*words[: MOST - 1], f"{len(words) - MOST + 1} others"]
-        row = [name, found["promise"], found["attempts"], ", ".join(words), found["faults"]]
-        rows.append(row)
+    stored = read(ATTACKS, store)
+    rows = [
+        [
+            name,
+            found["attempts"],
+            found["faults"],
+            len(found["outcomes"]),
+            _first(found["outcomes"]),
+        ]
+        for name, found in stored.items()
+    ]
     seconds = sorted(found["seconds"] for found in stored.values()) or [0]
     return Table(
-        ["attack", "the promise", "attempts", "what came of it", "faults"],
+        ["attack", "attempts", "faults", "outcomes", "the most frequent"],
         rows,
         caption="Attacks as they were last made, each for about "
         f"{seconds[len(seconds) // 2]} seconds on one core. A fault is a promise broken, a "
-        "traceback, or data lost.",
+        "traceback, or data lost; outcomes are what else came of an attempt.",
     )
+
+
+def _first(outcomes: dict[str, int]) -> str:
+    return next(iter(outcomes), "–")
+
+
+def promises(store: Path = runs.ROOT) -> Markdown:
+    """What each attack tries to break, as a list."""
+    lines = (
+        f"- **{words.markdown(name)}**: {words.markdown(found['promise'])}"
+        for name, found in read(ATTACKS, store).items()
+    )
+    return Markdown("\n".join(lines))
 
 
 def attempts(store: Path = runs.ROOT) -> dict[str, int]:
@@ -76,27 +92,27 @@ def reruns(store: Path = runs.ROOT) -> Table:
         kind = next(iter(found["stored_db"]))
         then, now = found["stored_with"], found["again_with"]
         others = [what for what in then if what != "commit" and then[what] != now.get(what)]
-        came = "the same" if found["same"] else f"{found['apart_db']:.2f} dB apart"
+        came = "the same" if found["same"] else f"{found['apart_db']:.3f} dB apart"
         rows.append(
             [
-                f"`{name}`", found["stored_db"][kind], found["again_db"][kind], came,
+                _short(name), found["stored_db"][kind], found["again_db"][kind], came,
                 found["first_apart"], ", ".join(others) or "nothing",
             ]
         )  # fmt: skip
     return Table(
-        [
-            "run",
-            "stored",
-            "again",
-            "figures, losses, pixels",
-            "losses differ from",
-            "changed since",
-        ],
+        ["run", "stored", "again", "all of it", "losses differ from", "changed since"],
         rows,
-        caption="Stored runs made again from their records: PSNR in dB of the raw output; "
-        "pixels, where pictures are kept; losses as they are written, in six digits, with the "
-        "iteration from which they differ; what of device and versions is another now.",
+        caption="Stored runs made again from their records: PSNR in dB of the raw output. "
+        "All of it: every figure and loss as written, and pixels where pictures are kept. Then the "
+        "iteration from which losses differ, and what of device and versions is another now.",
     )
+
+
+def _short(name: str) -> str:
+    """A run's name without the changes of its recipe, which may be long."""
+    recipe, *rest = name.split("/")
+    first, *changes = recipe.split("+")
+    return ", ".join([f"{first}, changed" if changes else first, *rest])
 
 
 def versions(store: Path = runs.ROOT) -> Table:
