@@ -46,6 +46,8 @@ def test_a_run_at_rest_has_its_panel_and_unused_panels_are_empty(tmp_path):
         fit, psnr, bound = figure.axes[0].lines
         assert fit.get_ydata()[0] == pytest.approx(20) and psnr.get_ydata()[-1] == 22.9
         assert bound.get_ydata()[0] == 25
+    (axis,) = gap.rest({"house": found["house"]}, {"house": 40.0}).axes
+    assert axis.get_ylim()[0] < 22.9 < 40 < axis.get_ylim()[1]  # no run below its panel
 
 
 def test_what_is_unperturbed_stands_at_the_end_of_what_is_perturbed():

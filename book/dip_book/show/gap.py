@@ -110,7 +110,8 @@ def rest(found: dict[str, runs.Run], bounds: dict[str, float]):
             psnr = [step.psnr for step in run.history]
             axis.plot(at, psnr, "-", lw=1.6, color=ours.colour, label="over the whole picture")
             axis.axhline(bounds[title], ls="--", lw=1, color=other.colour, label="ceiling")
-            axis.set_ylim(bounds[title] - 7, max(*fit, bounds[title]) + 0.7)
+            lowest = min(bounds[title] - 7, max(psnr) - 4)  # where a run gets, however far below
+            axis.set_ylim(lowest, max(*fit, bounds[title]) + 0.7)
             axis.set_title(words.drawn(title))
         for axis in axes[-1]:
             axis.set_xlabel("iteration")
