@@ -86,9 +86,11 @@ def test_the_counts_are_stored_beside_those_of_the_other_environment(
     assert said in capsys.readouterr().out
     stored = json.loads((tmp_path / versions.FILE).read_text())
     assert stored["newest"] == {"passed": 3}
-    if few:
-        assert "oldest" not in stored, "a part is no result"
-    else:
-        assert stored["oldest"]["packages"] == {"python": "3.11.0", "torch": "2.9"}
-        assert stored["oldest"]["chapters"] == {"01-a": "ran", "02-b": "ran"}
-        assert {"passed", "failed", "skipped", "commit", "machine"} <= set(stored["oldest"])
+    assert stored["oldest"]["part"] == ("in part" if few else "all")
+    assert stored["oldest"]["packages"] == {"python": "3.11.0", "torch": "2.9"}
+    assert stored["oldest"]["chapters"] == {"01-a": "ran", "02-b": "ran"}
+    assert {"passed", "failed", "skipped", "commit", "machine"} <= set(stored["oldest"])
+    counts["passed"] = 8
+    assert versions.main(["oldest", "--write", "--few"]) == 0
+    stored = json.loads((tmp_path / versions.FILE).read_text())
+    assert stored["oldest"]["passed"] == (8 if few else 7), "a part takes no whole's place"

@@ -248,6 +248,8 @@ def write(which: str, versions: dict, tests: dict, chapters: dict, part: str) ->
     """Where the book's page about trust reads it; what is stored of the other environment stays."""
     path = Path(runs.ROOT) / FILE
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if part != "all" and stored.get(which, {}).get("part") == "all":
+        return  # a part says less
     stored[which] = {
         "part": part,
         "packages": versions,
