@@ -405,7 +405,7 @@ def dask_executor(address: str):
 
 def progress_of(spec: Spec, store: Path = ROOT) -> str:
     """How far a checkpoint has got, as a sentence has it; empty where there is none."""
-    done = iterations_in(store / WORK / f"{runs.work_name(spec.path)}.safetensors")
+    done = iterations_in(_checkpoint(spec, store))
     return f"  (checkpoint at iteration {done:,})" if done else ""
 
 
