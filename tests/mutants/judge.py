@@ -29,7 +29,7 @@ from mutants import MODULES, ROOT, Mutant, applied, path_of, place, scopes, sour
 TESTS = tuple(
     f"tests/test_{name}.py"
     for name in (
-        "blocks", "degradation", "degradations", "details", "hidden", "loop", "optimiser",
+        "blocks", "degradation", "degradations", "details", "edges", "hidden", "loop", "optimiser",
         "same_numbers",
     )
 )  # fmt: skip
