@@ -55,8 +55,8 @@ def test_total_variation_is_the_mean_difference_down_and_across(shape):
 
 @pytest.mark.parametrize(("height", "width"), [(40, 24), (4, 3)])
 def test_fourier_features_go_from_a_wave_a_picture_to_one_in_four_pixels(height, width):
-    z = other_z("fourier", 8, height, width).double().numpy()[0]
-    waves = [1, max(height, width) / 4]
+    z = other_z("fourier", 12, height, width).double().numpy()[0]
+    waves = np.geomspace(1, max(height, width) / 4, 3)
     down, across = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
     phases = [2 * np.pi * wave * side for wave in waves for side in (down, across)]
     expected = np.stack([np.sin(p) for p in phases] + [np.cos(p) for p in phases])
@@ -241,6 +241,10 @@ def test_what_can_be_shrunk():
 
 
 # Loop ---------------------------------------------------------------------------------------
+
+
+def test_how_often_the_loop_goes_back_in_a_row():
+    assert engine.MAX_RECOVERIES == 50  # quickly: what follows takes longer
 
 
 def test_the_loop_gives_up_when_50_goings_back_did_not_help(picture, recipe, monkeypatch):
