@@ -218,7 +218,7 @@ def test_a_disk_that_stays_full_is_said_at_the_end(holed, fake, monkeypatch, cap
         raise OSError(28, "No space left on device", str(to))
 
     monkeypatch.setattr(photos.files, "write_whole", full)
-    assert main(["restore", "photo.png", "--to", "a.png"]) == 1
+    assert main(["restore", "photo.png", "--to", "a.png"]) == 2
     assert "'a.png': No space left on device." in capsys.readouterr().err
     assert len(fake.asked) == 1, "all the work was done"
 
