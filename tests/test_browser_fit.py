@@ -103,7 +103,9 @@ def node(script, folder):
     return done.stdout
 
 
-@pytest.mark.parametrize("script", ["same.test.mjs", "fit.test.mjs", "settings.test.mjs"])
+@pytest.mark.parametrize(
+    "script", ["same.test.mjs", "fit.test.mjs", "settings.test.mjs", "chart.test.mjs"]
+)
 def test_the_scripts_own_tests_pass(script, data, request):
     node(script, data)
 

@@ -16,7 +16,7 @@ from dip_book.restoring import files, masks, photos
 from dip_book.restoring.files import read
 from dip_book.runs import RunError
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(1, 256, (24, 30)).astype(np.uint8)
@@ -683,9 +683,128 @@ def test_exif_from_and_into_every_format(source, target):
         assert kept.get_ifd(0x8825)[2] == (51.0, 30.0, 1.5)
 
 
+XMP = "<x:xmpmeta xmlns:x='adobe:ns:meta/'>Grüße</x:xmpmeta>".encode()
+IPTC = b"\x1c\x02\x50\x00\x05A man\x1c\x02\x78\x00\x04Text"  # author, caption; an odd length
+
+
+def app13(*resources):
+    """Photoshop's segment of JPEG, as bytes that Pillow writes into a file."""
+    data = b"Photoshop 3.0\0"
+    for number, content in resources:
+        data += b"8BIM" + struct.pack(">HHI", number, 0, len(content)) + content
+        data += bytes(len(content) % 2)
+    return {"extra": b"\xff\xed" + struct.pack(">H", 2 + len(data)) + data}
+
+
+def with_words(name, array=COLOUR, xmp=XMP, iptc=IPTC):
+    """A file with XMP and, in JPEG and TIFF, with IPTC; not by the code that is tested."""
+    if name.endswith("png"):
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        return write(name, array, pnginfo=info)
+    if name.endswith("tif"):
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[700], tags[33723] = xmp, iptc
+        return write(name, array, tiffinfo=tags)
+    options = app13((0x0404, iptc)) if name.endswith("jpg") else {"lossless": True}
+    return write(name, array, xmp=xmp, **options)
+
+
+def words_of(name):
+    """XMP and IPTC as Pillow finds them."""
+    with Image.open(name) as made:
+        tags = dict(made.tag_v2) if made.format == "TIFF" else {}
+        iptc = made.info.get("photoshop", {}).get(0x0404) or tags.get(33723)
+        return made.info.get("xmp") or tags.get(700), iptc
+
+
+@pytest.mark.parametrize("source", ["png", "tif", "webp", "jpg"])
+@pytest.mark.parametrize("target", ["png", "tif", "webp", "jpg"])
+def test_xmp_and_iptc_from_and_into_every_format(filling, source, target):
+    lines, name = [], with_words(f"a.{source}")
+    photos.restore(name, f"b.{target}", mask=mask(), say=lines.append)
+    there = IPTC if source in ("tif", "jpg") else None
+    kept = there if target in ("tif", "jpg") else None
+    assert words_of(f"b.{target}") == (XMP, kept)
+    kind = files.WRITTEN[f".{target}"]
+    said = f"{kind} cannot hold this picture's IPTC."
+    assert (said in lines) == bool(there and not kept)
+    again = read(f"b.{target}")
+    assert again.xmp == XMP and again.iptc == kept
+
+
+@pytest.mark.parametrize("array", [GREY16, COLOUR16, np.dstack([GREY16, GREY16])])
+def test_xmp_and_iptc_of_16_bits(array):
+    photo = files.Photo(files.Path("a.tif"), array if array.shape[-1] != 2 else GREY16)
+    photo.alpha = GREY16 if array.shape[-1] == 2 else None
+    photo.xmp, photo.iptc = XMP, IPTC
+    photo.save("b.tif", photo.pixels)
+    made = read("b.tif")
+    assert (made.xmp, made.iptc) == (XMP, IPTC)
+    made.save("c.png", made.pixels)
+    assert read("c.png").xmp == XMP
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_iptc_that_a_tiff_file_calls_numbers(order):
+    four = IPTC + bytes(-len(IPTC) % 4)
+    numbers = struct.unpack(f"{order}{len(four) // 4}I", four)
+    assert files._iptc_of({}, {33723: numbers}, order) == four
+    assert files._iptc_of({}, {33723: ("text", 1)}, order) is None
+
+
+def test_xmp_of_a_turned_picture_says_so_and_has_no_thumbnail():
+    xmp = (
+        b'<rdf tiff:Orientation="6" exif:PixelXDimension=\'30\' tiff:ImageLength = "24">'
+        b"<tiff:Orientation>6</tiff:Orientation><xmp:Thumbnails>/9j/</xmp:Thumbnails> a"
+        b"<xmp:Thumbnails>/8j/</xmp:Thumbnails> b <xmp:Thumbnails/></rdf>"
+    )
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = read(write("a.jpg", COLOUR, exif=exif, xmp=xmp))
+    assert photo.size == (24, 30)
+    assert photo.xmp == (
+        b'<rdf tiff:Orientation="1" exif:PixelXDimension=\'24\' tiff:ImageLength = "30">'
+        b"<tiff:Orientation>1</tiff:Orientation> a b <xmp:Thumbnails/></rdf>"
+    )
+    photo.save("b.webp", photo.pixels)
+    with Image.open("b.webp") as made:
+        assert made.getexif()[0x0112] == 1
+    upright = read("b.webp")
+    assert upright.size == (24, 30) and upright.xmp == photo.xmp
+
+
+@pytest.mark.parametrize("bad", [b"\xff\xfe<\0x\0", b"<x>\xff</x>", b"<x>" + b" " * 2**20])
+def test_xmp_that_is_broken_or_huge_is_said_and_left_out(bad):
+    photo = read(write("a.webp", COLOUR, xmp=bad, lossless=True))
+    assert photo.xmp is None and len(photo.notes) == 1
+    assert photo.notes[0].startswith("What 'a.webp' holds as XMP is not kept: it is damaged")
+
+
+def test_huge_iptc_is_said_and_left_out():
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[33723] = IPTC + bytes(2**20)
+    photo = read(write("a.tif", COLOUR, tiffinfo=tags))
+    assert photo.iptc is None and "holds as IPTC is not kept" in photo.notes[0]
+
+
+def test_words_too_long_for_jpeg_are_said_and_left_out():
+    photo = read(with_words("a.tif", xmp=XMP + b" " * 70_000, iptc=IPTC * 5000))
+    assert "JPEG cannot hold this picture's XMP and IPTC." in photo.losses("b.jpg")
+    photo.save("b.jpg", photo.pixels)
+    assert words_of("b.jpg") == (None, None)
+
+
 def test_what_is_not_kept_is_said():
-    name = write("a.jpg", COLOUR, xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
-    assert read(name).notes == ["What 'a.jpg' holds as XMP is not kept."]
+    resources = (0x0404, IPTC), (0x0409, b"a thumbnail"), (0x07D0, b"a path")
+    photo = read(write("a.jpg", COLOUR, **app13(*resources)))
+    assert photo.iptc == IPTC
+    assert photo.notes == ["Of what Photoshop put into 'a.jpg', IPTC alone is kept."]
+    assert read(write("b.jpg", COLOUR, **app13(*resources[:2]))).notes == []
+    extended = b"<x xmpNote:HasExtendedXMP='0123'>Words</x>"
+    photo = read(write("c.jpg", COLOUR, xmp=extended))
+    assert photo.xmp == b"<x >Words</x>"
+    assert photo.notes == ["Of XMP in 'c.jpg' the main part is kept, its extension is not."]
 
 
 def test_what_a_format_has_no_place_for_is_said_and_left_out():

@@ -46,7 +46,7 @@ def hand(tool, data, name="photo.png", of="picture", piece=None, **more):
 def slow_fill(go_on):
     """A `core.fill` that shows a picture and then waits to be let go on, or to be interrupted."""
 
-    def fill(image, known, *, progress, **options):
+    def fill(image, known, *, progress, stop, **options):
         fill.options = options
         report = {"biharmonic": 20.0, "network": 21.0, "chosen": "network"}
 
@@ -57,11 +57,9 @@ def slow_fill(go_on):
 
         progress(core.Progress("Two minutes and 1 GB.", None, 0.0, 120.0))
         progress(core.Progress("A smooth filling, to begin with.", drawn(0.25), 0.01, 119.0))
-        try:
-            while not go_on.wait(0.01):
-                pass
-        except KeyboardInterrupt:
-            return core.Filled(drawn(0.25), report, "Stopped early; so far.", True)
+        while not go_on.wait(0.01):
+            if stop():
+                return core.Filled(drawn(0.25), report, "Stopped early; so far.", True)
         progress(core.Progress("Network: 1 of 2 iterations.", drawn(0.75), 0.5, 60.0))
         return core.Filled(drawn(0.75), report, "The network helps.", False)
 
@@ -365,6 +363,21 @@ def test_a_hair_in_a_large_picture_is_seen_in_the_page(tool):
     assert (np.asarray(seen.convert("RGBA"))[..., 3] > 0).any(1).all() and max(
         seen.size
     ) == own.SHOWN
+
+
+def test_a_border_that_stays_transparent_is_no_part_of_the_work(tool, go_on):
+    samples = np.dstack([noise(40, 50), np.full((40, 50), 255, np.uint8)])
+    samples[:, :10, 3] = 0
+    go_on.set()
+    hand(tool, png(samples))
+    hole = np.zeros((40, 50), np.uint8)
+    hole[10:15, 20:30] = 255
+    hand(tool, png(255 - hole), name="mask.png", of="mask")
+    tool.answer({"do": "start", "minutes": 1})
+    tool.join(20)
+    assert tool.restored is not None, tool.now["said"]
+    assert (tool.restored[hole > 0] == 191).all()
+    assert (tool.restored[hole == 0] == tool.photo.pixels[hole == 0]).all()
 
 
 def test_without_a_kernel_a_cell_shows_a_still_picture():

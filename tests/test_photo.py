@@ -193,6 +193,36 @@ def test_a_full_disk_is_said_and_ends_no_work_that_has_a_picture(holed, fake, mo
     assert len(wrote) > 2 and any("No space left on device); the work goes on" in s for s in lines)
 
 
+def test_a_disk_that_is_full_for_pictures_on_the_way_lets_the_result_be_tried(
+    holed, fake, missing, monkeypatch
+):
+    lines, tries = [], []
+    original = photos.files.write_whole
+
+    def full(to, data):
+        if to.name == "a.png":
+            tries.append(to)
+            if len(tries) <= 3:
+                raise OSError(28, "No space left on device")
+        original(to, data)
+
+    monkeypatch.setattr(photos.files, "write_whole", full)
+    assert photos.restore("photo.png", "a.png", say=lines.append).name == "a.png"
+    assert len(tries) == 4 and filled_with("a.png", missing) == "last"
+    assert sum("No space left on device); the work goes on" in line for line in lines) == 3
+    assert not any("so far is in" in line for line in lines)
+
+
+def test_a_disk_that_stays_full_is_said_at_the_end(holed, fake, monkeypatch, capsys):
+    def full(to, data):
+        raise OSError(28, "No space left on device", str(to))
+
+    monkeypatch.setattr(photos.files, "write_whole", full)
+    assert main(["restore", "photo.png", "--to", "a.png"]) == 2
+    assert "'a.png': No space left on device." in capsys.readouterr().err
+    assert len(fake.asked) == 1, "all the work was done"
+
+
 def test_a_kill_between_a_picture_and_its_note_is_gone_on_from(holed, fake, monkeypatch):
     original = photos.Job.note
 

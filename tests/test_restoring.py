@@ -544,6 +544,63 @@ def test_an_interrupted_call_goes_on_to_the_same_picture(tmp_path, interrupted_a
     assert rest.report["network"] == whole.report["network"]
 
 
+@pytest.mark.parametrize("calls", [0, 1, 2, 8, 14])
+def test_whoever_called_can_stop_and_gets_the_best_so_far(tmp_path, calls):
+    x, known = photo(), with_hole()
+    asked = []
+
+    def stop():
+        asked.append(None)
+        return len(asked) > calls
+
+    given = damaged(x, known)
+    filled = fill(given, known, iterations=500, stop=stop, work=tmp_path)
+    assert len(asked) == calls + 1, "asked no more once it has said so"
+    assert filled.interrupted and filled.said.startswith("Stopped early; this is the picture so")
+    assert (filled.image[known] == x[known]).all() and np.isfinite(filled.image).all()
+    assert filled.report["iterations"] < 15
+    whole = fill(given, known, iterations=5, stop=lambda: False)
+    assert not whole.interrupted and whole.report["iterations"] == 5
+
+
+def test_each_part_of_the_work_can_be_stopped(monkeypatch):
+    """Where it was when it was stopped, for each time that it asks."""
+    x, known = photo(), with_hole()
+    seen = set()
+    for part in ("_classical", "_hold_out", "_pace", "_one"):
+        original = getattr(core._Job, part)
+
+        def noted(self, *arguments, part=part, original=original):
+            before = self.stop
+            self.stop = lambda: seen.add(part) or True
+            try:
+                return original(self, *arguments)
+            finally:
+                self.stop = before
+
+        with monkeypatch.context() as patched:
+            patched.setattr(core._Job, part, noted)
+            options = {} if part == "_pace" else {"iterations": 3}
+            filled = fill(damaged(x, known), known, **options)
+        assert filled.interrupted and part in seen, part
+
+
+def test_a_full_disk_for_the_plan_is_said_and_ends_no_work(tmp_path, monkeypatch):
+    def full(to, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(core, "write_whole", full)
+    x, known = photo(), with_hole()
+    seen = []
+    filled = fill(
+        damaged(x, known), known, iterations=5, work=tmp_path / "fit", progress=seen.append
+    )
+    assert not filled.interrupted and filled.report["iterations"] == 5
+    said = "What going on later needs cannot be written (No space left on device)"
+    assert sum(said in progress.said for progress in seen) == 1
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+
+
 def test_an_interrupt_before_the_network_keeps_a_picture(monkeypatch):
     x, known = photo(), with_hole()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ import dip_blocks
 from dip_book import images, runs
 from dip_book.restoring import budget, classical, held_out, networks, regions
 from dip_book.runs.checkpoints import Checkpoint
+from dip_book.runs.placing import write_whole
 from dip_book.runs.provenance import code_digest
 from dip_parts.devices import numerics
 
@@ -85,6 +85,7 @@ def fill(
     work: Path | None = None,
     again: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Filled:
     """Fill the missing pixels of a picture, in about so many minutes.
 
@@ -114,8 +115,12 @@ def fill(
             on with more minutes or iterations.  None: none are kept.
         again: begin anew, whatever lies in ``work``.
         progress: called with every line and picture.
+        stop: asked between any two iterations or windows, and so about once a second; as soon as
+            it says true, the call ends as after an interrupt.
 
-    An interrupt returns what there is so far.
+    An interrupt (KeyboardInterrupt) or ``stop`` returns the best so far: `Filled.interrupted` is
+    true, and the sentence begins with "Stopped early".  Checkpoints are kept, as far as there is a
+    folder for them.
 
     Raises:
         ImageError: a picture that is not as above; no known pixel; more pixels than memory holds.
@@ -124,6 +129,7 @@ def fill(
     job = _Job(image, known, minutes, recipe, iterations, seed, device, precision, smaller)
     job.work, job.again = None if work is None else Path(work), again
     job.tell = progress or (lambda _: None)
+    job.stop = stop or job.stop
     return job.run()
 
 
@@ -132,6 +138,7 @@ class _Job:
 
     def __init__(self, image, known, minutes, recipe, iterations, seed, device, precision, smaller):
         self.begun = budget.clock()
+        self.stop: Callable[[], bool] = lambda: False
         self.image, self.known = _checked(image, known)
         self.picture = self.image if self.image.ndim == 3 else self.image[..., None]
         if not minutes > 0:
@@ -182,6 +189,11 @@ class _Job:
         if interrupted:
             said = f"Stopped early; this is the picture so far. {said}"
         return self._result(said, interrupted)
+
+    def _may_stop(self, *_) -> None:
+        """Ask whether to go on; an interrupt if not."""
+        if self.stop():
+            raise KeyboardInterrupt
 
     def so_far(self) -> np.ndarray:
         """The picture with its missing pixels as they are so far."""
@@ -250,6 +262,7 @@ class _Job:
 
         def seen(share: float) -> None:
             nonlocal last
+            self._may_stop()
             if budget.clock() - last > LOOK_S:
                 last = budget.clock()
                 said = f"Biharmonic interpolation: {share:.0%}."
@@ -278,7 +291,7 @@ class _Job:
         self.units = held.units()
         begun = budget.clock()
         self.held_base, _ = classical.biharmonic(
-            self.picture, self.fitted, self.held, until=begun + 60 * self.minutes * 0.2
+            self.picture, self.fitted, self.held, self._may_stop, begun + 60 * self.minutes * 0.2
         )
         self.report |= {
             "hidden": held.how, "hidden_pixels": held.count, "hidden_whole": held.whole,
@@ -298,14 +311,17 @@ class _Job:
         if first is None:  # nothing could be hidden
             return
         errors = [self.held_base - self.truth]
-        affordable = ROUNDS_SHARE * 60 * self.minutes / max(took, 1e-3)
+        affordable = ROUNDS  # with so many iterations the same call measures the same
+        if self.iterations is None:
+            affordable = ROUNDS_SHARE * 60 * self.minutes / max(took, 1e-3)
         for number in range(1, min(ROUNDS, int(affordable))):
             held = held_out.choose(self.known, seed=[self.seed, number])
             drawn, _ = classical.biharmonic(
                 self.picture,
                 self.known & ~held.mask,
                 held.mask,
-                until=budget.clock() + took * ROUNDS,
+                self._may_stop,
+                budget.clock() + took * ROUNDS,
             )
             errors.append(drawn - self.picture[held.mask])
             self.report["hidden_rounds"] += 1
@@ -410,6 +426,7 @@ class _Job:
         most, begun, times = 60 * self.minutes * budget.TIMING, budget.clock(), []
         with numerics(fit.device, fit.precision):
             while len(times) < budget.TIMED:
+                self._may_stop()
                 before = budget.clock()
                 fit.run(1)
                 float(fit.good_loss)  # waits for a GPU
@@ -468,6 +485,7 @@ class _Job:
             if now - self.last_look > LOOK_S:
                 self.last_look = now
                 self._look(canvas, member, fit)
+            self._may_stop()
             if self.limit is not None and now - self.fit_begun > self.limit:
                 raise _OutOfTime
 
@@ -580,6 +598,7 @@ class _Job:
             inner.tell = lambda seen, inner=inner, factor=factor: self._look_smaller(
                 inner, factor, seen
             )
+            inner.stop = self.stop
             inner.work, inner.again = self.work and self.work / f"smaller-{factor}", False
             inner.measure_nothing()
             inner.all_or_none = factor < FACTORS[-1] and "factor" not in self.kept
@@ -618,6 +637,9 @@ class _Job:
 
     def _look_smaller(self, inner: _Job, factor: int, seen: Progress) -> None:
         """A picture on the way, at full size."""
+        if seen.image is None:
+            self.tell(Progress(seen.said, None, 0.1, seen.left_s))
+            return
         self._take_enlarged(inner, factor)
         said = (
             f"Network at 1/{factor} of the resolution: {inner.done:,} of {inner.total:,} "
@@ -673,15 +695,21 @@ class _Job:
         return kept
 
     def _keep(self, plan: dict) -> budget.Plan:
-        """Write the plan down, and give it."""
+        """Write the plan down, and give it.  A full disk ends no work: it is said."""
         self.kept = plan
         if self.work is not None:
-            self.work.mkdir(parents=True, exist_ok=True)
-            draft = self.work / f"{PLAN}.{os.getpid()}"
-            draft.write_text(
-                json.dumps(plan | {"settings": self._settings()}, indent=2), encoding="utf-8"
-            )
-            os.replace(draft, self.work / PLAN)
+            content = json.dumps(plan | {"settings": self._settings()}, indent=2)
+            try:
+                self.work.mkdir(parents=True, exist_ok=True)
+                write_whole(self.work / PLAN, content.encode())
+            except OSError as error:
+                self.tell(
+                    Progress(
+                        f"What going on later needs cannot be written ({error.strerror or error}); "
+                        "the work goes on.",
+                        None, 0.1, self._left(),
+                    )
+                )  # fmt: skip
         return budget.Plan(plan["width"], plan["iterations"], plan["canvases"])
 
     def _checkpoint(self, name: str, member, width: int) -> Checkpoint | None:

@@ -12,6 +12,7 @@ import importlib.util
 import io
 import math
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -50,8 +51,17 @@ _OPTIONS = {
 #: Longest side of what a format holds.
 LONGEST = {"WebP": 16383, "JPEG": 65535}
 
-#: Of Pillow's `info`: what a result goes without.
-_NOT_KEPT = {"xmp": "XMP", "photoshop": "IPTC"}
+#: Of XMP and of IPTC so many bytes are kept, at most.
+MAX_KEPT = 2**20
+#: What `Photo.losses` calls what a format has no place for.
+_NAMES = {"icc_profile": "colour profile", "exif": "EXIF", "xmp": "XMP", "iptc": "IPTC"}
+#: Tags of TIFF, and the number of IPTC among Photoshop's resources in JPEG.
+_XMP, _IPTC, _RESOURCE = 700, 33723, 0x0404
+#: Of those resources: what is kept elsewhere (resolution, profile, EXIF, XMP), the digest of IPTC,
+#: and thumbnails.
+_OF_PHOTOSHOP = {_RESOURCE, 0x03ED, 0x040F, 0x0422, 0x0424, 0x0425, 0x0409, 0x040C}
+#: Bytes that a segment of JPEG holds beside its length.
+_SEGMENT = 65_533
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _ORIENTATION = 0x0112
@@ -79,6 +89,8 @@ class Photo:
         icc: its colour profile; None where there is none.
         exif: with orientation 1 and no thumbnail; None where there is none.
         dpi: horizontal and vertical, or None.
+        xmp: UTF-8 text, with orientation 1 and no thumbnail; None where there is none.
+        iptc: as its standard has it (IIM), without what programs put round it; or None.
         chunks: of a PNG file: gamma and its like, and texts, each with its name.
         lossy: has compression changed pixels?
         turned: the (width, height) that the file stores, where its orientation tag turns it.
@@ -91,6 +103,8 @@ class Photo:
     icc: bytes | None = None
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
     lossy: bool = False
     turned: tuple[int, int] | None = None
@@ -181,10 +195,9 @@ class Photo:
                 f"{kind} has 8 bits: of {self.white + 1:,} levels 256 are left; "
                 "a .png or .tif file keeps them."
             )
-        if kind != "PNG" and not (kind == "TIFF" and self._is_wide()):
-            names = {"icc_profile": "colour profile", "exif": "EXIF"}
-            kept, taken = {"icc_profile": self.icc, "exif": self.exif}, self._taken(kind)
-            lost = [names[name] for name, value in kept.items() if value and name not in taken]
+        if not (kind == "TIFF" and self._is_wide()):
+            kept, taken = self._kept(), self._taken(kind)
+            lost = [name for key, name in _NAMES.items() if kept[key] and key not in taken]
             if lost:
                 said.append(f"{kind} cannot hold this picture's {' and '.join(lost)}.")
         if self.chunks and kind != "PNG":
@@ -234,15 +247,32 @@ class Photo:
             return _with_chunks(plain, list(self._chunks()))
         if kind == "TIFF" and wide:
             return self._tiff16(samples)
-        return _pillow(samples, kind, **_OPTIONS[kind], **self._taken(kind))
+        taken = self._taken(kind)
+        options = _OPTIONS[kind] | _as_options(kind, taken)
+        if kind == "TIFF" and "exif" not in options:
+            # by libtiff, to which Pillow cannot hand EXIF's own tags
+            options["compression"] = "tiff_adobe_deflate"
+        return _pillow(samples, kind, **options)
+
+    def _kept(self) -> dict:
+        """What is kept beside the pixels, each with a name of its own; without PNG's chunks."""
+        return {
+            "icc_profile": self.icc, "exif": self.exif, "dpi": self.dpi, "xmp": self.xmp,
+            "iptc": self.iptc,
+        }  # fmt: skip
 
     def _taken(self, kind: str) -> dict:
         """Of what is kept, what this format takes: tried out on one pixel.
 
-        JPEG has no place for more than 64 KB of EXIF; what cameras write is not always in order.
+        JPEG has no place for more than 64 KB of EXIF, XMP or IPTC each; PNG and WebP have none for
+        IPTC.  What cameras write is not always in order.
         """
-        kept = {"icc_profile": self.icc, "exif": self.exif, "dpi": self.dpi}
+        kept = self._kept()
         grey = self.pixels.ndim == 2
+        if kind in ("PNG", "WebP"):
+            kept.pop("iptc")
+        if kind == "PNG":
+            return {name: value for name, value in kept.items() if value}
         if kind == "WebP":
             kept.pop("dpi")  # it has it in EXIF alone
             if grey and self.icc and self.icc[16:20] == b"GRAY":
@@ -251,11 +281,9 @@ class Photo:
         pixel = np.zeros((1, 1) if grey else (1, 1, 3), np.uint8)
         for name, value in kept.items():
             with contextlib.suppress(Exception):
-                if value and _pillow(pixel, kind, **_OPTIONS[kind], **{name: value}):
+                options = _as_options(kind, {name: value}) if value else None
+                if options and _pillow(pixel, kind, **_OPTIONS[kind], **options):
                     taken[name] = value
-        if kind == "TIFF" and "exif" not in taken:
-            # by libtiff, to which Pillow cannot hand EXIF's own tags
-            taken["compression"] = "tiff_adobe_deflate"
         return taken
 
     def _chunks(self) -> Iterator[tuple[bytes, bytes]]:
@@ -269,6 +297,8 @@ class Photo:
         )
         if self.dpi:
             yield b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in self.dpi), 1)
+        if self.xmp:
+            yield b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + self.xmp
         if self.exif:
             yield b"eXIf", self.exif.removeprefix(b"Exif\0\0")
 
@@ -293,6 +323,11 @@ class Photo:
                 (tag, "s", 0, str(texts[tag]).encode("ascii", "replace").decode(), True)
                 for tag in _TEXTS
                 if tag in texts
+            ]
+            + [
+                (tag, kind, len(value), value, True)
+                for tag, kind, value in ((_XMP, 1, self.xmp), (_IPTC, 7, self.iptc))
+                if value
             ],
         )
         return buffer.getvalue()
@@ -370,11 +405,16 @@ def _only_tifffile(path: Path) -> Photo | None:
             images.check_size((page.imagewidth, page.imagelength), path, MAX_PIXELS)
             if page.dtype != np.uint16 or page.samplesperpixel != 2:
                 return None
-            tags = {tag: page.tags[tag].value for tag in (_ORIENTATION, 34675) if tag in page.tags}
+            of_use = (_ORIENTATION, 34675, _XMP, _IPTC)
+            tags = {tag: page.tags[tag].value for tag in of_use if tag in page.tags}
             samples = np.atleast_3d(_tiff_samples(path))
             grey, alpha = (_upright(samples[..., i], tags.get(_ORIENTATION, 1)) for i in (0, 1))
             dpi = page.get_resolution("INCH") if 282 in page.tags else None
-            return Photo(path, grey, alpha, icc=tags.get(34675), dpi=dpi)
+            photo = Photo(path, grey, alpha, icc=tags.get(34675), dpi=dpi)
+            photo.turned = (page.imagewidth, page.imagelength)
+            photo.turned = None if photo.turned == photo.size else photo.turned
+            _keep_words(photo, tags.get(_XMP), _iptc_of({}, tags, file.byteorder))
+            return photo
     except ImageError:
         raise
     except Exception as error:  # as decoders do
@@ -413,8 +453,12 @@ def _read(path: Path, opened: Image.Image, head: bytes) -> Photo:
     if opened.mode in ("CMYK", "LAB"):  # a profile of what the pixels are no longer
         profile = photo.icc
     photo.icc = profile or None
-    if left := [name for key, name in _NOT_KEPT.items() if opened.info.get(key)]:
-        photo.notes.append(f"What '{path}' holds as {' and '.join(left)} is not kept.")
+    xmp = opened.info.get("xmp") or tags.get(_XMP)
+    order = ">" if tiff and opened.tag_v2.prefix == b"MM" else "<"
+    resources = opened.info.get("photoshop") or {}
+    _keep_words(photo, xmp, _iptc_of(resources, tags, order))
+    if set(resources) - _OF_PHOTOSHOP:
+        photo.notes.append(f"Of what Photoshop put into '{path}', IPTC alone is kept.")
     if opened.format == "PNG":
         photo.chunks = [
             (name, data) for name, data in _chunks_of(path.read_bytes()) if _is_kept(name, data)
@@ -593,6 +637,88 @@ def _kept_exif(exif: Image.Exif, size: tuple[int, int], turned: bool) -> bytes |
         return data
     except Exception:  # EXIF is often broken, and no reason to refuse a picture
         return None
+
+
+def _keep_words(photo: Photo, xmp, iptc: bytes | None) -> None:
+    """XMP and IPTC, as far as they are in order; what is not is said."""
+    photo.xmp = _kept_xmp(xmp, photo.size, photo.turned is not None)
+    photo.iptc = iptc if iptc and len(iptc) <= MAX_KEPT else None
+    pairs = (("XMP", xmp, photo.xmp), ("IPTC", iptc, photo.iptc))
+    if left := [name for name, there, kept in pairs if there and not kept]:
+        photo.notes.append(
+            f"What '{photo.path}' holds as {' and '.join(left)} is not kept: it is damaged, or has "
+            f"more than {MAX_KEPT // 2**20} MB."
+        )
+    elif photo.xmp and b"HasExtendedXMP" in xmp:
+        photo.notes.append(f"Of XMP in '{photo.path}' the main part is kept, its extension is not.")
+
+
+def _kept_xmp(xmp, size: tuple[int, int], turned: bool) -> bytes | None:
+    """XMP for upright pixels; thumbnails, which show the damage, are left out.
+
+    None for what is no UTF-8 text, or too long.
+    """
+    if not isinstance(xmp, bytes) or not xmp or len(xmp) > MAX_KEPT:
+        return None
+    xmp = xmp.rstrip(b"\0")
+    try:
+        xmp.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    if not xmp or b"\0" in xmp:
+        return None
+    numbers = {b"tiff:Orientation": 1}
+    if turned:
+        numbers |= dict.fromkeys((b"exif:PixelXDimension", b"tiff:ImageWidth"), size[0])
+        numbers |= dict.fromkeys((b"exif:PixelYDimension", b"tiff:ImageLength"), size[1])
+    for name, value in numbers.items():
+        new = rb"\g<1>%d" % value
+        xmp = re.sub(rb"(\b%s\s*=\s*[\"'])\d+" % name, new, xmp)
+        xmp = re.sub(rb"(<%s>)\d+" % name, new, xmp)
+    xmp = re.sub(rb"\bxmpNote:HasExtendedXMP\s*=\s*(\"[^\"]*\"|'[^']*')", b"", xmp)
+    opened, closed = b"<xmp:Thumbnails", b"</xmp:Thumbnails>"
+    parts, at = [], 0
+    while (start := xmp.find(opened, at)) >= 0 and (end := xmp.find(closed, start)) >= 0:
+        parts.append(xmp[at:start])
+        at = end + len(closed)
+    return b"".join([*parts, xmp[at:]])
+
+
+def _iptc_of(resources: dict, tags: dict, order: str) -> bytes | None:
+    """IPTC of Photoshop's resources in JPEG, or of TIFF's tag, which may call its bytes numbers.
+
+    Args:
+        order: of the file's bytes, "<" or ">".
+    """
+    value = resources.get(_RESOURCE) or tags.get(_IPTC)
+    if isinstance(value, tuple) and all(isinstance(number, int) for number in value):
+        try:
+            value = struct.pack(f"{order}{len(value)}I", *value)
+        except struct.error:
+            value = None
+    return value if isinstance(value, bytes) and value else None
+
+
+def _as_options(kind: str, kept: dict) -> dict:
+    """What is kept, as Pillow takes it for this format; see `Photo._kept`.
+
+    Raises ValueError for IPTC that JPEG has no place for.
+    """
+    options = dict(kept)
+    xmp, iptc = (options.pop(name, None) for name in ("xmp", "iptc"))
+    if kind == "TIFF" and (xmp or iptc):
+        exif = _exif_of(options["exif"]) if "exif" in options else Image.Exif()
+        for tag, value in ((_XMP, xmp), (_IPTC, iptc)):
+            if value:
+                exif[tag] = value
+        return options | {"exif": exif}
+    if kind == "JPEG" and iptc:
+        head = b"Photoshop 3.0\0" + b"8BIM" + struct.pack(">HHI", _RESOURCE, 0, len(iptc))
+        data = head + iptc + bytes(len(iptc) % 2)
+        if len(data) > _SEGMENT:
+            raise ValueError("IPTC is too long for JPEG.")
+        options["extra"] = b"\xff\xed" + struct.pack(">H", 2 + len(data)) + data
+    return options | ({"xmp": xmp} if xmp else {})
 
 
 def _kept_dpi(info: dict, turned: bool) -> tuple[float, float] | None:

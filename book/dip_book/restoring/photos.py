@@ -68,7 +68,8 @@ def restore(
     """Fill in the missing pixels of a picture file, and write the result.
 
     Known pixels stay as they are, to the last of their bits, and so do size, depth, transparency,
-    colour profile, EXIF and DPI; JPEG alone changes pixels, which is said.
+    colour profile, EXIF, XMP, IPTC and DPI; JPEG alone changes pixels.  That is said, and so is
+    what the result's format has no place for.
 
     Args:
         picture: see `files.read`.
@@ -381,9 +382,9 @@ class Showing:
         self.done, first = progress.done, False
         due = time.monotonic() >= self.next and self.done >= self.least
         if progress.image is not None and due and self.done < 1:  # the last one is written anyway
-            first = not self.written
-            begun = time.monotonic()
+            before, begun = self.written, time.monotonic()
             self._try_to_write(progress.image)
+            first = self.written and not before
             self.next = time.monotonic() + SELDOM * (time.monotonic() - begun)
         if self.done == 1:  # this line is said when its picture is written
             return
@@ -392,12 +393,10 @@ class Showing:
         self.said.passing(text, weighty=first or self.said.last == -np.inf)
 
     def _try_to_write(self, image: np.ndarray) -> None:
-        """A picture on the way.  If not even the first can be written, that is the end."""
+        """A picture on the way.  A disk that is full ends no work: the result is tried anyway."""
         try:
             self.write(image)
         except OSError as error:
-            if not self.written:
-                raise
             why = error.strerror or error
             self.said.line(f"The picture so far could not be written ({why}); the work goes on.")
 

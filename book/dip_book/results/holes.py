@@ -29,6 +29,7 @@ FILE, SHEET = "holes.json", "holes.webp"
 #: The tasks at 128×128, in the order of the chapter.
 TASKS = ("text10", "scratches10", "hole40")
 #: The paper's pictures, and which of them have no truth: what its mask covers is to go.
+SECONDS = "{:,.0f}"
 PAPERS = {name.removesuffix("-mask"): name for name in images.MASKS}
 NO_TRUTH = ("vase",)
 HIDDEN = "some hidden"
@@ -120,24 +121,30 @@ def large_hole(store: Path = runs.ROOT) -> Table:
     """What filled a hole of 40×40 pixels, by networks that reach more or less far, and others."""
     drawn = _on_all({image: reaching(image, store) for image in plan.COLOURED})
     rows = [
-        [name, *_measured({image: filled(run) for image, run in of.items()}, "hole40")]
+        [name, *_measured({image: filled(run) for image, run in of.items()}, "hole40"), _cost(of)]
         for name, of in drawn.items()
     ]
-    rows += _classical_rows("hole40", store)
+    rows += [[*row, None] for row in _classical_rows("hole40", store)]
     truths = [images.load(image, size=128) for image in plan.COLOURED]
     level = mean(grain(truth, _known("hole40", truth)) for truth in truths)
-    rows.append(["the truth", *[None] * (len(plan.COLOURED) + 1), level])
+    rows.append(["the truth", *[None] * (len(plan.COLOURED) + 1), level, None])
     used = [run for of in drawn.values() for run in of.values()]
     caption = (
         "A hole of 40×40 pixels in 128×128: PSNR in dB of the missing pixels alone (averaged "
         "output). The grain in the hole's middle needs no truth: 1.1 is noise, 0.1 a smooth shape; "
         "mean of the pictures. "
-        f"{_length(used)}, one seed, on {machines(used)}."
+        f"{_length(used)}, one seed. Core-seconds a picture, on {machines(used)}; the methods "
+        "without a network were not timed."
     )
     header = [
-        "drawn by", *map(images.title, plan.COLOURED), "mean", "grain",
+        "drawn by", *map(images.title, plan.COLOURED), "mean", "grain", "core-seconds",
     ]  # fmt: skip
-    return Table(header, rows, caption=caption)
+    return Table(header, rows, {"core-seconds": SECONDS}, caption)
+
+
+def _cost(drawn: dict[str, runs.Run]) -> float | None:
+    """Core-seconds of a run, their mean over the pictures; None where a run does not say."""
+    return mean(run.facts.get("core_seconds") for run in drawn.values())
 
 
 def _measured(pictures: dict[str, np.ndarray], task: str) -> list[Cell]:
@@ -202,10 +209,12 @@ def filled_classically(method: str, image: str, task: str, store: Path = runs.RO
 
 def few_covered(store: Path = runs.ROOT) -> Table:
     """Text and scratches: PSNR of the missing pixels by networks and others, mean of pictures."""
-    of_task, used = {}, []
+    of_task, used, cost = {}, [], {}
     for task in TASKS[:2]:
         drawn = _on_all({image: covered(task, image, store) for image in plan.COLOURED})
         used += [run for of in drawn.values() for run in of.values()]
+        for name, of in drawn.items():
+            cost.setdefault(name, []).append(_cost(of))
         pictures = {
             name: {image: filled(run) for image, run in of.items()} for name, of in drawn.items()
         }
@@ -223,16 +232,17 @@ def few_covered(store: Path = runs.ROOT) -> Table:
                 for image in (of or ())
             ]
             cells += [mean(two[kind] for two in values) for kind in (0, 1)]
-        rows.append([name, *cells])
+        rows.append([name, *cells, mean(cost.get(name, ()))])
     header = ["drawn by"]
     for task in of_task:
         header += [f"{tasks.title(task)}: whole", f"{tasks.title(task)}: missing"]
     caption = (
         "Text and scratches over a tenth of the picture: PSNR in dB over the whole picture and "
         "over the missing pixels alone, means of three pictures at 128×128 (averaged, pasted). "
-        f"{_length(used)}, one seed, on {machines(used)}."
+        f"{_length(used)}, one seed. Core-seconds a picture, on {machines(used)}; the methods "
+        "without a network were not timed."
     )
-    return Table(header, rows, caption=caption)
+    return Table([*header, "core-seconds"], rows, {"core-seconds": SECONDS}, caption)
 
 
 SPARSE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -277,18 +287,20 @@ def papers(store: Path = runs.ROOT) -> Table:
         whole = [measured.get(name, {}).get("psnr_db") for name in methods]
         missing = [measured.get(name, {}).get("psnr_missing_db") for name in methods]
         title = f"{images.title(spec.image)}, "
-        network = [None, None]
+        network, seconds = [None, None], None
         if run is not None:
             used.append(run)
             network = [run.facts["psnr_db"]["averaged_pasted"], _of_missing(run)]
-        rows.append([title + "whole", network[0], *whole])
-        rows.append([title + "missing pixels", network[1], *missing])
+            seconds = run.facts.get("core_seconds")
+        rows.append([title + "whole", network[0], *whole, seconds])
+        rows.append([title + "missing pixels", network[1], *missing, None])
     caption = (
         "The paper's pictures under its masks, at full size: PSNR in dB over the whole picture and "
         "over the missing pixels alone (averaged, pasted). One seed, a recipe fixed beforehand"
         f"{f', on {machines(used)}' if used else '; a dash is a run that is not stored'}."
     )
-    return Table(["picture", "network", *methods], rows, caption=caption)
+    cost = "network, core-seconds"
+    return Table(["picture", "network", *methods, cost], rows, {cost: SECONDS}, caption)
 
 
 # Without a network ------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ on.  Without a kernel a cell shows a still picture instead (`tool`).
 from __future__ import annotations
 
 import base64
-import ctypes
 import hashlib
 import math
 import os
@@ -100,7 +99,7 @@ class Own(anywidget.AnyWidget):
         self._book = False  # one of the book's pictures: whole, so that the truth is known
         self._found: masks.Missing | None = None
         self._thread: threading.Thread | None = None
-        self._filling = self._stopping = False
+        self._stopping = False
         self._begun: tuple | None = None  # what the checkpoints are of, and for how many minutes
         self.on_msg(lambda _, content, buffers: self.answer(content))
         self.observe(self._painted, "strokes")
@@ -144,12 +143,7 @@ class Own(anywidget.AnyWidget):
 
     def stop(self) -> None:
         """End the restoration under way as Ctrl-C does; the picture so far is kept."""
-        self._stopping = True
-        if self.running and self._filling:
-            # between two pictures `core.fill` asks nobody: interrupted like a main thread
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
-            )
+        self._stopping = True  # `core.fill` asks between any two iterations
 
     def file(self, kind: str | None = None) -> tuple[str, bytes]:
         """The result as a file: its name, and its bytes as `Photo.save` writes them.
@@ -338,44 +332,30 @@ class Own(anywidget.AnyWidget):
         self._thread.start()
 
     def _work(self, minutes: float, again: bool) -> None:
-        said, filled, ended = "Stopped.", None, False
+        said, ended = "Stopped.", False
         try:
-            try:
-                self._filling = True
-                photo, found, box = self.photo, self._found, self._box()
-                known = np.ascontiguousarray(found.known[box])
-                filled = core.fill(
-                    np.ascontiguousarray(photo.floats(found.known)[box]), known, minutes=minutes,
-                    work=Path(self._folder.name) / "fit", again=again, progress=self._heard,
-                    **self._options,
-                )  # fmt: skip
-                self._filling = False
-            except KeyboardInterrupt:  # that came too late for `fill`, or too early
-                self._filling = False
-            if filled is not None:
-                self.report = filled.report
-                self._show(filled.image)
-                said = filled.said
-                if ended := not filled.interrupted:
-                    self._begun = (*self._begun[:2], True)
-            elif self.restored is not None:
-                said = "Stopped early; this is the picture so far."
-            said += self._against_truth(filled)
-        except KeyboardInterrupt:  # one that came later still
-            said = "Stopped; this is the picture so far."
+            photo, found, box = self.photo, self._found, self._box()
+            known = np.ascontiguousarray(found.known[box])
+            filled = core.fill(
+                np.ascontiguousarray(photo.floats(found.known)[box]), known, minutes=minutes,
+                work=Path(self._folder.name) / "fit", again=again, progress=self._heard,
+                stop=lambda: self._stopping, **self._options,
+            )  # fmt: skip
+            self.report = filled.report
+            self._show(filled.image)
+            if ended := not filled.interrupted:
+                self._begun = (*self._begun[:2], True)
+            said = filled.said + self._against_truth(filled)
         except EXPECTED as error:
             said = self._in_words(error)
         except Exception as error:  # of whatever kind: in a thread nobody else would hear of it
             said = words.plain(f"{type(error).__name__}: {error}")
         finally:
-            self._filling = False
             done = 1.0 if ended else self.now["done"]
             self._say(said, running=False, done=done, left_s=None)
 
     def _heard(self, progress: core.Progress) -> None:
         """What `core.fill` calls."""
-        if self._stopping:
-            raise KeyboardInterrupt
         if progress.image is not None:
             self._show(progress.image)
         left = progress.left_s if progress.left_s is None else round(max(progress.left_s, 0.0), 1)
@@ -391,7 +371,7 @@ class Own(anywidget.AnyWidget):
 
     def _show(self, image: np.ndarray) -> None:
         photo, found = self.photo, self._found
-        self.restored = photo.merged(image, found.filled, self._box())
+        self.restored = photo.merged(image, found.filled, found.known, self._box())
         if not self.before:
             given = photo.pixels.copy()
             if self._book or self.marked["how"] == "random":  # else the picture itself is damaged
@@ -399,9 +379,9 @@ class Own(anywidget.AnyWidget):
             self.before = _url(photo, given, photo.alpha)
         self.after = _url(photo, self.restored, found.alpha, quick=True)
 
-    def _against_truth(self, filled: core.Filled | None) -> str:
+    def _against_truth(self, filled: core.Filled) -> str:
         """Of the book's own pictures the truth is known; it is told when all is done."""
-        if not self._book or filled is None:
+        if not self._book:
             return ""
         gone, truth = self._found.filled, self.photo.pixels
         channels = truth[gone].reshape(int(gone.sum()), -1) / 255

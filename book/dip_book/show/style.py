@@ -28,7 +28,7 @@ class Method(NamedTuple):
 METHODS = {
     "truth": Method(INK, "_", ":"),
     "ceiling": Method(INK, "|", (0, (1, 1))),
-    "linear": Method(GREY, "v", (0, (1, 2))),
+    "linear": Method(MUTED, "v", (0, (2, 1.5))),
     "biharmonic": Method(GREEN, "^", ":"),
     "sparse coding": Method(PINK, "P", (0, (5, 1, 1, 1))),
     "self2self": Method(BLUE, "*", (0, (3, 1, 1, 1, 1, 1))),

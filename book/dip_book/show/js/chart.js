@@ -44,9 +44,10 @@ function point(mark, x, y, parent) {
 // Series [{x, y, name, colour, dash, mark, end}] on one pair of axes; values are scaled linearly, or by their logarithm.
 // Several series are told apart by colour and pattern and named above the plot; `points` marks each value;
 // `end`: a value that belongs to the last x without being on the curve; `words` says what it is.
+// `settled`: the axis begins under what comes after the first tenth of a curve; what is lower before runs along its edge.
 // One unit of the drawing is one CSS pixel: it is drawn anew when its width changes, and text keeps its size.
 // Returns a function that moves the cursor to some x.
-function chart(parent, { title, series, log = false, marks = [], points = false, xs, words = "" }) {
+function chart(parent, { title, series, log = false, marks = [], points = false, xs, words = "", settled = false }) {
   const drawn = series
     .map((one) => ({ ...one, kept: one.x.map((v, i) => [v, one.y[i]]).filter(([, v]) => Number.isFinite(v) && (!log || v > 0)) }))
     .filter(({ kept }) => kept.length);
@@ -60,8 +61,8 @@ function chart(parent, { title, series, log = false, marks = [], points = false,
   const label = `${title}${several ? `: ${drawn.map(({ name }) => name).join("; ")}` : ""}`;
   const svg = node("svg", { role: "img", "aria-label": label }, parent);
   const f = log ? Math.log10 : (v) => v;
-  const values = drawn.flatMap(({ kept, end }) => [...kept.map(([, v]) => v), ...(Number.isFinite(end) ? [end] : [])]);
-  let [low, high] = [Math.min(...values), Math.max(...values)];
+  const values = (from) => drawn.flatMap(({ kept, end }) => [...kept.filter(([x]) => x >= from * kept[kept.length - 1][0]).map(([, v]) => v), ...(Number.isFinite(end) ? [end] : [])]);
+  let [low, high] = [Math.min(...values(settled ? 0.1 : 0)), Math.max(...values(0))];
   if (low === high) [low, high] = log ? [low / 2, high * 2] : [Math.min(0, low), Math.max(0, high) || 1];
   const rows = log ? logTicks(low, high) : ticks(low, high);
   [low, high] = [rows[0], rows[rows.length - 1]];
@@ -77,7 +78,7 @@ function chart(parent, { title, series, log = false, marks = [], points = false,
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.replaceChildren();
     const px = (v) => left + (v / last) * (width - left - 8);
-    const py = (v) => top + plot - ((f(v) - f(low)) / (f(high) - f(low))) * plot;
+    const py = (v) => top + plot - ((f(Math.max(v, low)) - f(low)) / (f(high) - f(low))) * plot;
     node("text", { x: 0, y: 12, class: "dip-title" }, svg, title);
     for (const v of log && rows.length > 5 && decades.length > 1 ? decades : rows) {
       node("line", { x1: left, x2: width - 8, y1: py(v), y2: py(v), class: "dip-grid" }, svg);

@@ -167,7 +167,7 @@ export default {
         const series = (key) => shown.map((run) => ({ x: run.history.iteration, y: run.history[key], name: where(run) + run.recipe, ...look(run), ...(key === "psnr" && !run.growing ? { end: run.psnr } : {}) }));
         cursors = [
           chart(plots, { title: "loss (logarithmic)", series: series("loss"), log: true, marks }),
-          chart(plots, { title: "PSNR, dB (◆ the end, no noise in z)", series: series("psnr"), marks, words: "the end, drawn without noise in z" }),
+          chart(plots, { title: "PSNR, dB (◆ the end, no noise in z)", series: series("psnr"), marks, settled: true, words: "the end, drawn without noise in z" }),
           chart(plots, { title: "learning rate", series: series("lr"), marks }),
         ];
       }
