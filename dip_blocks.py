@@ -33,7 +33,7 @@ from dip_parts import checks
 from dip_parts.ablations import Lanczos, total_variation
 from dip_parts.checks import CONFIG_LISTS, as_image, as_mask, as_pair, as_seed
 from dip_parts.degradations import Degradation, Masked, Noisy, Shrunk
-from dip_parts.devices import as_device, best_device, best_precision, numerics
+from dip_parts.devices import as_device, best_device, best_precision, numerics, undisturbed
 from dip_parts.engine import DivergenceError, Engine, Restoration, Step, decibel
 from dip_parts.finish import blend, mean_of, paste
 from dip_parts.inputs import draw_weights, draw_z
@@ -259,7 +259,8 @@ class Recipe:
 
     def __post_init__(self):
         checks.check_config(self.config, CHOICES)
-        checks.check_recipe(self.as_dict())
+        checks.check_recipe(values := self.as_dict())
+        object.__setattr__(self, "config", values["config"])  # its own: no other follows a change
 
     def as_dict(self) -> dict:
         """Every value, as plain Python, ready for JSON."""
@@ -396,6 +397,7 @@ def psnr(image, truth) -> float:
 class Fit(Engine):
     """A network being fitted to one picture, by the verbs of `dip_parts.engine`; see `restore`."""
 
+    @undisturbed()
     def __init__(
         self, x_hat, degradation, recipe=BLOG, *, seed=0, device=None, precision=None, truth=None
     ):
@@ -411,7 +413,8 @@ class Fit(Engine):
     def draw(self, z: torch.Tensor) -> torch.Tensor:
         """f_θ(z) with the present weights: (1, 32, H, W) → (C, H, W)."""
         low = self.precision == "bf16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low):
+        how = {"enabled": low, "cache_enabled": False}  # inside another's, casts would be kept
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, **how):
             return self.net(z)[0]
 
     def loss(self, image: torch.Tensor) -> torch.Tensor:
@@ -449,6 +452,7 @@ class Fit(Engine):
         self.note(loss, jumped)
 
 
+@undisturbed()
 def restore(
     x_hat, degradation, recipe: Recipe = BLOG, *, seed: int = 0, iterations: int | None = None,
     device: str | torch.device | None = None, precision: str | None = None, truth=None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from numbers import Integral, Real
+from operator import index
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def as_image(image, bounded: bool = True) -> torch.Tensor:
         )
     x = x.float()
     if not bounded:
-        return x
+        return x.clone()  # the caller's may change
     low, high = float(x.min()), float(x.max())
     if low < -1e-6 or high > 1 + 1e-6:  # a rounding error is not a mistake
         raise ValueError(
@@ -101,15 +102,26 @@ def _channels_first(image) -> torch.Tensor:
         x = image.detach().cpu()
         x = x.double() / 65535 if x.dtype == torch.uint16 else x  # few operations know uint16
     else:
-        array = np.asarray(_looked_up(image))
+        array = _array(_looked_up(image))
         if array.dtype == np.uint16:
             array = array.astype(np.float64) / 65535
         if array.dtype.kind not in "uif":
             raise TypeError(_no_range(array.dtype))
-        array = np.ascontiguousarray(array)
-        x = torch.from_numpy(array if array.flags.writeable else array.copy())
+        x = torch.from_numpy(array)
         x = x.permute(2, 0, 1) if x.ndim == 3 else x
     return x[None] if x.ndim == 2 else x
+
+
+def _array(given) -> np.ndarray:
+    """An array as PyTorch takes it: this machine's numbers, one after the other, writable."""
+    if isinstance(given, np.ma.MaskedArray):
+        raise TypeError(
+            "A masked array hides pixels that would be taken as they are: pass array.filled(0), "
+            "and ~np.ma.getmaskarray(array) in what is known."
+        )
+    array = np.asarray(given)
+    own = np.double if array.dtype == np.longdouble else array.dtype.newbyteorder("=")
+    return np.require(array.astype(own, copy=False), requirements="CW")
 
 
 def _looked_up(image):
@@ -136,9 +148,12 @@ def as_mask(mask, height: int, width: int) -> torch.Tensor:
 
     Raises ValueError for another shape, and for values other than 0 (missing) and 1 (known).
     """
-    if isinstance(mask, torch.Tensor):
-        mask = mask.detach().cpu()
-    m = torch.as_tensor(np.asarray(mask)).float()
+    if not isinstance(mask, torch.Tensor):
+        array = _array(mask)
+        if array.dtype.kind not in "buif":
+            raise TypeError(f"A mask is an array or a tensor of ones and zeros, not {mask!r:.60}.")
+        mask = torch.from_numpy(array)
+    m = mask.detach().cpu().float().clone()  # the caller's may change
     if m.numel() != height * width or tuple(m.shape[-2:]) != (height, width):
         raise ValueError(
             f"The mask's shape is {tuple(m.shape)}, but the image is {height}×{width}: one value a "
@@ -171,6 +186,8 @@ def check_config(config: dict, choices: dict) -> None:
     """
     if not isinstance(config, dict):
         raise ValueError(f"The config must be a dictionary of a network's values, not {config!r}.")
+    if strange := [key for key in config if not isinstance(key, str)]:
+        raise ValueError(f"The config's entries have names; {strange[0]!r} is none.")
     needed = {*CONFIG_LISTS, "upsampling_method"}
     if missing := sorted(needed - set(config)):
         raise ValueError(f"The config lacks {', '.join(missing)}.")
@@ -198,11 +215,11 @@ def check_config(config: dict, choices: dict) -> None:
     for key, values in choices.items():
         value = config.get(key, values[0] if isinstance(values, tuple) else values)
         if isinstance(values, tuple):
-            if value not in values:
+            if not isinstance(value, type(values[0])) or value not in values:
                 raise ValueError(
                     f"{key} must be one of {', '.join(map(str, values))}, not {value!r}."
                 )
-        elif not _is_number(value) or not 0 <= value < 1:
+        elif not _is_number(value, (int, float)) or not 0 <= value < 1:
             raise ValueError(f"{key} must be a number, 0 or above and below 1, not {value!r}.")
     if (share := config.get("dropout", 0)) and not 1 <= round(256 * share) < 256:
         raise ValueError(
@@ -224,6 +241,16 @@ def as_seed(seed) -> int:
     if not _is_number(seed, Integral) or not 0 <= seed < 2**63:
         raise ValueError(f"A seed must be a whole number from 0 to 2^63 - 1, not {seed!r}.")
     return int(seed)
+
+
+def as_iterations(given) -> set[int]:
+    """Iterations whose output is kept; ValueError for what is not whole numbers."""
+    try:
+        return {index(iteration) for iteration in given}
+    except TypeError:
+        raise ValueError(
+            f"frames are the numbers of iterations, such as [100, 200], not {given!r}."
+        ) from None
 
 
 def _is_number(value, kind=Real) -> bool:

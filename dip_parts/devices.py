@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -86,6 +86,30 @@ def numerics(device: torch.device, precision: str):
     finally:
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = filled
+
+
+@contextmanager
+def undisturbed():
+    """PyTorch as a new session has it, for this thread, whatever its caller has switched.
+
+    Without gradients nothing would be learnt; another's autocast would round the loss; and on
+    another default device a CPU's generator draws nothing.
+
+    Raises ValueError for another default dtype than float32: that is not this thread's alone.
+    """
+    if (dtype := torch.get_default_dtype()) != torch.float32:
+        raise ValueError(
+            f"PyTorch's default dtype is {dtype} here, and a fit computes in float32: call "
+            "torch.set_default_dtype(torch.float32) first."
+        )
+    with ExitStack() as switches:
+        for switch in (torch.inference_mode(False), torch.enable_grad()):
+            switches.enter_context(switch)
+        for kind in {"cpu", best_device()}:
+            switches.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            switches.enter_context(torch.device("cpu"))
+        yield
 
 
 @contextmanager

@@ -13,15 +13,16 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from dip_parts.checks import as_truth, check_precision
+from dip_parts.checks import as_iterations, as_truth, check_precision
 from dip_parts.degradations import Masked, as_degradation, on
-from dip_parts.devices import as_device, best_precision, cuda_graph, switches_kept
+from dip_parts.devices import as_device, best_precision, cuda_graph, switches_kept, undisturbed
 from dip_parts.layers import Dropout
 from dip_parts.muon import Muon, for_muon
 
@@ -89,6 +90,7 @@ class Engine:
 
     def begin(self, net: nn.Module, z: torch.Tensor, seed: int) -> None:
         """Take a network with its first weights, and z, (1, channels, H, W), both on the CPU."""
+        self.seed = int(seed)
         # Tensor cores, and bf16 on a CPU, want the channels innermost; fp32 on a CPU does not.
         layout = torch.contiguous_format if self.precision == "fp32" else torch.channels_last
         self.z = z.to(self.device).contiguous(memory_format=layout)
@@ -112,7 +114,7 @@ class Engine:
         self.notes = torch.zeros(rows, 6, device=self.device)
         self.row = scalar([0])
         self._replay = None
-        self.draw_from(torch.Generator(self.device).manual_seed(seed))
+        self.draw_from(torch.Generator(self.device).manual_seed(self.seed))
         with torch.no_grad():
             self.net.eval()
             self.draw(self.z)  # refuses a picture too small for the network
@@ -251,6 +253,7 @@ class Engine:
 
     # A fit as a whole --------------------------------------------------------------------
 
+    @undisturbed()
     def run(self, iterations: int) -> None:
         """So many iterations; the history has them when this returns."""
         while iterations > 0:
@@ -267,7 +270,7 @@ class Engine:
         Frames, bar and ``watch`` as in `dip_blocks.restore`.
         """
         with switches_kept(self.device):
-            return self._run_through(total, {*frames}, progress, watch)
+            return self._run_through(total, as_iterations(frames), progress, watch)
 
     def _run_through(self, total: int, wanted: set, progress: bool, watch) -> bool:
         hidden = None if progress else True
@@ -416,6 +419,12 @@ class Engine:
 
     # Checkpoints -------------------------------------------------------------------------
 
+    def __reduce_ex__(self, protocol):
+        raise TypeError(
+            "A fit is neither copied nor pickled: its network's weights are windows on one vector, "
+            "and a copy's would not be. Load its state() into another Fit of the same arguments."
+        )
+
     _GROUPS = ("live", "good", "best")
     _SINGLE = ("lr", "good_loss", "best_loss", "jumped", "recoveries", "output", "averaged")
 
@@ -433,7 +442,10 @@ class Engine:
     def _signature(self) -> torch.Tensor:
         """The recipe, less its length, as bytes: a state is one of this recipe."""
         values = {k: v for k, v in self.recipe.as_dict().items() if k != "iterations"}
-        values["shape"] = list(self.x_hat.shape)
+        values |= {"shape": list(self.x_hat.shape), "seed": self.seed}
+        known = self.x_hat.cpu() * self.mask.cpu()  # what it holds elsewhere is not used
+        for name, tensor in (("picture", known), ("mask", self.mask.cpu())):
+            values[name] = sha256(tensor.numpy().tobytes()).hexdigest()[:8]
         if not isinstance(self.degradation, Masked):
             values["degradation"] = repr(self.degradation)
         text = json.dumps(values, sort_keys=True)
@@ -443,8 +455,8 @@ class Engine:
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Go on where `state` was taken: the same picture, mask, recipe and seed; bitwise.
 
-        Raises ValueError for a state of another recipe or size, of another member of a mean, say;
-        names what differs.
+        Raises ValueError for a state of another picture, mask, recipe or seed, of another member of
+        a mean, say; names what differs.
         """
         self._check_signature(state)
         for name, tensor in state.items():

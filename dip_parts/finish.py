@@ -16,7 +16,8 @@ def paste(image: torch.Tensor, x_hat, mask) -> torch.Tensor:
 
     x̂ and the mask may be whatever `dip_blocks.restore` takes; errors as there.
     """
-    return torch.where(as_mask(mask, *image.shape[-2:]) == 1, as_image(x_hat), image)
+    known, x_hat = _what_is_known(image, x_hat, mask)
+    return torch.where(known, x_hat, image)
 
 
 def blend(image: torch.Tensor, x_hat, mask, damping: float = 0.5) -> torch.Tensor:
@@ -31,14 +32,24 @@ def blend(image: torch.Tensor, x_hat, mask, damping: float = 0.5) -> torch.Tenso
     """
     if not damping >= 0:
         raise ValueError(f"damping must be 0 or above, not {damping!r}.")
-    known = as_mask(mask, *image.shape[-2:]) == 1
-    off = torch.where(known, as_image(x_hat) - image, 0.0)
+    known, x_hat = _what_is_known(image, x_hat, mask)
+    off = torch.where(known, x_hat - image, 0.0)
     correction = off
     for _ in range(50):  # a hundredth is left after forty, where nothing is known near by
         c = F.pad(correction, (1, 1, 1, 1), mode="replicate")
         around = c[:, :-2, 1:-1] + c[:, 2:, 1:-1] + c[:, 1:-1, :-2] + c[:, 1:-1, 2:]
         correction = torch.where(known, off, around / (4 + damping))
-    return torch.where(known, as_image(x_hat), (image + correction).clamp(0, 1))
+    return torch.where(known, x_hat, (image + correction).clamp(0, 1))
+
+
+def _what_is_known(image: torch.Tensor, x_hat, mask) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where, bool (1, H, W), and what, (C, H, W); ValueError for another size than the image's."""
+    known, x_hat = as_mask(mask, *image.shape[-2:]) == 1, as_image(x_hat)
+    if x_hat.shape[-image.ndim :] != image.shape:
+        raise ValueError(
+            f"The known pixels' shape is {tuple(x_hat.shape)}, the image's {tuple(image.shape)}."
+        )
+    return known, x_hat
 
 
 def mean_of(restorations: Iterable[Restoration]) -> Restoration:

@@ -21,6 +21,7 @@ import struct
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -174,11 +175,13 @@ def load(
     Raises:
         ImageError: one sentence on what is wrong and what to do.
     """
-    if size is not None and not 2 <= size <= LARGEST_SIZE:
+    if size is not None and not (isinstance(size, Integral) and 2 <= size <= LARGEST_SIZE):
         raise ImageError(
-            f"A picture of {size}×{size} pixels cannot be made: ask for a size from 2 to "
-            f"{LARGEST_SIZE:,}."
+            f"A picture of {size}×{size} pixels cannot be made: ask for a whole number "
+            f"from 2 to {LARGEST_SIZE:,}."
         )
+    if not isinstance(name, (str, os.PathLike)):
+        raise ImageError(f"A picture is loaded by its name or path, not {type(name).__name__}.")
     colour = (name in EMBEDDED_RGB or name in COLOUR) if colour is None else colour
     if name in EMBEDDED or name in EMBEDDED_RGB:
         from skimage import data
@@ -265,7 +268,7 @@ def available(name: str) -> bool:
 
 def save_png(path: str | os.PathLike, image) -> None:
     """Write an image, see `to_bytes`, as 8-bit PNG."""
-    Image.fromarray(to_bytes(image)).save(path, optimize=True)
+    Image.fromarray(to_bytes(image)).save(path, format="PNG", optimize=True)
 
 
 #: Beyond this a float cannot be an overshoot of a method whose range is [0, 1].
@@ -283,7 +286,10 @@ def to_bytes(image) -> np.ndarray:
     Raises:
         ImageError: another shape or type of number; NaN; values that are not of [0, 1].
     """
-    array, tensor = np.asarray(image), hasattr(image, "detach")
+    if tensor := hasattr(image, "detach"):
+        image = image.detach().cpu()
+        image = image.double() if image.is_floating_point() else image  # NumPy knows no bfloat16
+    array = np.asarray(image)
     shape = array.shape
     if array.ndim == 3 and shape[0] in (1, 3) and (tensor or shape[2] not in (1, 3)):
         array = array.transpose(1, 2, 0)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from dip_book.restoring import budget, classical, held_out, networks, regions
 from dip_book.runs.checkpoints import Checkpoint
 from dip_book.runs.placing import write_whole
 from dip_book.runs.provenance import code_digest
+from dip_parts.checks import as_seed
 from dip_parts.devices import numerics
 
 CHECKPOINT_S = 15.0  # seconds between checkpoints
@@ -141,16 +144,18 @@ class _Job:
         self.stop: Callable[[], bool] = lambda: False
         self.image, self.known = _checked(image, known)
         self.picture = self.image if self.image.ndim == 3 else self.image[..., None]
-        if not minutes > 0:
-            raise runs.RunError(f"minutes: above 0, not {minutes}.")
-        if iterations is not None and iterations < 1:
-            raise runs.RunError(f"Iterations: 1 or more, not {iterations}.")
-        if recipe is not None and recipe not in networks.RECIPES:
+        if not isinstance(minutes, Real) or not 0 < minutes < math.inf:
+            raise runs.RunError(f"minutes: a number above 0, not {minutes!r}.")
+        if iterations is not None and (not isinstance(iterations, Integral) or iterations < 1):
+            raise runs.RunError(f"Iterations: a whole number, 1 or more, not {iterations!r}.")
+        if recipe is not None and recipe not in (*networks.RECIPES,):
             raise runs.RunError(
                 f"No recipe is called '{recipe}'; there are {', '.join(networks.RECIPES)}."
             )
         with runs.blocks_errors():
             self.device = str(dip_blocks.as_device(device))
+            seed = as_seed(seed)
+        iterations = None if iterations is None else int(iterations)
         self.precision = precision or dip_blocks.best_precision(self.device)
         self.minutes, self.iterations, self.seed, self.smaller = minutes, iterations, seed, smaller
         self.missing = ~self.known
@@ -208,7 +213,7 @@ class _Job:
         filled = self.so_far()
         self.report["seconds"] = round(self._spent(), 2)
         if not interrupted:
-            self.tell(Progress(said, filled, 1.0, 0.0))
+            self.tell(Progress(said, filled.copy(), 1.0, 0.0))  # whoever draws on it has a copy
         return Filled(filled, self.report, said, interrupted, self.methods)
 
     def _spent(self) -> float:
@@ -810,7 +815,15 @@ def _by(counts: dict) -> str:
 
 def _checked(image, known) -> tuple[np.ndarray, np.ndarray]:
     """Picture and mask as they must be, or an ImageError that says what is wrong."""
-    image, known = np.asarray(image), np.asarray(known)
+    if any(isinstance(given, np.ma.MaskedArray) for given in (image, known)):
+        raise images.ImageError(
+            "A masked array hides pixels that would be taken as they are: pass array.filled(0) as "
+            "the picture, and ~np.ma.getmaskarray(array) as known."
+        )
+    image, known = (
+        np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
+        for given in (image, known)
+    )
     if image.dtype != np.float32 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
         raise images.ImageError(
             "A picture is float32, (H, W) or (H, W, 3), with values from 0 to 1; this is "

@@ -57,6 +57,11 @@ class Explorer(views.View):
             "A picture on either side of a divider: what was given, what a network drew of it, "
             "what interpolation made of it, the truth"
         )
+        if not (runs := list(runs)):
+            raise ValueError(
+                "There is no run to show: what was looked for is not stored. `python -m dip_book "
+                "status` lists what is."
+            )
         first = next((run for run in runs if run.frames), runs[0])
         entries = [entry(run) for run in runs]
         super().__init__("explorer", shared(entries), still(first, compact), text)

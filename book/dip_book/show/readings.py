@@ -162,10 +162,7 @@ class Drawing:
             f'aria-label="{in_html(self.description)}">'
             f'<div class="dip-readings"><div class="dip-pair">{"".join(parts)}</div>{_key()}</div>'
             f"{views.UNSCRIPTED}</div>\n"
-            f"<script>(() => {{\n{code}\nconst data = {data};\nfor (const el of "
-            f"document.querySelectorAll('[data-dip=\"{key}\"]:not([data-ready])')) {{\n"
-            "  el.dataset.ready = ''; "
-            "view.render({ model: { get: (name) => data[name] }, el });\n}\n})();</script>"
+            f"{views.started(key, code, data)}"
         )
 
     def __repr__(self) -> str:

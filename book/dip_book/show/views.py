@@ -58,12 +58,22 @@ class View:
             f'aria-label="{words.in_html(self._description)}">'
             f'<div class="dip-fallback"><img src="{self._fallback}" '
             f'alt="{words.in_html(self._description)}">{UNSCRIPTED}</div></div>\n'
-            f"<script>(() => {{\n{code}\nconst data = {data};\n"
-            "for (const el of "
-            f"document.querySelectorAll('[data-dip=\"{key}\"]:not([data-ready])')) {{\n"
-            "  el.dataset.ready = ''; "
-            "view.render({ model: { get: (name) => data[name] }, el });\n}\n})();</script>"
+            f"{started(key, code, data)}"
         )
+
+
+def started(key: str, code: str, data: str) -> str:
+    """The script element that renders a figure, each time that it stands in the page.
+
+    What is rendered is told by a property: an attribute would be kept by a browser that saves the
+    page, and its controls would be dead.
+    """
+    return (
+        f"<script>(() => {{\n{code}\nconst data = {data};\n"
+        f"for (const el of document.querySelectorAll('[data-dip=\"{key}\"]')) {{\n"
+        "  if (el.dipReady) continue;\n  el.dipReady = true;\n"
+        "  view.render({ model: { get: (name) => data[name] }, el });\n}\n})();</script>"
+    )
 
 
 def script(module: str) -> str:

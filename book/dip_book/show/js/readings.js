@@ -27,6 +27,7 @@ export default {
       group.addEventListener("pointerenter", () => show(Number(group.dataset.level)));
       group.addEventListener("pointerleave", () => show(chosen));
     }
+    for (const old of el.querySelectorAll(".dip-readings > :is(fieldset, output)")) old.remove(); // a saved page's
     el.querySelector(".dip-readings").append(choices, told);
     show(0);
   },

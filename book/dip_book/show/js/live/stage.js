@@ -21,15 +21,15 @@ class DipLive extends HTMLElement {
   connectedCallback() {
     if (this.ready) return;
     this.ready = true;
-    this.pictures ??= JSON.parse(
-      this.querySelector("script[type='application/json']")?.textContent ?? "{}",
-    );
+    const data = this.querySelector("script[type='application/json']");
+    this.pictures ??= JSON.parse(data?.textContent ?? "{}");
     const why = lacking();
     if (why) {
       this.insertAdjacentHTML("beforeend", `<p class="dip-said" role="status">${why}</p>`);
       return;
     }
     this.innerHTML = HTML(Object.entries(this.pictures).map(([name, { title }]) => [name, title]));
+    if (data) this.append(data); // for whoever saves the page
     this.classList.add("dip-ready");
     for (const part of this.querySelectorAll("[name]"))
       this[`$${part.name ?? part.getAttribute("name")}`] = part;

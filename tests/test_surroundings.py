@@ -1,0 +1,204 @@
+"""What a notebook's earlier cells have done to a fit's surroundings and data: an example each.
+
+The attacks of `attacks.surroundings` draw many.
+"""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from attacks.surroundings import SWITCHES, fitted
+from dip_book import images, runs
+from dip_book.restoring import core
+from dip_book.show import explorer, views
+
+import dip_blocks
+
+
+@pytest.fixture
+def data(picture):
+    return dip_blocks.degrade(picture[:16, :16])
+
+
+@pytest.fixture
+def small(recipe):
+    return dip_blocks.but(recipe, iterations=3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_inside_anothers_autocast_a_fit_still_learns(data, small, precision):
+    """Casts of weights would be kept while the weights change."""
+    expected = fitted(*data, small, precision=precision)
+    with SWITCHES["autocast bf16"]():
+        found = fitted(*data, small, precision=precision)
+    assert found[2:] == expected[2:] and torch.equal(found[0], expected[0])
+
+
+@pytest.mark.parametrize("name", ["no_grad", "inference_mode", "default device"])
+def test_what_is_switched_for_this_thread_is_switched_back(data, small, name):
+    expected = fitted(*data, small)
+    with SWITCHES[name]():
+        fit = dip_blocks.Fit(*data, small, device="cpu")
+        fit.run(3)
+        found = fitted(*data, small)
+    assert torch.equal(found[0], expected[0]) and torch.equal(fit.image(), expected[0])
+
+
+def test_another_default_dtype_is_refused(data, small):
+    with SWITCHES["float64"](), pytest.raises(ValueError, match="set_default_dtype"):
+        fitted(*data, small)
+
+
+def test_a_recipe_has_its_config_to_itself(small):
+    """Somebody changes a list: the recipes made from it, and those it was made from, stay."""
+    config = copy.deepcopy(small.config)
+    one = dip_blocks.but(small, config)
+    config["channels_down"][0] = 99
+    other = dip_blocks.but(one, lr=0.1)
+    other.config["channels_down"][0] = 98
+    assert one.config == small.config
+    assert dip_blocks.BLOG.config["channels_up"] is not dip_blocks.BLOG_LOW_LR.config["channels_up"]
+
+
+def test_arrays_are_copied(data, small):
+    x_hat, mask = (tensor.numpy().copy() for tensor in data)
+    fit = dip_blocks.Fit(torch.from_numpy(x_hat), mask, small, device="cpu")
+    x_hat[:], mask[:] = 0, 1
+    fit.run(3)
+    assert torch.equal(fit.image(), fitted(*data, small)[0])
+    noisy = dip_blocks.Noisy(0.1)
+    x_hat = noisy.degrade(data[0])
+    fit = dip_blocks.Fit(x_hat, noisy, small, device="cpu")
+    x_hat.zero_()
+    assert fit.x_hat.any()
+
+
+def test_a_masked_array_is_refused(data, small):
+    hidden = np.ma.MaskedArray(data[1][0].numpy(), mask=data[1][0].numpy() == 0)
+    for given in ((hidden, data[1]), (data[0], hidden)):
+        with pytest.raises(TypeError, match="hides pixels"):
+            fitted(*given, small)
+    with pytest.raises(images.ImageError, match="hides pixels"):
+        core.fill(np.zeros((16, 16), np.float32), hidden > 0)
+
+
+def test_a_mask_in_any_order_and_only_of_numbers(data, small):
+    flipped = np.ascontiguousarray(data[1][0].numpy()[::-1])[::-1]
+    assert torch.equal(dip_blocks.as_mask(flipped, 16, 16), data[1])
+    assert torch.equal(dip_blocks.as_mask(flipped.astype(">f8"), 16, 16), data[1])
+    assert torch.equal(dip_blocks.as_mask(data[1].bfloat16(), 16, 16), data[1])
+    for strange in (None, "mask.png", flipped.astype(object), flipped + 1j):
+        with pytest.raises(TypeError, match="ones and zeros"):
+            dip_blocks.as_mask(strange, 16, 16)
+
+
+def test_a_fit_is_neither_copied_nor_pickled(data, small):
+    fit = dip_blocks.Fit(*data, small, device="cpu")
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match=r"Load its state\(\) into another Fit"):
+            copied(fit)
+
+
+@pytest.mark.parametrize("other", ["picture", "mask", "seed"])
+def test_a_state_of_another_problem_is_refused(data, small, other):
+    x_hat, mask = data[0].clone(), data[1].clone()
+    where = tuple(torch.nonzero(mask[0])[3])
+    if other == "picture":
+        x_hat[(0, *where)] = 0.123
+    if other == "mask":
+        mask[(0, *where)] = 0
+    fit = dip_blocks.Fit(x_hat, mask, small, seed=int(other == "seed"), device="cpu")
+    with pytest.raises(ValueError, match=rf"nothing was loaded: .*{other} is"):
+        dip_blocks.Fit(*data, small, device="cpu").load(fit.state())
+    missing = data[0] + (1 - data[1]) * 0.5  # what stands there is not used
+    fit = dip_blocks.Fit(missing, data[1], small, device="cpu")
+    dip_blocks.Fit(*data, small, device="cpu").load(fit.state())
+
+
+def test_frames_are_whole_numbers_before_anything_is_computed(data, small):
+    """Not after the iterations that lead to the first of them."""
+    with pytest.raises(ValueError, match="frames are the numbers of iterations"):
+        fitted(*data, small, frames=np.linspace(1, 3, 3))
+    how = {"device": "cpu", "progress": False}
+    for frames in (np.arange(1, 3), torch.tensor([1, 2])):
+        assert [*dip_blocks.restore(*data, small, frames=frames, **how).frames] == [1, 2]
+
+
+def test_numbers_of_numpy(data, small):
+    """As a seed they are taken; what JSON does not hold is no value of a config."""
+    same = fitted(*data, small, seed=np.int64(3)), fitted(*data, small, seed=3)
+    assert torch.equal(same[0][0], same[1][0])
+    for changed in ({"connect": np.True_}, {"connect": 1}, {"dropout": np.float32(0.1)}):
+        with pytest.raises(ValueError, match=f"{[*changed][0]} must be"):
+            dip_blocks.but(small, changed)
+    with pytest.raises(ValueError, match="entries have names"):
+        dip_blocks.but(small, {3: 1})
+
+
+def test_known_pixels_of_another_size_are_not_put_back(data):
+    image = torch.zeros(3, 16, 16)
+    for put in (dip_blocks.paste, dip_blocks.blend):
+        for x_hat in (data[0], data[0][:, :1].expand(3, 1, 16)):
+            with pytest.raises(ValueError, match="known pixels' shape is"):
+                put(image, x_hat, data[1])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"minutes": "2"}, {"minutes": float("inf")}, {"iterations": "2"}, {"iterations": 1.5},
+        {"seed": "0"}, {"seed": -1}, {"recipe": ["best"]}, {"work": "/dev/null/x"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_fill_says_what_is_wrong_with_a_value(picture, value):
+    known = np.ones(picture.shape, bool)
+    known[4:8, 4:8] = False
+    with pytest.raises(runs.RunError):
+        core.fill(picture, known, **{"iterations": 1, "device": "cpu"} | value)
+
+
+def test_whoever_is_shown_the_picture_may_draw_on_it(picture):
+    known = np.ones(picture.shape, bool)
+    known[4:8, 4:8] = False
+
+    def draw(seen):
+        if seen.image is not None:
+            seen.image[:] = 0
+
+    filled = core.fill(picture, known, iterations=1, device="cpu", progress=draw)
+    assert np.array_equal(filled.image[known], picture[known])
+
+
+def test_pictures_by_what_is_no_name_or_size():
+    for name, size in (("camera", 64.0), ("camera", "64"), (None, 64), (["camera"], 64)):
+        with pytest.raises(images.ImageError):
+            images.load(name, size)
+
+
+def test_a_png_is_a_png_whatever_its_name(tmp_path, picture):
+    images.save_png(tmp_path / "x.jpg", torch.tensor(picture).bfloat16().requires_grad_())
+    assert (tmp_path / "x.jpg").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_run_to_show_is_said():
+    with pytest.raises(ValueError, match="no run to show"):
+        explorer.Explorer([])
+
+
+def test_a_figure_outside_the_book_and_in_a_saved_page(browser, picture, tmp_path):
+    """No theme hides what is hidden; what tells that a figure is rendered is not saved with it."""
+    page = tmp_path / "page.html"
+    page.write_text("<!doctype html>" + views.mask_view(picture[:16, :16])._repr_html_())
+    tab = browser.new_page()
+    for _ in range(2):
+        tab.goto(page.as_uri())
+        assert tab.locator("img:visible").count() == 3
+        assert not tab.get_by_text("not run at this p").locator("visible=true").count()
+        tab.locator("input").fill("7")
+        assert tab.locator(".dip-p").inner_text() == "p = 0.7"
+        page.write_text(tab.content())
+        tab.locator("input").fill("0")
+    tab.close()
