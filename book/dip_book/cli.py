@@ -29,8 +29,8 @@ TABLES = (
     "averaged", "ssim", "embedded", "quick", "precision", "ceilings", "switches", "ideas",
     "repeated", "reached", "one_precision", "muon", "pairs", "longer", "sooner", "straightforward",
     "hidden", "hidden_pairs", "blends", "large", "noise", "noise_rules", "noise_ideas",
-    "noise_papers", "shrunk", "shrunk_ideas", "set5", "set5_gains", "large_hole", "covered", "holes_papers",
-    "filling", "filling_recipes", "filling_errors",
+    "noise_papers", "shrunk", "shrunk_ideas", "set5", "set5_gains", "large_hole", "covered",
+    "holes_papers", "filling", "filling_recipes", "filling_errors",
 )  # fmt: skip
 NETWORKS = ("blog", "paper", "second")
 PRECISIONS = ("fp32", "tf32", "bf16")

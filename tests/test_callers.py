@@ -1,6 +1,6 @@
 """What a notebook's earlier cells have done to a fit's surroundings and data: an example each.
 
-The attacks of `attacks.surroundings` draw many.
+The attacks of `attacks.callers` draw many.
 """
 
 import copy
@@ -9,7 +9,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from attacks.surroundings import SWITCHES, fitted
+from attacks.callers import SWITCHES, fitted
 from dip_book import images, runs
 from dip_book.restoring import core
 from dip_book.show import explorer, views

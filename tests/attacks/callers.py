@@ -1,4 +1,4 @@
-"""Surroundings: what a notebook's earlier cells have switched, and in which forms data arrive."""
+"""Callers: what a notebook's earlier cells have switched, and in which forms data arrive."""
 
 from __future__ import annotations
 
@@ -367,7 +367,7 @@ def attack(check):
 
 ATTACKS = [
     Attack(
-        "surroundings",
+        "switches",
         "Whatever a notebook has switched in PyTorch, NumPy and Python, a fit is the same bit for "
         "bit, or says what to switch back; and leaves it as it was.",
         attack(surrounded),
@@ -402,7 +402,7 @@ ATTACKS = [
         few=20,
     ),
     Attack(
-        "filling, surrounded",
+        "filling, called",
         "`fill` draws the same whatever is switched and whoever draws on what it shows; wrong "
         "values are refused in a sentence.",
         attack(filled),
