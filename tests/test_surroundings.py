@@ -75,7 +75,7 @@ def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
 
 
 def test_a_full_disk_behind_the_words_is_said_and_ends_no_work(photo, monkeypatch, capfd):
-    full = io.TextIOWrapper(io.BufferedWriter(Full(), 1), "utf-8", write_through=True)
+    full = io.TextIOWrapper(io.BufferedWriter(Full()), "utf-8")
     monkeypatch.setattr(sys, "stdout", full)
     assert cli.main(["restore", photo, "--to", "new.png"]) == 2
     assert Path("new.png").exists(), "the work was ended"

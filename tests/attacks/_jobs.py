@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from attacks._store import CHANGES, OTHERS, SPEC, content, filled, left
+from attacks._store import CHANGES, OTHERS, SPEC, content, filled, left, made
 from dip_book import commands, runs  # noqa: F401 - commands: now, not in every process
 from dip_book.cli import main
 from dip_book.restoring import photos
@@ -153,6 +153,4 @@ def finished(folder: Path, job: str) -> None:
 
 
 def _whole_store() -> Path:
-    from attacks._store import _made
-
-    return _made()[1]
+    return made()[1]

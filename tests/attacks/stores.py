@@ -16,7 +16,7 @@ import filelock
 from attacks import Attack
 from attacks._apart import apart
 from attacks._jobs import JOBS, act, finished, prepare, sound
-from attacks._store import SPEC, content
+from attacks._store import SPEC, content, made
 from dip_book import runs
 
 SECONDS = 120
@@ -31,6 +31,7 @@ JUNK = (
 
 
 def _prepared(folder: Path, job: str) -> dict[str, str]:
+    made()
     apart(lambda: prepare(folder, job), seconds=SECONDS)
     return content(folder / "store")
 
