@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
+BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FRONT := _build/html/index.html
 
@@ -24,29 +24,29 @@ $(READY): $(LOCKS) pyproject.toml
 	@touch $@
 
 book: $(READY) ## Execute the chapters and build the site
-	@PATH="$(BIN):$$PATH" $(BIN)/jupyter-book build . --config _config.yml --toc book/_toc.yml -W --keep-going
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter-book build . --config _config.yml --toc book/_toc.yml -W --keep-going
 	@echo "Front page: $(CURDIR)/$(FRONT)"
 
 test: $(READY) ## Run every test, and every cell of every chapter
-	@PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n 2 --dist loadfile
+	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -n 2 --dist loadfile
 
 oldest: $(READY) ## Tests and chapters with the oldest versions that pyproject.toml admits (an hour; ARGS=--few: minutes)
-	@PATH="$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m versions oldest --write $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m versions oldest --write $(ARGS)
 
 newest: $(READY) ## The same with the newest versions there are (ARGS="--python 3.13" for another Python)
-	@PATH="$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m versions newest --write $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m versions newest --write $(ARGS)
 
 attack: $(READY) ## Attack files, store and loop for ten minutes each (MINUTES=1, NAMES="..." for less)
-	@PATH="$(BIN):$$PATH" PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m attacks --minutes $(or $(MINUTES),10) $(NAMES)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m attacks --minutes $(or $(MINUTES),10) $(NAMES)
 
 bench: $(READY) ## Time the loops side by side on this machine (ten minutes; deepinv too, if it is installed)
 	@$(BIN)/python -m dip_book bench
 
 notebooks: $(READY) ## Bring the chapters' text and .ipynb together, executing what changed
-	@PATH="$(BIN):$$PATH" $(BIN)/python -m dip_book.build.pairs $(if $(ALL),--execute)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m dip_book.build.pairs $(if $(ALL),--execute)
 
 links: $(READY) ## Ask every other site that the book links to whether the page is still there
-	@PATH="$(BIN):$$PATH" $(BIN)/jupyter-book build . --config _config.yml --toc book/_toc.yml --builder linkcheck
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter-book build . --config _config.yml --toc book/_toc.yml --builder linkcheck
 
 serve: book ## Build the site and serve it on http://localhost:8000
 	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
@@ -59,4 +59,4 @@ lock: $(READY) ## Write the requirements*.lock anew from pyproject.toml (ARGS=--
 
 mutants: $(READY) ## Change the method in two thousand ways, one at a time: does a test notice? (hours; SAMPLE=100 for less)
 	@$(BIN)/python -c 'import cosmic_ray' 2> /dev/null || $(BIN)/python -m pip install --quiet -e '.[mutants]'
-	@PATH="$(BIN):$$PATH" PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(ARGS)

@@ -18,7 +18,7 @@ from PIL import Image
 def no_folder_no_cache(monkeypatch, tmp_path):
     """Neither the developer's folder nor his cache decides a test."""
     monkeypatch.delenv(images.IMAGES_VARIABLE, raising=False)
-    monkeypatch.setattr(images, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(images, "cache", lambda: tmp_path / "cache")
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_pictures_on_the_way_are_on_disk_and_lines_come_without_a_terminal(
         (["--to", "a.gif"], "call it 'a.png'"),
         (["--to", "nowhere/a.png"], "no folder 'nowhere'"),
         (["--recipe", "slow"], "No recipe is called 'slow'; there are blog"),
-        (["--iterations", "0"], "1 or more"),
+        (["--iterations", "0"], "from 1 to"),
         (["--minutes", "0"], "above 0"),
         (["--minutes", "nan"], "above 0"),
         (["--device", "gpu"], "no device 'gpu' here"),

@@ -7,6 +7,8 @@ needed: PyTorch takes seconds, and a word of help should not.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from dip_book import images
@@ -60,6 +62,11 @@ class _Parser(argparse.ArgumentParser):
         super().error(said if len(said) < 600 else f"{said[:300]} … {said[-250:]}")
 
 
+def _path(text: str) -> Path:
+    """A path, also behind a "=", where shells leave a "~" as it is."""
+    return Path(os.path.expanduser(text))
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     main = _Parser(
@@ -78,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
             name, help=what, description=f"{what[0].upper()}{what[1:]}. {more}"
         )
         sub.add_argument(
-            "--store", type=Path, help="folder of the stored runs (default: the book's)"
+            "--store", type=_path, help="folder of the stored runs (default: the book's)"
         )
         return sub
 
@@ -92,11 +99,11 @@ def parser() -> argparse.ArgumentParser:
         "kept; the same command goes on.",
     )
     restore.add_argument(
-        "picture", type=Path, nargs="+", help="picture files; PNG or TIFF if they have no mask"
+        "picture", type=_path, nargs="+", help="picture files; PNG or TIFF if they have no mask"
     )
     restore.add_argument(
         "--mask",
-        type=Path,
+        type=_path,
         help="a picture of the same size: white where a pixel is known, black where it is missing; "
         "or a folder with a mask of each picture's name",
     )
@@ -117,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
     )
     restore.add_argument(
         "--to",
+        type=os.path.expanduser,
         help="what to write: a PNG, JPEG, TIFF or WebP file, or a folder "
         "(default: PICTURE-restored.png, in this folder)",
     )
@@ -230,7 +238,7 @@ def parser() -> argparse.ArgumentParser:
     rerun.add_argument("run", nargs="+", help="paths, as `status` prints them")
     rerun.add_argument(
         "--picture",
-        type=Path,
+        type=_path,
         help="if the run is of a picture of yours: the file, or a folder to look for it in",
     )
     rerun.add_argument("--device", help="cuda, mps or cpu (default: the first that is there)")
@@ -259,7 +267,7 @@ def parser() -> argparse.ArgumentParser:
     )
     pack.add_argument(
         "--to",
-        type=Path,
+        type=_path,
         default=Path("runs"),
         help="beginning of the archives' names (default: runs)",
     )
@@ -269,7 +277,7 @@ def parser() -> argparse.ArgumentParser:
         "bring the runs of archives into the store",
         "A run that is stored already is kept as it is.",
     )
-    unpack.add_argument("archive", type=Path, nargs="+")
+    unpack.add_argument("archive", type=_path, nargs="+")
 
     benchmark = command("bench", "time the loops side by side on this machine and store the result")
     benchmark.add_argument(
@@ -328,7 +336,32 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments say; returns the exit status."""
+    _open_streams()
     args = parser().parse_args(arguments)
-    from dip_book import commands  # not before: a word of help needs none of it
-
+    try:
+        from dip_book import commands  # not before: a word of help needs none of it
+    except KeyboardInterrupt:  # it takes seconds
+        print("Interrupted.")
+        return 130
+    except (OSError, ValueError) as error:  # a library that finds no place for its own files, say
+        print(f"This cannot start here: {' '.join(str(error).split())[:600]}", file=sys.stderr)
+        return 2
     return commands.run(args)
+
+
+def _open_streams() -> None:
+    """Somewhere to speak: letters that a terminal has not got are "?", and a closed stream is none.
+
+    Its number would go to the next file that is opened, and a library's words into that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = open(os.devnull, "r+", encoding="utf-8")  # noqa: SIM115 - until the end
+            setattr(sys, name, nowhere)
+        elif number and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace" if number == 1 else "backslashreplace")

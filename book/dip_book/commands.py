@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import warnings
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import product
 from pathlib import Path
 
@@ -29,9 +29,9 @@ from dip_book.results import (
     tables,
 )
 from dip_book.runs import again, plan, sweeps
-from dip_book.runs.spec import brief
+from dip_book.runs.spec import brief, lacks_memory
 from dip_book.show import figures
-from dip_book.words import print  # names in files may hold what a terminal obeys
+from dip_book.words import print, told  # names in files may hold what a terminal obeys
 
 #: What `table` prints.
 TABLES = {
@@ -73,16 +73,21 @@ def run(args: argparse.Namespace) -> int:
         args.store = runs.ROOT
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)  # words for a reader, and no errors
             warnings.showwarning = _say
             _check(args)
-            return COMMANDS[args.command](args)
+            status = COMMANDS[args.command](args)
+            _flush()
+            return status
     except BrokenPipeError:  # `| head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _be_silent()
         return 0
     except EXPECTED as error:
         print(_in_a_line(error), file=sys.stderr)
         return 2
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
         print("This does not fit into the machine's memory: ask for less.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -90,16 +95,41 @@ def run(args: argparse.Namespace) -> int:
         return 130
 
 
+def _flush() -> None:
+    """RunError where what was printed cannot be written: what lies there then is not all of it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _be_silent()
+        raise runs.RunError(f"What is printed cannot be written: {error.strerror}.") from None
+
+
+def _be_silent() -> None:
+    """Print to nowhere: Python would try once more at its end, and complain."""
+    with suppress(OSError, ValueError):  # a stream without a number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _in_a_line(error: Exception) -> str:
     """What is wrong, without letters that a terminal would obey."""
     said = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         said = f"'{brief(error.filename)}': {error.strerror}."
+    elif isinstance(error, OSError) and error.strerror:
+        said = f"{error.strerror}."
     return "".join(letter if letter.isprintable() else "?" for letter in said)
 
 
 def _check(args: argparse.Namespace) -> None:
     """RunError for what no command can do anything with, before any of them begins."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise runs.RunError(
+            "The folder that you are in has been removed: change into another (cd)."
+        ) from None
     device = getattr(args, "device", None)
     if device is not None and not re.fullmatch(r"(cpu|mps|cuda(:\d{1,3})?)", device):
         raise runs.RunError(
@@ -124,7 +154,7 @@ def _check(args: argparse.Namespace) -> None:
     for path in (*paths, *getattr(args, "archive", []), *getattr(args, "image", [])):
         if path is not None and not isinstance(path, list) and images.no_path(path):
             raise runs.RunError(f"'{brief(path)}' is no path: it is too long, or has a zero byte.")
-    if store is not None and store.exists() and not store.is_dir():
+    if store is not None and os.path.lexists(store) and not store.is_dir():
         raise runs.RunError(f"'{store}' is no folder: --store takes one with stored runs.")
 
 
@@ -163,7 +193,7 @@ def _run(args: argparse.Namespace) -> int:
     for spec in specs:
         for member in spec.members:
             if begun := sweeps.progress_of(member, args.store):
-                print(f"{member.path}: begun already{begun}", flush=True)
+                told(f"{member.path}: begun already{begun}")
     with photos.stopped_by_signals() as stopped:
         try:
             with _executor(args.scheduler) as executor:
@@ -175,9 +205,9 @@ def _run(args: argparse.Namespace) -> int:
                         f": {run.psnr:.2f} dB, {run.facts['wall_time_s']:.0f} s" if run else ""
                     )
                     failed += outcome.startswith("failed")
-                    print(f"[{done}/{len(specs)}] {spec.path}: {outcome}{figures}", flush=True)
+                    told(f"[{done}/{len(specs)}] {spec.path}: {outcome}{figures}")
         except KeyboardInterrupt:
-            print(_interrupted(specs, done - failed, args.store), flush=True)
+            told(_interrupted(specs, done - failed, args.store))
             return 128 + (stopped[0] if stopped else signal.SIGINT)
     if not specs:
         print("Nothing is missing.")
@@ -216,7 +246,7 @@ def _specs(args: argparse.Namespace) -> list[runs.Spec]:
     changes = tuple((key, _value(text)) for key, text in (word.split("=", 1) for word in args.set))
     return [
         runs.Spec(
-            str(Path(image).resolve()) if not images.of_the_book(image) else image,
+            os.path.realpath(image) if not images.of_the_book(image) else image,
             args.size,
             args.recipe,
             changes,
@@ -368,6 +398,10 @@ def _table(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
+    if args.to.name in ("", ".."):
+        raise runs.RunError(
+            f"'{args.to}' is a folder: --to is how the archives' names begin, {args.to / 'runs'}."
+        )
     paths = [Path(path) for path in args.run] or _whole(args.store)
     for archive in runs.pack(paths, args.store, args.to):
         print(f"{archive}: {archive.stat().st_size / 1e6:.1f} MB")

@@ -215,8 +215,8 @@ def fetch(name: str) -> Path:
     image = {**STANDARD, **COLOUR, **MASKS}[name]
     folder = os.environ.get(IMAGES_VARIABLE)
     for path in _places(name):
-        if path.is_file():
-            if hashlib.sha256(path.read_bytes()).hexdigest() != image.sha256:
+        if is_file(path):
+            if _sha256(path) != image.sha256:
                 raise ImageError(
                     f"{path} is not the standard test image '{name}': its SHA-256 differs. "
                     "Remove or replace it."
@@ -233,7 +233,7 @@ def fetch(name: str) -> Path:
     for url in urls:
         try:
             downloaded = pooch.retrieve(
-                url, f"sha256:{image.sha256}", fname=f"{name}.png", path=_cache()
+                url, f"sha256:{image.sha256}", fname=f"{name}.png", path=cache()
             )
         except (
             Exception
@@ -241,7 +241,7 @@ def fetch(name: str) -> Path:
             failures.append(f"{url.split('/')[2]}: {type(error).__name__}")
         else:
             return Path(downloaded)
-    where = f"{folder} holds no {name}.png" if folder else f"{IMAGES_VARIABLE} is not set"
+    where = f"{folder[:200]} holds no {name}.png" if folder else f"{IMAGES_VARIABLE} is not set"
     raise ImageError(
         f"The test image '{name}' is missing: {where}, and it could not be downloaded "
         f"({'; '.join(failures)}). "
@@ -249,12 +249,21 @@ def fetch(name: str) -> Path:
     )
 
 
+def _sha256(path: Path) -> str:
+    """Of a file, however large; ImageError for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError(f"'{path}' cannot be read: {error.strerror}.") from None
+
+
 def _places(name: str) -> list[Path]:
     """Where a user may have put a standard picture: colour ones also in a folder of their own."""
     folder = os.environ.get(IMAGES_VARIABLE)
     if not folder:
         return []
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     inside = [folder / "color"] if name not in STANDARD else []
     return [parent / f"{name}.png" for parent in (folder, *inside)]
 
@@ -263,7 +272,20 @@ def available(name: str) -> bool:
     """Can this picture be loaded without asking the network?"""
     if name in EMBEDDED or name in EMBEDDED_RGB:
         return True
-    return any(path.is_file() for path in (*_places(name), _cache() / f"{name}.png"))
+    if any(is_file(path) for path in _places(name)):
+        return True
+    try:
+        return is_file(cache() / f"{name}.png")
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Is there a file, as far as one can find out?"""
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
 
 
 def save_png(path: str | os.PathLike, image) -> None:
@@ -319,10 +341,17 @@ def to_bytes(image) -> np.ndarray:
     return np.round(np.clip(array, 0, 1) * 255).astype(np.uint8)
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """The folder of what is kept for later; OSError where the user has no place for one."""
     import pooch
 
-    return Path(pooch.os_cache("deep-image-prior-rebuilt"))
+    try:
+        folder = Path(pooch.os_cache("deep-image-prior-rebuilt"))
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
+    if not folder.is_absolute():  # a "~" that nobody could expand: no folder of that name is made
+        raise OSError(f"there is no folder '{folder}'")
+    return folder
 
 
 class UnknownKind(ImageError):

@@ -144,6 +144,16 @@ def drawn(text) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
+def told(*words) -> None:
+    """`print` of how far some work is: a full disk behind the words does not end the work."""
+    try:
+        print(*words, flush=True)
+    except BrokenPipeError:  # nobody reads on
+        raise
+    except OSError:
+        pass
+
+
 def print(*words, **options) -> None:  # noqa: A001
     """`print` for what holds words from files: a terminal obeys none of them."""
     builtins.print(*(plain(word, lines=True) for word in words), **options)

@@ -95,9 +95,11 @@ def _child(work: Callable[[], object], writing: int, noise: Path | None) -> None
         answer = {"value": value, "bytes": None if before is None else peak() - before}
     except BaseException:
         answer = {"error": traceback.format_exc()}
-    with os.fdopen(writing, "w") as pipe:
-        json.dump(answer, pipe)
-    os._exit(0)
+    try:
+        with os.fdopen(writing, "w") as pipe:
+            json.dump(answer, pipe)
+    finally:  # also where the parent is gone: or this process would go on as if it were that one
+        os._exit(0)
 
 
 def _received(reading: int, until: float) -> str | None:

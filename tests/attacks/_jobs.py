@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from attacks._store import CHANGES, OTHERS, SPEC, content, filled, left
+from attacks._store import CHANGES, OTHERS, SPEC, content, filled, left, made
 from dip_book import commands, runs  # noqa: F401 - commands: now, not in every process
 from dip_book.cli import main
 from dip_book.restoring import photos
@@ -46,8 +46,15 @@ def prepare(folder: Path, job: str) -> None:
             file.unlink()
 
 
-def act(folder: Path, job: str, level: float = NEW) -> tuple[int, str]:
-    """The command; its exit status and what it says to stderr."""
+def act(
+    folder: Path, job: str, level: float = NEW, *, out=None, cache: bool = True
+) -> tuple[int, str]:
+    """The command; its exit status and what it says to stderr.
+
+    Args:
+        out: stands for stdout; what is said there is forgotten if None.
+        cache: what going on needs lies in the folder; else where the user has it.
+    """
     said, store = io.StringIO(), ["--store", str(folder / "store")]
     plan.WANTED = dict.fromkeys(plan.WANTED, []) | {"few": [SPEC, *OTHERS]}
     plan.kept = lambda *_: {spec.path: "pictures" for spec in (SPEC, *OTHERS)}
@@ -63,9 +70,11 @@ def act(folder: Path, job: str, level: float = NEW) -> tuple[int, str]:
     to = ["restore", str(folder / "photo.png"), "--to", str(folder / "result.png")]
     words |= {"restore": to, "restore again": [*to, "--again"]}
     sweeps._perform_one.__kwdefaults__["checkpoint_s"] = 0.0
-    photos.work_root = lambda: folder / "cache" / "restore"
+    if cache:
+        photos.work_root = lambda: folder / "cache" / "restore"
     photos.core.fill = lambda image, known, **options: _fill(image, known, level, **options)
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+    out = io.StringIO() if out is None else out
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(out):
         status = main(words[job])
     return status, said.getvalue()
 
@@ -144,6 +153,4 @@ def finished(folder: Path, job: str) -> None:
 
 
 def _whole_store() -> Path:
-    from attacks._store import _made
-
-    return _made()[1]
+    return made()[1]

@@ -8,6 +8,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from attacks._apart import apart
 from dip_book import runs
 from dip_book.runs import sweeps
 
@@ -20,17 +21,24 @@ OTHERS = (
 
 
 @cache
-def _made() -> tuple[tempfile.TemporaryDirectory, Path]:
+def made() -> tuple[tempfile.TemporaryDirectory, Path]:
+    """Called before a process is forked, it is made once; by a process of its own, because PyTorch
+    computes no gradients in the child of one that has.
+    """
     folder = tempfile.TemporaryDirectory(prefix="attack-store-")
     store = Path(folder.name) / "store"
-    for spec in (SPEC, *OTHERS):
-        sweeps.perform(spec, store, device="cpu", progress=False, frames=2)
+
+    def make():
+        for spec in (SPEC, *OTHERS):
+            sweeps.perform(spec, store, device="cpu", progress=False, frames=2)
+
+    apart(make, seconds=120)
     return folder, store
 
 
 def filled(folder: Path) -> Path:
     """A copy of the store of all three, for an attempt to spoil."""
-    return Path(shutil.copytree(_made()[1], folder))
+    return Path(shutil.copytree(made()[1], folder))
 
 
 def content(store: Path) -> dict[str, str]:

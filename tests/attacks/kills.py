@@ -14,7 +14,7 @@ import dip_book
 from attacks import Attack
 from attacks._apart import apart
 from attacks._jobs import JOBS, act, finished, prepare, sound
-from attacks._store import content
+from attacks._store import content, made
 
 SECONDS = 120
 HERE = Path(dip_book.__file__).parent
@@ -64,6 +64,7 @@ def _measured(job: str) -> tuple[int, float]:
 
 def _prepared(folder: Path, job: str) -> None:
     """In a process of its own: what it puts in the place of ours is gone with it."""
+    made()
     apart(lambda: prepare(folder, job), seconds=SECONDS)
 
 

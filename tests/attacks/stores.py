@@ -6,17 +6,22 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import filelock
 from attacks import Attack
 from attacks._apart import apart
 from attacks._jobs import JOBS, act, finished, prepare, sound
-from attacks._store import SPEC, content
+from attacks._store import SPEC, content, made
 from dip_book import runs
 
 SECONDS = 120
+#: What writes, by name, and of what it is a function.
+WRITING = {"replace": os, "write_bytes": Path, "write_text": Path, "mkdir": Path, "unlink": Path}
 NOBODY = 65534
 JUNK = (
     "notes.txt", "Thumbs.db", ".DS_Store", "blog+old/notes.md", "x/y.json/z", "a/b/c/d/e.txt",
@@ -26,6 +31,7 @@ JUNK = (
 
 
 def _prepared(folder: Path, job: str) -> dict[str, str]:
+    made()
     apart(lambda: prepare(folder, job), seconds=SECONDS)
     return content(folder / "store")
 
@@ -70,17 +76,42 @@ def no_room(rng, folder):
     return f"{outcome}, {_ends_well(folder, job, before)}"
 
 
+@cache
+def _calls(job: str) -> dict[str, int]:
+    """How often a job that nobody disturbs calls what writes, by name."""
+    with tempfile.TemporaryDirectory(prefix="attack-") as folder:
+        _prepared(Path(folder), job)
+
+        def work():
+            counts = Counter()
+
+            def counted(name, original):
+                def call(*args, **options):
+                    counts[name] += 1
+                    return original(*args, **options)
+
+                return call
+
+            for name, holder in WRITING.items():
+                setattr(holder, name, counted(name, getattr(holder, name)))
+            assert act(Path(folder), job)[0] == 0
+            return counts
+
+        return apart(work, seconds=SECONDS)["value"]
+
+
 def refused_by_the_system(rng, folder):
     """One call that writes fails, of all that there are, with one of the system's errors."""
     job = str(rng.choice(JOBS))
+    calls = _calls(job)
     before = _prepared(folder, job)
     errors = {28: "No space left on device", 5: "Input/output error", 30: "Read-only file system"}
-    number, which = int(rng.choice([*errors])), int(rng.integers(1, 25))
-    name = str(rng.choice(["replace", "write_bytes", "write_text", "mkdir", "unlink"]))
+    number = int(rng.choice([*errors]))
+    name = str(rng.choice([name for name in WRITING if calls.get(name)]))
+    which = int(rng.integers(1, calls[name] + 1))
 
     def work():
-        count = [0]
-        holder = os if name == "replace" else Path
+        count, holder = [0], WRITING[name]
         original = getattr(holder, name)
 
         def failing(*args, **options):
@@ -264,7 +295,7 @@ ATTACKS = [
         "system errors",
         "Whichever write of a command fails, it is said in a sentence, and nothing is lost.",
         refused_by_the_system,
-        few=1,
+        few=3,
     ),
     Attack(
         "no rights",

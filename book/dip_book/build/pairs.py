@@ -126,7 +126,7 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
     """
     pair = path.with_suffix(".ipynb")
     text = jupytext.read(path, fmt=TEXT)
-    stored = nbformat.read(pair, as_version=4) if pair.exists() else None
+    stored = _read(pair) if pair.exists() else None
     same_code, done = stored is not None and _code(stored) == _code(text), ".ipynb"
     if stored is not None and differences(text, stored) and _edited(stored, stored):
         if _edited(text, stored):
@@ -138,7 +138,7 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
     text = with_setup(text, path.stem, url)
     written = jupytext.writes(text, fmt=TEXT)
     if written != path.read_text(encoding="utf-8"):
-        path.write_text(written, encoding="utf-8")
+        _replace(path, written)
     text = jupytext.reads(written, fmt=TEXT)
 
     same_code = same_code and _code(stored) == _code(
@@ -156,8 +156,30 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
     else:
         run_cells(text)
         done = "executed"
-    nbformat.write(_light(text), pair)
+    _replace(pair, nbformat.writes(_light(text)) + "\n")
     return done
+
+
+def _read(pair: Path):
+    """A stored notebook; PairError for what is none, as after a merge that left its marks."""
+    try:
+        return nbformat.read(pair, as_version=4)
+    except Exception as error:  # nbformat raises what it likes
+        said = " ".join(str(error).split())[:120]
+        raise PairError(
+            f"{pair.name} is no notebook ({said}). Restore it (with git, say), or remove it to "
+            "have it made anew."
+        ) from None
+
+
+def _replace(path: Path, content: str) -> None:
+    """Write a chapter's side, whole or not at all: a full disk must not cost the text."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_text(content, encoding="utf-8")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def run_cells(notebook) -> None:
@@ -264,7 +286,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="chapters, e.g. 02-problems (default: all)")
     parser.add_argument("--execute", action="store_true", help="execute also what did not change")
     options = parser.parse_args(arguments)
-    chosen = [path for path in texts() if not options.names or path.stem in options.names]
+    known = {path.stem: path for path in texts()}
+    if unknown := [name for name in options.names if name not in known]:
+        parser.error(f"there is no chapter {unknown[0]!r}, only {', '.join(known)}.")
+    chosen = [known[name] for name in options.names or known]
     status = 0
     for path in chosen:
         print(f"{path.stem}: ", end="", flush=True)

@@ -767,7 +767,7 @@ def check_target(to: str | Path, sources: list[str | Path] = ()) -> None:
     """
     to = Path(to)
     _kind(to)
-    if any(to.resolve() == Path(source).resolve() for source in sources):
+    if os.path.realpath(to) in map(os.path.realpath, sources):
         raise ImageError(
             f"'{to}' would replace a picture that it is made from: choose another name."
         )

@@ -99,7 +99,7 @@ def find(
     if not gone.any():
         raise ImageError(_nothing(photo, mask, missing, invert))
     if grow:
-        gone = ndimage.distance_transform_edt(~gone) <= grow
+        gone = ndimage.distance_transform_edt(~gone) <= min(grow, sum(photo.size))
     result = _with_opacity(photo, gone, opaque, full, notes)
     if not result.filled.any():
         raise ImageError(

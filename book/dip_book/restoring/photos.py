@@ -22,13 +22,12 @@ from pathlib import Path
 
 import filelock
 import numpy as np
-import pooch
 
 import dip_blocks
 from dip_book import images, runs, words
 from dip_book.images import ImageError
 from dip_book.restoring import core, files, masks
-from dip_book.runs.spec import brief
+from dip_book.runs.spec import MOST_ITERATIONS, brief, lacks_memory
 
 #: Where no terminal follows: seconds between lines that only say how far it is.
 PLAIN_S = 30.0
@@ -100,8 +99,8 @@ def restore(
     files.check_target(to, [picture] if mask is None else [picture, mask])
     if minutes is not None and not 0 < minutes < 1e6:
         raise runs.RunError(f"Minutes: a number above 0, not {minutes}.")
-    if iterations is not None and iterations < 1:
-        raise runs.RunError(f"Iterations: 1 or more, not {iterations}.")
+    if iterations is not None and not 1 <= iterations <= MOST_ITERATIONS:
+        raise runs.RunError(f"Iterations: from 1 to {MOST_ITERATIONS:,}, not {brief(iterations)}.")
     photo = files.read(picture)
     found = masks.find(photo, mask, invert=invert, missing=missing, tolerance=tolerance, grow=grow)
     losses = photo.losses(to, found.alpha)
@@ -169,28 +168,33 @@ def restore_all(
         have it (130 for Ctrl-C).
 
     Raises:
-        ImageError: before any work: two pictures with one result, a target that is no folder.
+        ImageError: before any work: two pictures with one result, a target that is no folder, a
+            result that would take the place of another picture (with ``again``).
     """
     for path in (*pictures, to, mask):
         _check_path(path)
     complain = complain or (lambda line: words.print(line, file=sys.stderr, flush=True))
     targets = _targets(pictures, to)
+    if options.get("again"):
+        _check_given(targets)
     failed = 0
     with stopped_by_signals() as stopped:
         for number, (picture, result) in enumerate(targets.items()):
             if len(targets) > 1:
-                say(f"[{number + 1}/{len(targets)}] {picture}")
+                Saying(say).line(f"[{number + 1}/{len(targets)}] {picture}")
             try:
                 restore(picture, result, mask=mask, say=say, **options)
             except (Unfinished, KeyboardInterrupt) as end:
                 what = str(end) if isinstance(end, Unfinished) else "Stopped; nothing is written."
                 if rest := len(targets) - number - 1:
                     what += f" Not begun: {rest} more."
-                say(what)
+                Saying(say).line(what)
                 return 128 + (stopped[0] if stopped else signal.SIGINT)
             except BrokenPipeError:  # nobody reads on
                 raise
-            except EXPECTED as error:
+            except (*EXPECTED, RuntimeError) as error:
+                if not isinstance(error, EXPECTED) and not lacks_memory(error):
+                    raise
                 failed += 1
                 complain(_in_words(error, picture))
     if failed and len(targets) > 1:
@@ -221,7 +225,7 @@ def _check_path(path: str | Path | None) -> None:
 
 
 def _in_words(error: Exception, picture: str | Path) -> str:
-    if isinstance(error, MemoryError):
+    if lacks_memory(error):
         return f"'{picture}' does not fit into this machine's memory: shrink it."
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"'{brief(error.filename)}': {error.strerror}."
@@ -277,14 +281,25 @@ def _targets(pictures: list, to: str | Path | None) -> dict[Path, Path]:
             raise ImageError(f"There is no folder '{to.parent}' to make '{to}' in.")
         to.mkdir()
     targets = {picture: target(picture, to) for picture in pictures}
-    seen: dict[Path, Path] = {}
+    seen: dict[str, Path] = {}
     for picture, result in targets.items():
-        if (other := seen.setdefault(result.resolve(), picture)) != picture:
+        if (other := seen.setdefault(os.path.realpath(result), picture)) != picture:
             raise ImageError(
                 f"'{other}' and '{picture}' would both be written to '{result}': restore them one "
                 "by one, with --to."
             )
     return targets
+
+
+def _check_given(targets: dict[Path, Path]) -> None:
+    """ImageError for a result that is another of the pictures, as "*.png" names them."""
+    given = {os.path.realpath(picture): picture for picture in targets}
+    for picture, result in targets.items():
+        if (other := given.get(os.path.realpath(result), picture)) != picture:
+            raise ImageError(
+                f"'{other}' is a picture to restore, and what '{picture}' would be written over "
+                "(--again): leave one of them out, or choose a folder with --to."
+            )
 
 
 def mask_of(picture: str | Path, mask: str | Path) -> Path:
@@ -316,7 +331,7 @@ class Saying:
 
     def __init__(self, say: Callable[[str], None] | None):
         self.say = say
-        self.live = say is print and sys.stdout.isatty()
+        self.live = say is print and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self.open, self.shown, self.last = False, "", -np.inf
 
     def line(self, text: str) -> None:
@@ -326,7 +341,7 @@ class Saying:
             self.open = False
         self.end()
         if self.say is print:
-            words.print(text, flush=True)  # at once, also into a file or a pipe
+            words.told(text)  # at once, also into a file or a pipe
         elif self.say is not None:
             self.say(text)
 
@@ -460,8 +475,8 @@ class Job:
         """The job of a result, for this process alone; RunError where another one has it."""
         with contextlib.suppress(OSError):
             _forget_old()
-        folder = place(to)
         try:
+            folder = place(to)
             folder.mkdir(parents=True, exist_ok=True)
             facts = _record(folder)
             if facts is None and any(path.name != "lock" for path in folder.iterdir()):
@@ -539,19 +554,19 @@ class Job:
         """Write facts down."""
         self.facts |= facts
         if self.folder is not None:
-            record = {"what": MARK, "to": str(self.to.resolve()), **self.facts}
+            record = {"what": MARK, "to": os.path.realpath(self.to), **self.facts}
             with contextlib.suppress(OSError):  # a full disk: then nothing can go on
                 files.write_whole(self.folder / JOB, json.dumps(record, indent=1).encode())
 
 
 def work_root() -> Path:
-    """Where jobs lie: a folder for each result."""
-    return Path(pooch.os_cache("deep-image-prior-rebuilt")) / "restore"
+    """Where jobs lie: a folder for each result; OSError where there is no place for them."""
+    return images.cache() / "restore"
 
 
 def place(to: Path) -> Path:
-    """The folder of the job whose result this file is."""
-    key = hashlib.sha256(str(to.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    """The folder of the job whose result this file is; errors as `work_root`."""
+    key = hashlib.sha256(os.path.realpath(to).encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return work_root() / f"{to.stem[:40]}-{key}"
 
 

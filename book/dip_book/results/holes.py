@@ -19,7 +19,7 @@ from scipy.ndimage import distance_transform_edt
 
 import dip_blocks
 from dip_book import images, runs, tasks
-from dip_book.results import baselines, classical
+from dip_book.results import baselines, classical, stored
 from dip_book.results.selection import all_stored, best_run, machines
 from dip_book.runs import plan, record
 from dip_book.runs.provenance import provenance
@@ -375,16 +375,14 @@ def store_classical(store: Path = runs.ROOT) -> Path:
         "what": what, "opencv": cv2.__version__, "methods": list(methods), "tasks": list(TASKS),
         "sheet": drawn, "pictures": facts,
     }  # fmt: skip
-    (store / FILE).write_text(
-        json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    stored.write(store / FILE, json.dumps(facts, indent=2, ensure_ascii=False))
     _sheet.cache_clear()
     return store / FILE
 
 
 def stored_classical(store: Path = runs.ROOT) -> dict:
     """What `store_classical` stored; the book's own where a store has none."""
-    return json.loads((_place(store) / FILE).read_text(encoding="utf-8"))
+    return stored.read(_place(store) / FILE, "methods", "pictures", "tasks", "sheet")
 
 
 def _place(store: Path) -> Path:

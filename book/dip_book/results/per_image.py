@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from dip_book import images, runs
+from dip_book import images
+from dip_book.results import stored
 from dip_book.runs.provenance import provenance
 
 
@@ -19,12 +20,9 @@ def write(file: str, what: str, measure: Callable[[str], dict], store: Path) -> 
     facts = provenance() | {"what": what, "images": {}}
     for name in images.STANDARD:
         facts["images"][name] = {"sha256": images.digest(images.load(name)), **measure(name)}
-    (store / file).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    return store / file
+    return stored.write(store / file, json.dumps(facts, indent=2))
 
 
 def read(file: str, store: Path) -> dict:
-    """What `write` stored; the book's own where a store has none."""
-    path = store / file
-    path = path if path.exists() else runs.ROOT / file
-    return json.loads(path.read_text(encoding="utf-8"))
+    """What `write` stored; the book's own where a store has none.  RunError if it is damaged."""
+    return stored.read(stored.of(store, file), "images")

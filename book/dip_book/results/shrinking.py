@@ -18,7 +18,7 @@ import torch
 
 import dip_blocks
 from dip_book import images, runs
-from dip_book.results import classical
+from dip_book.results import classical, stored
 from dip_book.results.selection import all_stored, machines
 from dip_book.runs import means, plan
 from dip_book.runs.provenance import provenance
@@ -191,8 +191,7 @@ def write(store: Path = runs.ROOT) -> Path:
         for name, side in product(images.EMBEDDED_RGB, plan.SHRUNK_SIZES):
             truth = images.load(name, size=side)
             facts["free"][factor][f"{name}-{side}"] = _rounded(without_network(truth, int(factor)))
-    (store / FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return store / FILE
+    return stored.write(store / FILE, json.dumps(facts, indent=1))
 
 
 def _rounded(entry: dict) -> dict:
@@ -204,9 +203,7 @@ def _rounded(entry: dict) -> dict:
 
 def read(store: Path = runs.ROOT) -> dict:
     """What `write` stored; the book's own where a store has none."""
-    path = store / FILE
-    path = path if path.exists() else runs.ROOT / FILE
-    return json.loads(path.read_text(encoding="utf-8"))
+    return stored.read(stored.of(store, FILE), "set5", "free")
 
 
 # Tables ---------------------------------------------------------------------------------------

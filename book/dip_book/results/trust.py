@@ -6,13 +6,13 @@ Each file is written by the command that measures: ``make attack``, ``make mutan
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
 from IPython.display import Markdown
 
 from dip_book import runs, words
+from dip_book.results import stored
 from dip_book.table import Table
 
 ATTACKS, MUTANTS, RERUNS, VERSIONS = (
@@ -23,7 +23,7 @@ ATTACKS, MUTANTS, RERUNS, VERSIONS = (
 def read(file: str, store: Path = runs.ROOT) -> dict:
     """What a command stored; {} if it has not run yet."""
     path = store / file
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return stored.read(path) if path.exists() else {}
 
 
 def attacks(store: Path = runs.ROOT) -> Table:

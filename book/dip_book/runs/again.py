@@ -13,14 +13,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 
+import filelock
 import numpy as np
 import torch
 
 import dip_blocks
 from dip_book import images
-from dip_book.runs import means, provenance
+from dip_book.runs import means, placing, provenance
 from dip_book.runs.record import Run, text
 from dip_book.runs.spec import RunError, blocks_errors
 from dip_book.tasks import channels_last
@@ -172,7 +174,7 @@ def found(place: Path, run: Run) -> Path:
                 f"the digest {digest[:16]}…, those of the run {wanted[:16]}…."
             )
         return place
-    files = [file for file in sorted(place.rglob("*")) if file.is_file()][:LOOKED_AT]
+    files = sorted(islice(_files_in(place), LOOKED_AT))
     stem = image["name"].split("@")[0]
     for file in sorted(files, key=lambda file: file.stem != stem):  # of its name first
         with suppress(images.ImageError, OSError):
@@ -182,6 +184,13 @@ def found(place: Path, run: Run) -> Path:
         f"None of the {len(files):,} files in '{place}' is the picture of the run {run.name}, "
         f"whose pixels have the digest {wanted[:16]}…."
     )
+
+
+def _files_in(place: Path) -> Iterator[Path]:
+    """One by one: a folder may be a whole disk."""
+    for folder, _, names in os.walk(place):
+        paths = (Path(folder, name) for name in names)
+        yield from (path for path in paths if images.is_file(path))
 
 
 @contextmanager
@@ -226,6 +235,12 @@ def store(path: Path, several: list[Comparison], folder: Path) -> Path:
     Returns the file.  RunError for one that is no such file.
     """
     file = folder / FILE
+    (folder / placing.WORK).mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / placing.WORK / f"{FILE}.lock"):  # two may have results at once
+        return _add(file, path, several)
+
+
+def _add(file: Path, path: Path, several: list[Comparison]) -> Path:
     try:
         stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if not isinstance(stored, dict):
@@ -247,10 +262,5 @@ def store(path: Path, several: list[Comparison], folder: Path) -> Path:
         "again_with": first.with_now,
         "seconds": round(sum(one.seconds for one in several), 2),
     }
-    draft = file.with_name(f"{FILE}.{os.getpid()}")
-    try:
-        draft.write_text(text(dict(sorted(stored.items()))) + "\n", encoding="utf-8")
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
+    placing.write_whole(file, (text(dict(sorted(stored.items()))) + "\n").encode("utf-8"))
     return file

@@ -37,6 +37,7 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
     there is nothing to pack, a run is damaged, one run alone is over the limit, or the archives
     cannot be written.
     """
+    paths = [*dict.fromkeys(paths)]  # what is named twice is packed once
     if not paths:
         raise RunError(f"There is no stored run to pack in {store}.")
     limit, parts = limit_mb * 1e6, []

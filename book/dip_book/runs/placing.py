@@ -66,6 +66,7 @@ def write_whole(to: Path, data: bytes) -> None:
 
     What earlier writers of the same file left who died meanwhile is removed.
     """
+    to = _behind_links(to)
     draft = _beside_a_file(to)
     try:
         draft.write_bytes(data)
@@ -78,12 +79,17 @@ def write_whole(to: Path, data: bytes) -> None:
 
 def try_writing(to: Path) -> None:
     """OSError if `write_whole` could not write a file there; leaves nothing."""
-    draft = _beside_a_file(to)
+    draft = _beside_a_file(_behind_links(to))
     try:
         draft.write_bytes(b"x")  # a byte: a full disk takes an empty file
     finally:
         with suppress(OSError):
             draft.unlink()
+
+
+def _behind_links(to: Path) -> Path:
+    """The file that a link leads to, which is written in its place: the link stays one."""
+    return Path(os.path.realpath(to)) if to.is_symlink() else to
 
 
 def _beside_a_file(to: Path) -> Path:

@@ -53,10 +53,8 @@ def commit() -> dict:
     here = Path(__file__).resolve().parent
 
     def git(*arguments):
-        done = subprocess.run(
-            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
+        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, check=True)
+        return os.fsdecode(done.stdout).strip()  # paths, in whatever encoding
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != here.parents[2]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import lru_cache
@@ -13,6 +14,14 @@ from dip_book import images, tasks
 
 class RunError(ValueError):
     """A run that is requested wrongly or stored wrongly; the message says which."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Does an error say that memory does not suffice?  PyTorch says it in words alone."""
+    said = str(error)
+    return isinstance(error, MemoryError) or any(
+        words in said for words in ("not enough memory", "out of memory")
+    )
 
 
 @contextmanager
@@ -213,7 +222,7 @@ def pixels(image: str, size: int | None) -> str:
     stamp = None
     if path is not None and path.exists():
         stat = path.stat()
-        stamp = (str(path.resolve()), stat.st_mtime_ns, stat.st_size)
+        stamp = (os.path.realpath(path), stat.st_mtime_ns, stat.st_size)
     return _pixels(image, size, stamp)
 
 

@@ -48,6 +48,7 @@ from dip_book.runs.spec import RunError, Spec
 
 ROOT = Path(__file__).resolve().parents[2] / "runs"
 ANY = -1  # size of whatever run
+AT_ONCE = 100  # runs that are locked together: some systems open no more than 256 files
 OTHER_FOLDERS = {WORK, "bench"}
 #: Stored results that are no runs.
 OTHER_FILES = {
@@ -315,8 +316,10 @@ def tidy(store: Path, kept: dict[Path, str]) -> list[tuple[Path, str]]:
     (store / WORK).mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(store / WORK / "tidy.lock"):
         for recipe, chosen in recipes.items():
-            with ExitStack() as locks:
-                report += _gather(store, recipe, chosen, kept, locks)
+            for begin in range(0, len(chosen), AT_ONCE):
+                with ExitStack() as locks:
+                    part = chosen[begin : begin + AT_ONCE]
+                    report += _gather(store, recipe, part, kept, locks)
     return report
 
 

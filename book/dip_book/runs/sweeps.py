@@ -25,6 +25,7 @@ from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means, placing
 from dip_book.runs.checkpoints import Checkpoint, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs.record import LONGEST_HISTORY
+from dip_book.runs.spec import brief, lacks_memory
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
 #: Values a pixel that a level keeps for each of its channels, and what a process takes without a
@@ -341,7 +342,7 @@ def sweep(
 
     A run that fails does not stop the others.  KeyboardInterrupt leaves what is complete stored.
     """
-    store = Path(store).resolve()  # workers may stand in another folder
+    store = Path(os.path.realpath(store))  # workers may stand in another folder
     todo = []
     for spec in specs:
         try:
@@ -433,6 +434,8 @@ def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
 
 def _failure(error: Exception) -> str:
     said = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, MemoryError) or "not enough memory" in said or "out of memory" in said:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        said = f"'{brief(error.filename)}': {error.strerror}."
+    if lacks_memory(error):
         said = "it does not fit into this machine's memory; ask for a smaller picture (--size)."
     return f"failed: {said if len(said) < 600 else f'{said[:600]} …'}"

@@ -1,0 +1,381 @@
+"""What surrounds a command: its terminal, folders, links, variables, limits, damaged results.
+
+`attacks.surroundings` draws some of it at random; here is what was found, each with its end.
+"""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import dip_book
+import numpy as np
+import pytest
+from attacks.surroundings import Full
+from conftest import store_run
+from dip_book import bench, cli, commands, images, runs, words
+from dip_book.build import pairs
+from dip_book.restoring import photos
+from dip_book.results import stored
+from dip_book.runs import Spec, again, placing, provenance, store, sweeps
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    """A picture with a hole, in a folder where the test stands."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(photos, "work_root", lambda: tmp_path / ".work")
+    pixels = np.random.default_rng(0).integers(1, 256, (12, 15)).astype(np.uint8)
+    pixels[3:6, 4:9] = 0
+    Image.fromarray(pixels).save("photo.png")
+
+    def fill(image, known, *, progress=None, **options):
+        filled = np.where(known, image, 0.5).astype(np.float32)
+        progress(photos.core.Progress("half", filled, 0.5, None))
+        return photos.core.Filled(filled, {}, "Filled.", False)
+
+    monkeypatch.setattr(photos.core, "fill", fill)
+    return "photo.png"
+
+
+# The terminal -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_letters_that_a_terminal_has_not_got_are_no_reason_to_fail(photo, encoding, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert cli.main(["restore", photo, "--to", "new.png"]) == 0
+    with pytest.raises(SystemExit, match="0"):  # σ, ± and the like are in words of help
+        cli.main(["run", "--help"])
+    stream.flush()
+    assert b"Written: new.png" in stream.buffer.getvalue()
+
+
+def test_closed_streams_are_no_reason_to_fail(photo, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["restore", photo, "--to", "new.png"]) == 0 and Path("new.png").exists()
+
+
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
+    code = "from dip_book import cli; cli._open_streams(); print(open('x', 'w').fileno())"
+    code = f"import os, sys; os.close(0); os.close(2); {code}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert int(done.stdout) > 2
+
+
+def test_a_full_disk_behind_the_words_is_said_and_ends_no_work(photo, monkeypatch, capfd):
+    full = io.TextIOWrapper(io.BufferedWriter(Full()), "utf-8")
+    monkeypatch.setattr(sys, "stdout", full)
+    assert cli.main(["restore", photo, "--to", "new.png"]) == 2
+    assert Path("new.png").exists(), "the work was ended"
+    assert "What is printed cannot be written: No space left" in capfd.readouterr().err
+
+
+def test_nobody_who_listens_ends_the_work(monkeypatch):
+    def broken(*words, **options):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(words, "print", broken)
+    with pytest.raises(BrokenPipeError):
+        words.told("x")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (KeyboardInterrupt(), 130, "Interrupted."),
+        (OSError("it needs a folder"), 2, "This cannot start here: it needs a folder"),
+        (ValueError("'x' is no backend"), 2, "'x' is no backend"),
+    ],
+)
+def test_what_befalls_a_command_before_it_begins(error, status, said, monkeypatch, capsys):
+    class Importing:
+        @staticmethod
+        def find_spec(name, path, target=None):
+            if name == "dip_book.commands":
+                raise error
+
+    monkeypatch.delattr(dip_book, "commands", raising=False)
+    monkeypatch.delitem(sys.modules, "dip_book.commands", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Importing, *sys.meta_path])
+    assert cli.main(["status"]) == status
+    assert said in "".join(capsys.readouterr())
+
+
+def test_warnings_stay_words_where_they_are_made_errors(tmp_path, capsys):
+    (tmp_path / "blog.json").write_text("x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert commands.run(cli.parser().parse_args(["pack", "--store", str(tmp_path)])) == 2
+    assert "blog.json is damaged" in capsys.readouterr().err
+
+
+# Folders, links and variables ---------------------------------------------------------------------
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path, monkeypatch, capsys):
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "getcwd", gone)
+    assert cli.main(["status", "--store", str(tmp_path)]) == 2
+    assert "has been removed" in capsys.readouterr().err
+
+
+def test_a_tilde_that_the_shell_left_is_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    parsed = cli.parser().parse_args
+    assert parsed(["status", "--store=~/runs"]).store == tmp_path / "runs"
+    assert parsed(["restore", "x.png", "--to=~/y.png"]).to == str(tmp_path / "y.png")
+    assert parsed(["restore", "x.png", "--mask=~/m.png"]).mask == tmp_path / "m.png"
+
+
+def test_pictures_in_a_home_that_there_is_not(monkeypatch):
+    monkeypatch.setenv("DIP_IMAGES", "~nobody-at-all/images")
+    monkeypatch.setattr("pooch.os_cache", lambda name: Path("~/.cache") / name)
+    monkeypatch.setattr("pooch.retrieve", lambda *words, **options: 1 / 0)
+    assert not images.available("house")
+    with pytest.raises(images.ImageError, match="'house' is missing"):
+        images.fetch("house")
+
+
+@pytest.mark.parametrize("home", ["~/.cache", "relative", None])
+def test_without_a_place_to_keep_anything_pictures_are_restored(photo, home, monkeypatch):
+    def cache(name):
+        if home is None:
+            raise RuntimeError("Could not determine home directory.")
+        return Path(home) / name
+
+    monkeypatch.undo()
+    monkeypatch.chdir(Path(photo).absolute().parent)
+    monkeypatch.setattr("pooch.os_cache", cache)
+    with pytest.raises(OSError):
+        images.cache()
+    with photos.Job.of(Path("new.png")) as job:
+        assert job.folder is None
+    assert not Path("~").exists() and not Path("relative").exists()
+
+
+def test_a_picture_of_the_paper_s_is_hashed_without_being_held(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIP_IMAGES", str(tmp_path))
+    with (tmp_path / "house.png").open("wb") as file:
+        file.truncate(50_000_000)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: 1 / 0)
+    with pytest.raises(images.ImageError, match="SHA-256 differs"):
+        images.fetch("house")
+
+
+def test_links_in_a_circle_are_no_reason_to_fail(photo, capsys):
+    Path("loop.png").symlink_to("loop.png")
+    assert cli.main(["restore", "loop.png"]) == 2
+    assert cli.main(["run", "loop.png", "--size", "16", "--store", "new"]) == 2
+    assert cli.main(["status", "--store", "loop.png"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all("loop.png'" in line for line in lines)
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "far").mkdir()
+    link, target = tmp_path / "link.png", tmp_path / "far" / "target.png"
+    link.symlink_to(target)
+    for data in (b"first", b"second"):
+        placing.try_writing(link)
+        placing.write_whole(link, data)
+        assert link.is_symlink() and target.read_bytes() == data
+    assert sorted(os.listdir(tmp_path)) == ["far", "link.png"]
+    assert os.listdir(tmp_path / "far") == ["target.png"]
+
+
+def test_a_repository_in_a_folder_of_any_name(monkeypatch):
+    def run(command, **options):
+        return subprocess.CompletedProcess(command, 0, b"/home/m\xfcller\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert provenance.commit.__wrapped__() == {"commit": None, "dirty": None}
+
+
+def test_make_works_in_a_folder_with_a_blank(tmp_path):
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    here = tmp_path / "my books"
+    program = here / ".venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", here)
+    for name in ("requirements.lock", "requirements-torch.lock", "requirements-cpu.lock"):
+        (here / name).touch()
+    (here / "pyproject.toml").touch()
+    program.write_text('#!/bin/sh\necho "$@" > asked\necho "$PATH" > path\n')
+    program.chmod(0o755)
+    later = time.time() + 10
+    (here / ".venv" / ".ready").touch()
+    os.utime(here / ".venv" / ".ready", (later, later))
+    for target in ("bench", "test"):
+        subprocess.run(["make", target], cwd=here, check=True, capture_output=True)
+    assert "pytest" in (here / "asked").read_text()
+    assert (here / "path").read_text().startswith(f"{here.resolve()}/.venv/bin:")
+
+
+# What is asked for --------------------------------------------------------------------------------
+
+
+def test_a_picture_is_never_written_over_by_the_result_of_another(photo, capsys):
+    shutil.copy(photo, "photo-restored.png")
+    before = Path("photo-restored.png").read_bytes()
+    assert cli.main(["restore", photo, "photo-restored.png", "--again"]) == 2
+    assert "would be written over" in capsys.readouterr().err
+    assert Path("photo-restored.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--grow", "No pixel of"), ("--iterations", "Iterations: from 1 to 100,000,000")],
+)
+def test_numbers_that_no_machine_holds(photo, option, said, capsys):
+    assert cli.main(["restore", photo, option, "1" + 400 * "0"]) == 2
+    found = capsys.readouterr().err
+    assert said in found and len(found) < 300
+
+
+@pytest.mark.parametrize("said", ["DefaultCPUAllocator: not enough memory", "CUDA out of memory."])
+def test_memory_that_does_not_suffice_is_said(photo, said, monkeypatch, capsys):
+    def fill(*words, **options):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(photos.core, "fill", fill)
+    assert cli.main(["restore", photo]) == 2
+    assert "does not fit into this machine's memory" in capsys.readouterr().err
+    monkeypatch.setattr(photos.core, "fill", lambda *words, **options: {}["other"])
+    with pytest.raises(KeyError):
+        cli.main(["restore", photo])
+
+
+def test_what_is_named_twice_is_packed_once(tmp_path, capsys):
+    path = store_run(tmp_path / "store", Spec("camera", 16, iterations=2), 20.0).place
+    name = path.relative_to(tmp_path / "store").as_posix()
+    options = ["--store", str(tmp_path / "store")]
+    assert cli.main(["pack", name, name, "--to", str(tmp_path / "box"), *options]) == 0
+    assert runs.unpack(tmp_path / "box-1.zip", tmp_path / "new") == [(Path(name), "new")]
+    assert cli.main(["pack", name, "--to", ".", *options]) == 2
+    assert "'.' is a folder" in capsys.readouterr().err
+
+
+# Stored results -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [('{"a": [', "Expecting value"), ("[]", "no results"), ("{}", "no images"), ("\xff", "codec")],
+)
+def test_damaged_results_are_named(tmp_path, content, said, capsys):
+    (tmp_path / "baselines.json").write_bytes(content.encode("latin-1"))
+    assert cli.main(["table", "standard", "--store", str(tmp_path)]) == 2
+    found = capsys.readouterr().err
+    assert "baselines.json' is damaged" in found and said in found
+
+
+def test_a_damaged_benchmark_is_named(tmp_path):
+    (tmp_path / bench.FOLDER).mkdir(parents=True)
+    (tmp_path / bench.FOLDER / "x.json").write_text("[")
+    with pytest.raises(runs.RunError, match="x.json' is damaged"):
+        bench.results(tmp_path)
+
+
+def test_results_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    stored.write(tmp_path / "new" / "x.json", '{"a": 1}')
+    monkeypatch.setattr(os, "replace", lambda *words: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        stored.write(tmp_path / "new" / "x.json", '{"a": 2}')
+    assert stored.read(tmp_path / "new" / "x.json") == {"a": 1}
+    assert os.listdir(tmp_path / "new") == ["x.json"]
+
+
+def test_results_of_two_who_make_runs_again_are_both_kept(tmp_path, monkeypatch):
+    figures = {"raw": 20.0}
+    drawn = {"raw": np.zeros((2, 2), np.float32)}
+    found = [again.Comparison(figures, figures, None, {}, {}, {}, 1.0, drawn)]
+
+    class Lock(again.filelock.FileLock):
+        def __enter__(self):  # somebody else was first
+            super().__enter__()
+            again._add(tmp_path / again.FILE, Path("theirs"), found)
+
+    monkeypatch.setattr(again.filelock, "FileLock", Lock)
+    again.store(Path("ours"), found, tmp_path)
+    assert {*json.loads((tmp_path / again.FILE).read_text())} == {"ours", "theirs"}
+
+
+def test_a_whole_disk_is_not_searched_for_a_picture(tmp_path, monkeypatch):
+    run = store_run(tmp_path / "store", Spec("camera", 16, iterations=2), 20.0)
+    (tmp_path / "disk").mkdir()
+    for number in range(30):
+        (tmp_path / "disk" / f"{number}.txt").touch()
+    looked = []
+    real = images.is_file
+    monkeypatch.setattr(images, "is_file", lambda path: looked.append(path) or real(path))
+    monkeypatch.setattr(again, "LOOKED_AT", 7)
+    with pytest.raises(images.ImageError, match="None of the 7 files"):
+        again.found(tmp_path / "disk", run)
+    assert len(looked) == 7
+
+
+def test_more_runs_than_files_that_may_be_open_are_tidied(tmp_path, monkeypatch):
+    specs = [Spec("camera", 16, iterations=2, seed=seed) for seed in range(5)]
+    for spec in specs:
+        store_run(tmp_path, spec, 20.0)
+    held, real = [], store.lock
+    monkeypatch.setattr(store, "AT_ONCE", 2)
+
+    def lock(*words):
+        assert sum(one.is_locked for one in held) < 2, "too many at once"
+        held.append(real(*words))
+        return held[-1]
+
+    monkeypatch.setattr(store, "lock", lock)
+    runs.tidy(tmp_path, {spec.path: "record" for spec in specs})
+    assert len(store.collection(tmp_path, "blog")) == len(held) == 5
+
+
+def test_a_failure_names_the_file_in_words():
+    said = sweeps._failure(FileExistsError(17, "File exists", "x/.work"))
+    assert said == "failed: 'x/.work': File exists."
+
+
+# Chapters -----------------------------------------------------------------------------------------
+
+
+def test_a_chapter_that_there_is_not_is_said(capsys):
+    with pytest.raises(SystemExit):
+        pairs.main(["99-none"])
+    assert "no chapter '99-none'" in capsys.readouterr().err
+
+
+def test_a_notebook_with_the_marks_of_a_merge_is_named(tmp_path):
+    (tmp_path / "01-x.ipynb").write_text("<<<<<<< ours\n{}\n=======\n")
+    (tmp_path / "01-x.md").write_text("# x\n")
+    with pytest.raises(pairs.PairError, match=r"01-x\.ipynb is no notebook"):
+        pairs.sync(tmp_path / "01-x.md", "")
+
+
+def test_a_full_disk_costs_no_chapter_its_text(tmp_path, monkeypatch):
+    def full(path, text, **options):
+        path.write_bytes(text.encode()[:3])
+        raise OSError(28, "No space left on device")
+
+    chapter = tmp_path / "01-x.md"
+    chapter.write_text("# All of it\n")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError):
+        pairs._replace(chapter, "# Another text\n")
+    assert chapter.read_bytes() == b"# All of it\n" and os.listdir(tmp_path) == ["01-x.md"]
