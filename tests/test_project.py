@@ -262,6 +262,7 @@ def test_the_workflows_check_what_a_commit_checks():
 def test_the_command_line_knows_the_names_of_what_there_is():
     assert set(cli.RECIPES) == {*dip_blocks.RECIPES, *dip_blocks.MEANS}
     assert set(cli.GROUPS) == set(plan.WANTED) and set(cli.TABLES) == set(commands.TABLES)
+    assert set(cli.MEASURED) == set(commands.MEASURED)
     plain = vars(cli.parser().parse_args(["run"]))
     assert {name: plain[name] for name in commands.DECIDED} == commands.DECIDED
     assert set(cli.NETWORKS) == set(bench.NETWORKS) and set(cli.PRECISIONS) == set(

@@ -31,9 +31,10 @@ TABLES = (
     "averaged", "ssim", "embedded", "quick", "precision", "ceilings", "switches", "ideas",
     "repeated", "reached", "one_precision", "muon", "pairs", "longer", "sooner", "straightforward",
     "hidden", "hidden_pairs", "blends", "large", "noise", "noise_rules", "noise_ideas",
-    "noise_papers", "shrunk", "shrunk_ideas", "set5", "set5_gains", "large_hole", "covered",
-    "holes_papers", "filling", "filling_recipes", "filling_errors",
+    "noise_papers", "noise_distances", "shrunk", "shrunk_ideas", "set5", "set5_gains",
+    "large_hole", "covered", "holes_papers", "filling", "filling_recipes", "filling_errors",
 )  # fmt: skip
+MEASURED = ("denoising", "shrinking", "filling")
 NETWORKS = ("blog", "paper", "second")
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -330,6 +331,13 @@ def parser() -> argparse.ArgumentParser:
         "run OpenCV's methods (not a requirement: pip install opencv-contrib-python-headless) and "
         "interpolation on the pictures with holes and store what comes out",
     )
+    measuring = command(
+        "measure",
+        "measure what chapters 13, 14 and 17 read beside the stored runs, and store the figures: "
+        "what is missing of noise and its stopping rules, all of super-resolution, or what is "
+        "missing of filling (hours)",
+    )
+    measuring.add_argument("what", choices=MEASURED)
     command("picture", "draw the front page's pictures from a stored run of the camera")
     return main
 

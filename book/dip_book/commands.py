@@ -13,6 +13,8 @@ from contextlib import nullcontext, suppress
 from itertools import product
 from pathlib import Path
 
+import torch
+
 import dip_blocks
 from dip_book import bench, images, runs
 from dip_book.restoring import photos
@@ -47,6 +49,12 @@ TABLES = {
     **shrinking.TABLES,
     **holes.TABLES,
     **filling.TABLES,
+}
+#: What `measure` writes, by the functions that do.
+MEASURED = {
+    "denoising": (denoising.store_stopping, denoising.store_classical),
+    "shrinking": (shrinking.write,),
+    "filling": (filling.store_filling,),
 }
 
 #: What is raised on purpose, with a message for whom it concerns, and what a system says of files
@@ -471,6 +479,14 @@ def _holes(args: argparse.Namespace) -> int:
     return 0
 
 
+def _measure(args: argparse.Namespace) -> int:
+    if args.what == "filling":
+        torch.set_num_threads(1)  # its clock is one core's
+    for write in MEASURED[args.what]:
+        print(f"Stored in {write(args.store)}")
+    return 0
+
+
 def _picture(args: argparse.Namespace) -> int:
     print("Drawn:", *figures.front_pictures(args.store), sep="\n  ")
     return 0
@@ -481,5 +497,5 @@ COMMANDS = {
     "rerun": _rerun,
     "pack": _pack, "unpack": _unpack, "tidy": _tidy,
     "bench": _bench, "baselines": _baselines, "ceilings": _ceilings, "holes": _holes,
-    "picture": _picture,
+    "measure": _measure, "picture": _picture,
 }  # fmt: skip

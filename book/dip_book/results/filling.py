@@ -4,9 +4,9 @@ Protocol, written before anything was run.  Pictures: the six free ones that shi
 three of them in colour; the middle square shrunk to 384×384, of that the middle.  Masks of one
 seed: half of the pixels at random; scratches 3 pixels wide; a hole of 64×64 pixels.  `fill` as it
 is, but for a fixed number of iterations, so that it does not depend on the machine's speed
-(``python -m dip_book.results.filling [ITERATIONS]``).  Stored
-are, over the missing pixels, the PSNR of biharmonic interpolation, of the network and of what was
-chosen; and what `fill` had estimated without them.
+(``python -m dip_book measure filling``).  Stored are, over the missing pixels, the PSNR of
+biharmonic interpolation, of the network and of what was chosen; and what `fill` had estimated
+without them.
 """
 
 from __future__ import annotations
@@ -177,12 +177,3 @@ def _of(store: Path) -> str:
 
 
 TABLES = {"filling": filling, "filling_recipes": recipes, "filling_errors": errors}
-
-
-if __name__ == "__main__":
-    import sys
-
-    import torch
-
-    torch.set_num_threads(1)
-    print(f"Stored in {store_filling(iterations=int((sys.argv[1:] or [ITERATIONS])[0]))}")

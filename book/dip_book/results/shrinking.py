@@ -327,7 +327,3 @@ def tried(store: Path = runs.ROOT) -> Table:
 
 
 TABLES = {"shrunk": development, "shrunk_ideas": tried, "set5": set5, "set5_gains": gains}
-
-
-if __name__ == "__main__":
-    print(f"Stored in {write()}")
