@@ -660,12 +660,17 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path):
         fill(damaged(x, known), known, iterations=1, work=tmp_path)
 
 
-@pytest.mark.parametrize("minutes, rounds", [(2.0, core.ROUNDS), (0.05, 1)])
-def test_interpolation_is_measured_in_as_many_rounds_as_are_affordable(clock, minutes, rounds):
+@pytest.mark.parametrize(
+    ("minutes", "iterations", "rounds"),
+    [(2.0, 2, core.ROUNDS), (0.05, 2, core.ROUNDS), (0.05, None, 1)],
+)
+def test_interpolation_is_measured_in_as_many_rounds_as_are_affordable(
+    clock, minutes, iterations, rounds
+):
     clock.step = 0.1
     known = with_hole()
     x = damaged(photo(), known)
-    filled = fill(x, known, minutes=minutes, iterations=2)
+    filled = fill(x, known, minutes=minutes, iterations=iterations)
     assert filled.report["hidden_rounds"] == rounds
     errors = []
     for number in range(rounds):

@@ -316,9 +316,10 @@ class _Job:
         if first is None:  # nothing could be hidden
             return
         errors = [self.held_base - self.truth]
-        affordable = ROUNDS  # with so many iterations the same call measures the same
+        affordable, each = ROUNDS, math.inf  # with so many iterations, whatever the clock says
         if self.iterations is None:
             affordable = ROUNDS_SHARE * 60 * self.minutes / max(took, 1e-3)
+            each = took * ROUNDS
         for number in range(1, min(ROUNDS, int(affordable))):
             held = held_out.choose(self.known, seed=[self.seed, number])
             drawn, _ = classical.biharmonic(
@@ -326,7 +327,7 @@ class _Job:
                 self.known & ~held.mask,
                 held.mask,
                 self._may_stop,
-                budget.clock() + took * ROUNDS,
+                budget.clock() + each,
             )
             errors.append(drawn - self.picture[held.mask])
             self.report["hidden_rounds"] += 1
