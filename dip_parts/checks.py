@@ -23,6 +23,8 @@ OPTIMISERS = ("adam", "muon")
 PRECISIONS = ("fp32", "tf32", "bf16")
 #: Levels of a network; each halves the picture, so more would want one of 65,536 pixels a side.
 MAX_DEPTH = 16
+#: Channels of a level, and pixels along a side of a kernel: far more than any that could be used.
+MAX_CHANNELS, MAX_KERNEL = 10**6, 999
 #: Weights of a network: with what the loop keeps of each, some 30 GB.
 MAX_WEIGHTS = 10**9
 
@@ -209,8 +211,9 @@ def check_config(config: dict, choices: dict) -> None:
     check_depth(lengths["channels_down"])
     for i in range(lengths["channels_down"]):
         for key in CONFIG_LISTS:
-            if key == "kernels_skip" and config["channels_skip"][i] == 0:
-                continue  # no skip at this depth, so whatever stands here is not used
+            unused = key == "kernels_skip" and config["channels_skip"][i] == 0
+            if unused and isinstance(config[key][i], (int, type(None))):
+                continue  # no skip at this depth, so whichever size stands here is not used
             _check_entry(f"{key}[{i}]", config[key][i])
     for key, values in choices.items():
         value = config.get(key, values[0] if isinstance(values, tuple) else values)
@@ -273,6 +276,9 @@ def _check_entry(name: str, value) -> None:
         raise ValueError(
             f"{name} must be odd and positive, not {value}: an even kernel shifts the image."
         )
+    most = MAX_KERNEL if name.startswith("kernels") else MAX_CHANNELS
+    if value > most:  # no size of a tensor overflows on the way to `check_weights`
+        raise ValueError(f"{name} must be at most {most:,}.")
     skip = name.startswith("channels_skip")
     if name.startswith("channels") and value < (0 if skip else 1):
         raise ValueError(
@@ -356,5 +362,5 @@ def _of_z(kind: str) -> dict:
 
 def check_precision(precision: str) -> None:
     """Raise a ValueError for what is not one of `PRECISIONS`."""
-    if precision not in PRECISIONS:
+    if not isinstance(precision, str) or precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}.")

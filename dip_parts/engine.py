@@ -81,7 +81,7 @@ class Engine:
             )
         truth = as_truth(truth, self.shape)
         self.recipe, self.device = recipe, as_device(device)
-        self.precision = precision or best_precision(self.device)
+        self.precision = best_precision(self.device) if precision is None else precision
         check_precision(self.precision)
         self.degradation = on(degradation, self.device)
         self.x_hat = x_hat.to(self.device)

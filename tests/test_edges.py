@@ -145,6 +145,37 @@ def test_a_config_has_a_depth_that_a_picture_can_have():
         check_config(small_config(depth=17), CHOICES)
 
 
+@pytest.mark.parametrize("size", [np.int64(2), "3", [3]])
+def test_a_size_that_is_not_used_is_a_size_still(size):
+    """Or the checkpoint, which says it, could not be written."""
+    config = small_config() | {"channels_skip": [0, 4]}
+    for unused in (2, None):
+        check_config(config | {"kernels_skip": [unused, 1]}, CHOICES)
+    with pytest.raises(ValueError, match=r"kernels_skip\[0\] must be a whole number"):
+        check_config(config | {"kernels_skip": [size, 1]}, CHOICES)
+
+
+@pytest.mark.parametrize(("kind", "most"), [("channels", 10**6), ("kernels", 999)])
+def test_no_size_overflows_on_the_way_to_the_count_of_weights(kind, most):
+    for key in (f"{kind}_down", f"{kind}_up", f"{kind}_skip"):
+        check_config(small_config() | {key: [most - 1 + most % 2, most]}, CHOICES)
+        for value in (most + 1 + most % 2, 10**400 + 1):
+            with pytest.raises(ValueError, match=rf"{key}\[1\] must be at most {most:,}.$"):
+                check_config(small_config() | {key: [1, value]}, CHOICES)
+    config = small_config()
+    config |= {f"channels_{side}": [10**6] * 2 for side in ("down", "up", "skip")}
+    config |= {f"kernels_{side}": [999] * 2 for side in ("down", "up", "skip")}
+    x = np.zeros((8, 8))
+    with pytest.raises(ValueError, match="weights, more than"):
+        Fit(x, np.ones((8, 8)), Recipe(config=config), device="cpu")
+
+
+@pytest.mark.parametrize("precision", ["", "fp16", (), torch.ones(2), np.array(["fp32", "bf16"])])
+def test_a_precision_is_one_of_three_words(picture, recipe, precision):
+    with pytest.raises(ValueError, match="precision must be one of fp32, tf32, bf16, not"):
+        Fit(*degrade(picture), recipe, device="cpu", precision=precision)
+
+
 def test_dropout_is_a_number_of_256ths():
     for share in (0, 0.002, 0.998):
         check_config(small_config() | {"dropout": share}, CHOICES)

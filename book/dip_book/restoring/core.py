@@ -26,7 +26,7 @@ from dip_book.restoring import budget, classical, held_out, networks, regions
 from dip_book.runs.checkpoints import Checkpoint
 from dip_book.runs.placing import write_whole
 from dip_book.runs.provenance import code_digest
-from dip_parts.checks import as_seed
+from dip_parts.checks import as_seed, check_precision
 from dip_parts.devices import numerics
 
 CHECKPOINT_S = 15.0  # seconds between checkpoints
@@ -148,13 +148,16 @@ class _Job:
             raise runs.RunError(f"minutes: a number above 0, not {minutes!r}.")
         if iterations is not None and (not isinstance(iterations, Integral) or iterations < 1):
             raise runs.RunError(f"Iterations: a whole number, 1 or more, not {iterations!r}.")
-        if recipe is not None and recipe not in (*networks.RECIPES,):
+        named = isinstance(recipe, str) and recipe in networks.RECIPES
+        if recipe is not None and not named:
             raise runs.RunError(
                 f"No recipe is called '{recipe}'; there are {', '.join(networks.RECIPES)}."
             )
         with runs.blocks_errors():
             self.device = str(dip_blocks.as_device(device))
             seed = as_seed(seed)
+            if precision is not None:
+                check_precision(precision)
         iterations = None if iterations is None else int(iterations)
         self.precision = precision or dip_blocks.best_precision(self.device)
         self.minutes, self.iterations, self.seed, self.smaller = minutes, iterations, seed, smaller
