@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 import torch
 from attacks.callers import SWITCHES, fitted
-from dip_book import images, runs
-from dip_book.restoring import core
-from dip_book.show import explorer, views
 
 import dip_blocks
 
@@ -80,8 +77,6 @@ def test_a_masked_array_is_refused(data, small):
     for given in ((hidden, data[1]), (data[0], hidden)):
         with pytest.raises(TypeError, match="hides pixels"):
             fitted(*given, small)
-    with pytest.raises(images.ImageError, match="hides pixels"):
-        core.fill(np.zeros((16, 16), np.float32), hidden > 0)
 
 
 def test_a_mask_in_any_order_and_only_of_numbers(data, small):
@@ -146,59 +141,14 @@ def test_known_pixels_of_another_size_are_not_put_back(data):
 
 
 @pytest.mark.parametrize(
-    "value",
-    [
-        {"minutes": "2"}, {"minutes": float("inf")}, {"iterations": "2"}, {"iterations": 1.5},
-        {"seed": "0"}, {"seed": -1}, {"recipe": ["best"]}, {"work": "/dev/null/x"},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_fill_says_what_is_wrong_with_a_value(picture, value):
-    known = np.ones(picture.shape, bool)
-    known[4:8, 4:8] = False
-    with pytest.raises(runs.RunError):
-        core.fill(picture, known, **{"iterations": 1, "device": "cpu"} | value)
+    "mask", [None, "mask.png", [object()], np.ones((16, 16), complex)], ids=str
+)
+def test_a_mask_is_an_array_of_numbers(data, small, mask):
+    with pytest.raises(TypeError, match="A mask is an array or a tensor of ones and zeros, not"):
+        dip_blocks.Fit(data[0], mask, small, device="cpu")
 
 
-def test_whoever_is_shown_the_picture_may_draw_on_it(picture):
-    known = np.ones(picture.shape, bool)
-    known[4:8, 4:8] = False
-
-    def draw(seen):
-        if seen.image is not None:
-            seen.image[:] = 0
-
-    filled = core.fill(picture, known, iterations=1, device="cpu", progress=draw)
-    assert np.array_equal(filled.image[known], picture[known])
-
-
-def test_pictures_by_what_is_no_name_or_size():
-    for name, size in (("camera", 64.0), ("camera", "64"), (None, 64), (["camera"], 64)):
-        with pytest.raises(images.ImageError):
-            images.load(name, size)
-
-
-def test_a_png_is_a_png_whatever_its_name(tmp_path, picture):
-    images.save_png(tmp_path / "x.jpg", torch.tensor(picture).bfloat16().requires_grad_())
-    assert (tmp_path / "x.jpg").read_bytes().startswith(b"\x89PNG")
-
-
-def test_no_run_to_show_is_said():
-    with pytest.raises(ValueError, match="no run to show"):
-        explorer.Explorer([])
-
-
-def test_a_figure_outside_the_book_and_in_a_saved_page(browser, picture, tmp_path):
-    """No theme hides what is hidden; what tells that a figure is rendered is not saved with it."""
-    page = tmp_path / "page.html"
-    page.write_text("<!doctype html>" + views.mask_view(picture[:16, :16])._repr_html_())
-    tab = browser.new_page()
-    for _ in range(2):
-        tab.goto(page.as_uri())
-        assert tab.locator("img:visible").count() == 3
-        assert not tab.get_by_text("not run at this p").locator("visible=true").count()
-        tab.locator("input").fill("7")
-        assert tab.locator(".dip-p").inner_text() == "p = 0.7"
-        page.write_text(tab.content())
-        tab.locator("input").fill("0")
-    tab.close()
+def test_a_config_has_names():
+    config = dip_blocks.BLOG.config | {3: 1, 4: 2}
+    with pytest.raises(ValueError, match="entries have names; 3 is none"):
+        dip_blocks.Recipe(config=config)
