@@ -200,3 +200,17 @@ def test_the_groups_are_what_the_chapter_says():
     assert not set(plan.COLOURED) & set(results.PAPERS)
     kept = plan.kept(runs.ROOT)
     assert all(kept[spec.path] in ("pictures", "frames") for spec in plan.WANTED["holes"])
+
+
+def test_the_papers_pictures_need_not_be_at_hand(monkeypatch):
+    """Their runs are stored, and how far the missing pixels are from the whole."""
+
+    def missing(name):
+        raise images.ImageError(name)
+
+    monkeypatch.setattr(images, "fetch", missing)
+    rows = {row[0]: row[1:] for row in holes.papers().rows}
+    for picture in ("Kate", "Library"):
+        whole, missing = rows[f"{picture}, whole"], rows[f"{picture}, missing pixels"]
+        apart = [w - m for w, m in zip(whole[:6], missing[:6])]
+        assert max(apart) == pytest.approx(min(apart), abs=0.01)
