@@ -209,7 +209,7 @@ def test_the_papers_pictures_need_not_be_at_hand(monkeypatch):
         raise images.ImageError(name)
 
     monkeypatch.setattr(images, "fetch", missing)
-    rows = {row[0]: row[1:] for row in holes.papers().rows}
+    rows = {row[0]: row[1:] for row in results.papers().rows}
     for picture in ("Kate", "Library"):
         whole, missing = rows[f"{picture}, whole"], rows[f"{picture}, missing pixels"]
         apart = [w - m for w, m in zip(whole[:6], missing[:6])]
