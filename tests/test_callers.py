@@ -141,7 +141,9 @@ def test_known_pixels_of_another_size_are_not_put_back(data):
 
 
 @pytest.mark.parametrize(
-    "mask", [None, "mask.png", [object()], np.ones((16, 16), complex)], ids=str
+    "mask",
+    [None, "mask.png", [object()], np.ones((16, 16), complex)],
+    ids=["none", "path", "objects", "complex"],
 )
 def test_a_mask_is_an_array_of_numbers(data, small, mask):
     with pytest.raises(TypeError, match="A mask is an array or a tensor of ones and zeros, not"):
