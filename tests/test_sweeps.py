@@ -883,6 +883,8 @@ def test_every_table_is_printed(capsys, name):
         "switches": "the blog's reading",
         "ideas": "the second reading",
         "reached": "Astronaut",
+        "noise_distances": "BM3D",
+        "set5_gains": "Butterfly",
         "one_precision": "no connecting",
     }
     first |= {

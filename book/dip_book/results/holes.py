@@ -162,7 +162,7 @@ def _known(task: str, picture: np.ndarray, seed: int = 0) -> np.ndarray:
     return tasks.degradation(task, *picture.shape[:2], seed=seed).mask[0].numpy().astype(bool)
 
 
-def paper_pictures(store: Path = runs.ROOT, side: int = 176) -> dict[str, np.ndarray]:
+def paper_pictures(store: Path = runs.ROOT, side: int = 128) -> dict[str, np.ndarray]:
     """Title → what the network drew of the paper's pictures, as far as stored: (H, W, 3).
 
     Known pixels are the network's too.  Shrunk to ``side`` pixels at most.
