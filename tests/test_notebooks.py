@@ -66,7 +66,7 @@ def test_a_pair_that_disagrees_is_noticed():
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_the_ipynb_is_light_complete_and_tells_nothing_of_a_machine(path):
     source = path.with_suffix(".ipynb").read_text(encoding="utf-8")
-    assert len(source.encode()) < 350_000
+    assert len(source.encode()) < 300_000
     stored = nbformat.reads(source, as_version=4)
     nbformat.validate(stored)
     assert set(stored.metadata) == {"jupytext", "kernelspec", "language_info", "dip"}

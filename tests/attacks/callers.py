@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from attacks import Attack
-from attacks._drawn import Drawn
+from attacks._drawn import Drawn, attack
 from attacks.divergence import a_problem, a_recipe
 from dip_book import images, runs
 from dip_book.restoring import core
@@ -359,10 +359,6 @@ def filled(d: Drawn) -> str:
         result = core.fill(x, known, **how, progress=draw if kind == "drawn on" else None)
     assert np.array_equal(result.image, expected), (kind, names)
     return "the same picture"
-
-
-def attack(check):
-    return lambda rng, folder: check(Drawn(rng))
 
 
 ATTACKS = [

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import torch
 from attacks import Attack
-from attacks._drawn import Drawn
+from attacks._drawn import Drawn, attack
 from attacks.networks import a_config
 
 import dip_blocks
@@ -296,10 +296,6 @@ def interrupted(d: Drawn) -> str:
             assert (
                 torch.autocast_increment_nesting() == 1 and torch.autocast_decrement_nesting() == 0
             )
-
-
-def attack(check):
-    return lambda rng, folder: check(Drawn(rng))
 
 
 ATTACKS = [

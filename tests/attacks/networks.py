@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from attacks import Attack
-from attacks._drawn import Drawn
+from attacks._drawn import Drawn, attack
 from torch import nn
 
 import dip_blocks
@@ -142,10 +142,6 @@ def check_fit(d: Drawn) -> str:
         for module in fit.net.modules()
     )
     return "fitted"
-
-
-def attack(check):
-    return lambda rng, folder: check(Drawn(rng))
 
 
 ATTACKS = [
