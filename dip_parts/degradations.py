@@ -7,7 +7,6 @@ and the loop stay as they are.
 
 from __future__ import annotations
 
-import math
 from copy import copy
 from functools import cache
 from hashlib import sha256
@@ -80,8 +79,11 @@ class Noisy(Degradation):
     bounded = False
 
     def __init__(self, sigma: float):
-        if not isinstance(sigma, Real) or not 0 <= sigma < math.inf:
-            raise ValueError(f"sigma must be 0 or above, not {sigma!r}.")
+        if not isinstance(sigma, Real) or not 0 <= sigma <= 1:
+            raise ValueError(
+                f"sigma must be from 0 to 1, on the scale of the picture's values, not {sigma!r}; "
+                "one of 25, counted in steps of 255, is 25 / 255."
+            )
         self.sigma = sigma
 
     def apply(self, image):

@@ -62,6 +62,10 @@ def decibel(mse: float) -> float:
     return math.inf if mse == 0 else -10 * math.log10(mse)
 
 
+def _place(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
 class Engine:
     """The state of a fit, and what is done with it; `dip_blocks.Fit` says what one iteration is.
 
@@ -113,7 +117,7 @@ class Engine:
         rows = 1 if self.device.type == "cpu" else 50
         self.notes = torch.zeros(rows, 6, device=self.device)
         self.row = scalar([0])
-        self._replay = None
+        self._replay, self._running = None, False
         self.draw_from(torch.Generator(self.device).manual_seed(self.seed))
         with torch.no_grad():
             self.net.eval()
@@ -255,14 +259,39 @@ class Engine:
 
     @undisturbed()
     def run(self, iterations: int) -> None:
-        """So many iterations; the history has them when this returns."""
-        while iterations > 0:
-            some = min(iterations, len(self.notes))
-            for _ in range(some):
-                (self._replay or self.step)()
-                self.iteration += 1
-            iterations -= some
-            self.read()
+        """So many iterations; the history has them when this returns.
+
+        Raises RuntimeError while another thread runs this fit, and for a network that was taken
+        out of the fit's hands (`_check_tied`).
+        """
+        if self._running:
+            raise RuntimeError("This fit is running already: wait for it, or begin another Fit.")
+        self._check_tied()
+        try:
+            self._running = True
+            while iterations > 0:
+                some = min(iterations, len(self.notes))
+                for _ in range(some):
+                    (self._replay or self.step)()
+                    self.iteration += 1
+                iterations -= some
+                self.read()
+        finally:
+            self._running = False
+
+    def _check_tied(self) -> None:
+        """Are the network's weights and gradients windows on the vector that is stepped?
+
+        ``net.to(...)`` or ``net.zero_grad()`` puts others in their place, and nothing is learnt.
+        """
+        wholes = (_place(self.weights), _place(self.weights.grad))
+        for weight in self.net.parameters():
+            if weight.grad is None or (_place(weight), _place(weight.grad)) != wholes:
+                raise RuntimeError(
+                    "The network's weights or gradients are no longer those that this fit steps: "
+                    "something like net.to(...) or net.zero_grad() has put others in their place. "
+                    "Begin another Fit, and load this one's state into it."
+                )
 
     def run_through(self, total: int, frames, progress: bool, watch: Callable | None) -> bool:
         """From where the fit is to ``total`` iterations; False if an interrupt ended it.

@@ -5,6 +5,8 @@ The attacks of `attacks.callers` draw many.
 
 import copy
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -154,3 +156,53 @@ def test_a_config_has_names():
     config = dip_blocks.BLOG.config | {3: 1, 4: 2}
     with pytest.raises(ValueError, match="entries have names; 3 is none"):
         dip_blocks.Recipe(config=config)
+
+
+def test_a_fit_whose_network_was_taken_from_it_says_so(data, small):
+    """Its own vector would be stepped, and the network would learn nothing."""
+    expected = fitted(*data, small)
+    for taken in (
+        lambda net: net.to(torch.float64),
+        lambda net: net.to(torch.float64).to(torch.float32),
+        lambda net: net.zero_grad(),
+    ):
+        fit = dip_blocks.Fit(*data, small, device="cpu")
+        fit.run(1)
+        state = fit.state()
+        taken(fit.net)
+        with pytest.raises(RuntimeError, match="no longer those that this fit steps.*another Fit"):
+            fit.run(1)
+        another = dip_blocks.Fit(*data, small, device="cpu")
+        another.load(state)
+        another.run(2)
+        assert torch.equal(another.image(), expected[0])
+
+
+def test_a_fit_is_run_by_one_thread_at_a_time(data, small, monkeypatch):
+    expected = fitted(*data, small)
+    fit = dip_blocks.Fit(*data, small, device="cpu")
+    inside, done, run_step = threading.Event(), threading.Event(), fit.step
+
+    def step():
+        inside.set()
+        done.wait(20)
+        run_step()
+
+    monkeypatch.setattr(fit, "step", step)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(fit.run, 3)
+        assert inside.wait(20)
+        with pytest.raises(RuntimeError, match="is running already.*begin another"):
+            fit.run(1)
+        done.set()
+        first.result()
+    assert torch.equal(fit.image(), expected[0])
+
+
+def test_a_run_that_ended_in_an_error_can_be_run_again(data, small, monkeypatch):
+    fit = dip_blocks.Fit(*data, small, device="cpu")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(fit, "step", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        fit.run(3)
+    fit.run(3)
+    assert torch.equal(fit.image(), fitted(*data, small)[0])

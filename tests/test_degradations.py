@@ -128,8 +128,8 @@ def test_a_checkpoint_is_of_its_degradation(truth):
 
 def test_what_cannot_be_is_refused(truth):
     for wrong, words in [
-        (lambda: Noisy(-1), "sigma must be 0 or above"),
-        (lambda: Noisy(float("nan")), "sigma must be 0 or above"),
+        (lambda: Noisy(-1), "sigma must be from 0 to 1"),
+        (lambda: Noisy(float("nan")), "sigma must be from 0 to 1"),
         (lambda: Shrunk(1), "2 or more"),
         (lambda: Shrunk(2.5), "whole number"),
         (lambda: Shrunk(5).degrade(truth), "crop it to 45×30"),

@@ -244,10 +244,11 @@ def test_noise_is_added_from_the_seed(picture):
         assert torch.equal(Halved().degrade(picture, **given), torch.from_numpy(picture)[None] / 2)
 
 
-def test_noise_has_a_finite_sigma():
+def test_noise_has_a_sigma_on_the_scale_of_the_picture():
     assert torch.equal(Noisy(0).degrade(np.full((2, 2), 0.5)), torch.full((1, 2, 2), 0.5))
-    for sigma in (-0.1, math.inf, math.nan, "25"):
-        with pytest.raises(ValueError, match="sigma must be 0 or above"):
+    assert Noisy(1).sigma == 1
+    for sigma in (-0.1, 1.01, 25, math.inf, math.nan, "0.1"):
+        with pytest.raises(ValueError, match="sigma must be from 0 to 1.* is 25 / 255"):
             Noisy(sigma)
 
 

@@ -174,7 +174,7 @@ def test_what_is_no_seed_is_refused(picture, recipe, seed):
 
 @pytest.mark.parametrize("sigma", [-1, math.nan, math.inf, "0.1", None])
 def test_what_is_no_noise_is_refused(sigma):
-    with pytest.raises(ValueError, match="sigma must be 0 or above"):
+    with pytest.raises(ValueError, match="sigma must be from 0 to 1"):
         dip_blocks.Noisy(sigma)
 
 
