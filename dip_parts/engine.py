@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -302,7 +303,7 @@ class Engine:
             return self._run_through(total, as_iterations(frames), progress, watch)
 
     def _run_through(self, total: int, wanted: set, progress: bool, watch) -> bool:
-        hidden = None if progress else True
+        hidden = None if progress and sys.stderr else True  # under pythonw there is none
         bar = tqdm(initial=self.iteration, total=total, desc="restoring", unit="it", disable=hidden)
         try:
             if total - self.iteration > 100:  # recording takes as long as a few dozen iterations

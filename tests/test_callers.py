@@ -5,6 +5,7 @@ The attacks of `attacks.callers` draw many.
 
 import copy
 import pickle
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -206,3 +207,10 @@ def test_a_run_that_ended_in_an_error_can_be_run_again(data, small, monkeypatch)
         fit.run(3)
     fit.run(3)
     assert torch.equal(fit.image(), fitted(*data, small)[0])
+
+
+def test_a_bar_needs_somewhere_to_be_shown(data, small, monkeypatch):
+    """Without a console, as under pythonw, there is no sys.stderr."""
+    monkeypatch.setattr(sys, "stderr", None)
+    found = dip_blocks.restore(*data, small, device="cpu", progress=True)
+    assert torch.equal(found.image, fitted(*data, small)[0])
