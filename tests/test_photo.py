@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -246,8 +247,12 @@ def test_what_a_dead_process_left_beside_the_result_is_swept_up(holed, fake, tmp
     ).stdout.strip()
     left, mine = tmp_path / f".a.png.{dead}.part", tmp_path / ".b.png.1.part"
     left.write_bytes(b"half"), mine.write_bytes(b"of another result")
+    old, new = tmp_path / ".a.png.1.part", tmp_path / f".a.png.{os.getppid()}.part"
+    old.write_bytes(b"half"), new.write_bytes(b"half")  # of numbers that live: of others by now
+    os.utime(old, (time.time() - placing.OLD - 60,) * 2)
     photos.restore("photo.png", "a.png", say=None)
     assert not left.exists() and mine.exists()
+    assert not old.exists() and new.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Filling the holes of a reader's picture: arrays in, arrays out."""
 
 import json
+import math
+import re
 
 import numpy as np
 import pytest
@@ -658,6 +660,40 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path):
     x, known = photo(), with_hole()
     with pytest.raises(runs.RunError, match="again=True"):
         fill(damaged(x, known), known, iterations=1, work=tmp_path)
+
+
+PLANNED = {"pace": 1e-7, "minutes": 0.5, "width": 4, "iterations": 2, "canvases": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pace": "fast"}, "pace is 'fast'"),
+        ({"pace": 0}, "pace is '0'"),
+        ({"width": 0}, "width is '0'"),
+        ({"width": 4.5}, "width is '4.5'"),
+        ({"width": True}, "width is 'True'"),
+        ({"iterations": None}, "iterations is 'None'"),
+        ({"iterations": -1}, "iterations is '-1'"),
+        ({"minutes": math.inf}, "minutes is 'inf'"),
+        ({"minutes": math.nan}, "minutes is 'nan'"),
+        ({"factor": 5}, "factor is 5"),
+        ({"factor": [2]}, "factor is '[2]'"),
+    ],
+)
+def test_an_edited_plan_is_refused(change, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        core._check_plan(PLANNED | change)
+
+
+def test_a_plan_is_whole():
+    for name in PLANNED.keys() - {"minutes"}:
+        plan = {key: value for key, value in PLANNED.items() if key != name}
+        with pytest.raises(ValueError, match=f"lacks {name}"):
+            core._check_plan(plan)
+        core._check_plan(plan | {"minutes": None})
+    for sound in ({}, {"pace": 1}, {"canvases": 0}, {"factor": 8}, {"minutes": 3}):
+        core._check_plan(PLANNED | sound)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ from conftest import store_run
 from dip_book import bench, cli, commands, images, runs, words
 from dip_book.build import pairs
 from dip_book.restoring import photos
-from dip_book.results import stored
-from dip_book.runs import Spec, again, placing, provenance, store, sweeps
+from dip_book.runs import Spec, again, measured, placing, provenance, store, sweeps
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -285,6 +284,26 @@ def test_damaged_results_are_named(tmp_path, content, said, capsys):
     assert "baselines.json' is damaged" in found and said in found
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"astronaut-128": "x"}, "indices"), ({"astronaut-128": {}}, "there is no 'linear'")],
+)
+def test_results_that_lack_something_inside_are_named(tmp_path, change, said, capsys):
+    """Sound JSON with the right keys outside; the table that needs it finds out."""
+    facts = json.loads((runs.ROOT / "baselines.json").read_text(encoding="utf-8"))
+    for image in facts["images"]:
+        facts["images"][image] = change["astronaut-128"]
+    (tmp_path / "baselines.json").write_text(json.dumps(facts), encoding="utf-8")
+    assert cli.main(["table", "standard", "--store", str(tmp_path)]) == 2
+    found = capsys.readouterr().err
+    assert "baselines.json' holds what it should not" in found and said in found
+
+
+def test_errors_that_no_file_is_to_blame_for_are_not_put_on_one():
+    with pytest.raises(KeyError), measured.sound():
+        {}["x"]
+
+
 def test_a_damaged_benchmark_is_named(tmp_path):
     (tmp_path / bench.FOLDER).mkdir(parents=True)
     (tmp_path / bench.FOLDER / "x.json").write_text("[")
@@ -293,11 +312,11 @@ def test_a_damaged_benchmark_is_named(tmp_path):
 
 
 def test_results_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    stored.write(tmp_path / "new" / "x.json", '{"a": 1}')
+    measured.write(tmp_path / "new" / "x.json", '{"a": 1}')
     monkeypatch.setattr(os, "replace", lambda *words: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        stored.write(tmp_path / "new" / "x.json", '{"a": 2}')
-    assert stored.read(tmp_path / "new" / "x.json") == {"a": 1}
+        measured.write(tmp_path / "new" / "x.json", '{"a": 2}')
+    assert measured.read(tmp_path / "new" / "x.json") == {"a": 1}
     assert os.listdir(tmp_path / "new") == ["x.json"]
 
 

@@ -29,9 +29,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dip_blocks
 from dip_book import images
-from dip_book.runs import ROOT, RunError
+from dip_book.runs import ROOT, measured
 from dip_book.runs.provenance import describe_device, peak_memory, provenance
-from dip_book.runs.record import reason
 from dip_book.table import NO_VALUE, Figure, Table
 
 IMAGE = "camera"
@@ -589,19 +588,8 @@ def synchronise(device: torch.device) -> None:
 
 def results(store: Path = ROOT, folder: str = FOLDER, network: str = "blog") -> list[dict]:
     """All stored results of `bench` of a network; with ``folder=WATCHING`` those of `watching`."""
-    found = [_read(path) for path in sorted((store / folder).glob("*.json"))]
+    found = [measured.read(path) for path in sorted((store / folder).glob("*.json"))]
     return [result for result in found if result.get("network", "blog") == network]
-
-
-def _read(path: Path) -> dict:
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(result, dict):
-            return result
-        why = "it holds no result"
-    except (OSError, ValueError, RecursionError) as error:
-        why = reason(error)
-    raise RunError(f"'{path}' is damaged: {why}. Remove it, or measure anew.")
 
 
 # What the chapter shows --------------------------------------------------------------------

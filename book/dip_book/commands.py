@@ -30,7 +30,7 @@ from dip_book.results import (
     shrinking,
     tables,
 )
-from dip_book.runs import again, plan, sweeps
+from dip_book.runs import again, measured, plan, sweeps
 from dip_book.runs.spec import brief, lacks_memory
 from dip_book.show import figures
 from dip_book.words import print, told  # names in files may hold what a terminal obeys
@@ -398,7 +398,8 @@ def _say_again(several: list[again.Comparison]) -> None:
 
 
 def _table(args: argparse.Namespace) -> int:
-    table = TABLES[args.name](store=args.store)
+    with measured.sound():
+        table = TABLES[args.name](store=args.store)
     print(table.to(args.format))
     if table.lacks and args.format == "csv":  # its rows are a program's
         print(table.lacks, file=sys.stderr)

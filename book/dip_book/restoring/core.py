@@ -26,6 +26,7 @@ from dip_book.restoring import budget, classical, held_out, networks, regions
 from dip_book.runs.checkpoints import Checkpoint
 from dip_book.runs.placing import write_whole
 from dip_book.runs.provenance import code_digest
+from dip_book.runs.spec import brief
 from dip_parts.checks import as_seed, check_precision
 from dip_parts.devices import numerics
 
@@ -683,9 +684,10 @@ class _Job:
         try:
             kept = json.loads(file.read_text(encoding="utf-8"))
             theirs = dict(kept["settings"])
+            _check_plan(kept)
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise runs.RunError(
                 f"{file} cannot be read ({error}). Begin anew with --again (again=True)."
             ) from error
@@ -776,6 +778,21 @@ class _Job:
             if "minutes_for_all" in report:
                 said += f" All of it takes about {report['minutes_for_all']:g} minutes."
         return said
+
+
+def _check_plan(kept: dict) -> None:
+    """ValueError for a plan that no `_Job` has written: somebody has edited it."""
+    timed = {"pace": float, "width": int, "iterations": int, "canvases": int}
+    if kept.get("minutes") and (lacking := timed.keys() - kept.keys()):
+        raise ValueError(f"it lacks {min(lacking)}")
+    for name, kind in (timed | {"minutes": float, "factor": int}).items():
+        if name not in kept or name == "minutes" and kept[name] is None:
+            continue
+        sound = type(kept[name]) in {int, kind} and 0 <= kept[name] < math.inf
+        if not sound or name in ("pace", "width") and not kept[name]:
+            raise ValueError(f"{name} is {brief(kept[name])!r}")
+    if kept.get("factor", FACTORS[0]) not in FACTORS:
+        raise ValueError(f"factor is {kept['factor']}")
 
 
 def _shrunk(picture: np.ndarray, known: np.ndarray, factor: int):

@@ -574,8 +574,10 @@ def _record(folder: Path) -> dict | None:
     """What a job's folder says of itself; None if it is none."""
     try:
         facts = json.loads((folder / JOB).read_text(encoding="utf-8"))
-        return facts if facts["what"] == MARK else None
-    except (OSError, ValueError, KeyError, TypeError):
+        if facts["what"] != MARK:
+            return None
+        return facts | {"done": min(max(float(facts.get("done", 0.0)), 0.0), 1.0)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

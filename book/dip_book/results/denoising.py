@@ -24,9 +24,9 @@ import torch
 
 import dip_blocks
 from dip_book import images, runs, tasks
-from dip_book.results import classical, stored
+from dip_book.results import classical
 from dip_book.results.selection import all_stored
-from dip_book.runs import plan
+from dip_book.runs import measured, plan
 from dip_book.runs.provenance import describe_device, provenance
 from dip_book.table import Figure, Table, mean
 
@@ -129,12 +129,12 @@ def store_stopping(store: Path = runs.ROOT, seeds: Iterable[int] = (0,)) -> Path
         "fits": [],
     }
     if path.exists():
-        facts = stored.read(path, "fits")
+        facts = measured.read(path, "fits")
     there = {(fit["image"], fit["seed"]) for fit in facts["fits"]}
     for seed, image in product(seeds, plan.NOISY_PICTURES):
         if (image, seed) not in there:
             facts["fits"].append(watched(image, seed))
-            stored.write(path, _lines(facts))
+            measured.write(path, _lines(facts))
     return path
 
 
@@ -150,7 +150,7 @@ def _lines(facts: dict) -> str:
 
 def stopping(store: Path = runs.ROOT) -> dict[tuple[str, int], dict]:
     """(Picture, seed) → what `watched` gave."""
-    fits = stored.read(stored.of(store, STOPPING), "fits")["fits"]
+    fits = measured.read(measured.of(store, STOPPING), "fits")["fits"]
     return {(fit["image"], fit["seed"]): fit for fit in fits}
 
 
@@ -277,7 +277,7 @@ def store_classical(store: Path = runs.ROOT, pictures: Iterable[str] | None = No
         "pictures": {},
     }
     if path.exists():
-        facts = stored.read(path, "pictures")
+        facts = measured.read(path, "pictures")
     wanted = (*plan.NOISY_PICTURES, *PAPERS) if pictures is None else tuple(pictures)
     methods = classical.methods(plan.NOISE) | {"bm3d": bm3d}  # BM3D last: it takes longest
     for key, name in product(methods, wanted):
@@ -294,7 +294,7 @@ def store_classical(store: Path = runs.ROOT, pictures: Iterable[str] | None = No
         entry["psnr_db"][key] = round(dip_blocks.psnr(drawn, truth), 4)
         entry |= provenance()
         entry["versions"] |= {name: _version(name) for name in ("bm3d", "bm4d", "PyWavelets")}
-        stored.write(path, json.dumps(facts, indent=1))
+        measured.write(path, json.dumps(facts, indent=1))
     return path
 
 
@@ -307,7 +307,7 @@ def _version(package: str) -> str | None:
 
 def stored_classical(store: Path = runs.ROOT) -> dict[str, dict[str, float]]:
     """Picture, with its size if it was shrunk → method → PSNR in dB."""
-    pictures = stored.read(stored.of(store, CLASSICAL), "pictures")["pictures"]
+    pictures = measured.read(measured.of(store, CLASSICAL), "pictures")["pictures"]
     return {name: facts["psnr_db"] for name, facts in pictures.items()}
 
 

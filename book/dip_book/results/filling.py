@@ -20,7 +20,7 @@ from dip_book import images, runs
 from dip_book.restoring import held_out
 from dip_book.restoring.core import fill
 from dip_book.restoring.trial import scratches
-from dip_book.results import stored
+from dip_book.runs import measured
 from dip_book.runs.provenance import provenance
 from dip_book.table import Figure, Table
 
@@ -73,7 +73,7 @@ def store_filling(store: Path = runs.ROOT, iterations: int = ITERATIONS) -> Path
     What is stored of another number of iterations is measured anew.
     """
     file = store / FILE
-    facts = stored.read(file, "cases") if file.exists() else {}
+    facts = measured.read(file, "cases") if file.exists() else {}
     if facts.get("iterations") != iterations:
         facts = {"cases": {}}
     facts |= {"what": __doc__.split("\n\n", 1)[1].strip(), "iterations": iterations}
@@ -83,14 +83,14 @@ def store_filling(store: Path = runs.ROOT, iterations: int = ITERATIONS) -> Path
             key = f"{kind}/{image}"
             if key not in facts["cases"]:
                 facts["cases"][key] = measure(image, kind, iterations)
-                stored.write(file, json.dumps(facts, indent=1))
+                measured.write(file, json.dumps(facts, indent=1))
                 print(key, facts["cases"][key]["measured"], flush=True)
     return file
 
 
 def stored_filling(store: Path = runs.ROOT) -> dict:
     """What `store_filling` stored; the book's own where a store has none."""
-    return stored.read(stored.of(store, FILE), "cases")
+    return measured.read(measured.of(store, FILE), "cases")
 
 
 def filling(store: Path = runs.ROOT) -> Table:
@@ -118,7 +118,7 @@ def filling(store: Path = runs.ROOT) -> Table:
 
 def recipes(store: Path = runs.ROOT) -> Table:
     """The trials by which `networks.recipes_for` was written."""
-    trials = stored.read(stored.of(store, TRIALS), "cases")
+    trials = measured.read(measured.of(store, TRIALS), "cases")
     names = ("biharmonic", "quick", "best-hidden", "best-hidden-shapes")
     rows = [
         [f"{kind}, {images.title(image)}", *(found["measured"].get(name) for name in names)]

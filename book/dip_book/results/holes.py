@@ -19,9 +19,9 @@ from scipy.ndimage import distance_transform_edt
 
 import dip_blocks
 from dip_book import images, runs, tasks
-from dip_book.results import baselines, classical, stored
+from dip_book.results import baselines, classical
 from dip_book.results.selection import all_stored, best_run, machines
-from dip_book.runs import plan, record
+from dip_book.runs import measured, plan, record
 from dip_book.runs.provenance import provenance
 from dip_book.table import Cell, Table, mean
 
@@ -378,14 +378,14 @@ def store_classical(store: Path = runs.ROOT) -> Path:
         "what": what, "opencv": cv2.__version__, "methods": list(methods), "tasks": list(TASKS),
         "sheet": drawn, "pictures": facts,
     }  # fmt: skip
-    stored.write(store / FILE, json.dumps(facts, indent=2, ensure_ascii=False))
+    measured.write(store / FILE, json.dumps(facts, indent=2, ensure_ascii=False))
     _sheet.cache_clear()
     return store / FILE
 
 
 def stored_classical(store: Path = runs.ROOT) -> dict:
     """What `store_classical` stored; the book's own where a store has none."""
-    return stored.read(_place(store) / FILE, "methods", "pictures", "tasks", "sheet")
+    return measured.read(_place(store) / FILE, "methods", "pictures", "tasks", "sheet")
 
 
 def _place(store: Path) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dip_book import images
-from dip_book.results import stored
+from dip_book.runs import measured
 from dip_book.runs.provenance import provenance
 
 
@@ -20,9 +20,9 @@ def write(file: str, what: str, measure: Callable[[str], dict], store: Path) -> 
     facts = provenance() | {"what": what, "images": {}}
     for name in images.STANDARD:
         facts["images"][name] = {"sha256": images.digest(images.load(name)), **measure(name)}
-    return stored.write(store / file, json.dumps(facts, indent=2))
+    return measured.write(store / file, json.dumps(facts, indent=2))
 
 
 def read(file: str, store: Path) -> dict:
     """What `write` stored; the book's own where a store has none.  RunError if it is damaged."""
-    return stored.read(stored.of(store, file), "images")
+    return measured.read(measured.of(store, file), "images")

@@ -18,9 +18,9 @@ import torch
 
 import dip_blocks
 from dip_book import images, runs
-from dip_book.results import classical, stored
+from dip_book.results import classical
 from dip_book.results.selection import all_stored, machines
-from dip_book.runs import means, plan
+from dip_book.runs import means, measured, plan
 from dip_book.runs.provenance import provenance
 from dip_book.table import Cell, Table, mean
 from dip_parts.degradations import lanczos
@@ -191,7 +191,7 @@ def write(store: Path = runs.ROOT) -> Path:
         for name, side in product(images.EMBEDDED_RGB, plan.SHRUNK_SIZES):
             truth = images.load(name, size=side)
             facts["free"][factor][f"{name}-{side}"] = _rounded(without_network(truth, int(factor)))
-    return stored.write(store / FILE, json.dumps(facts, indent=1))
+    return measured.write(store / FILE, json.dumps(facts, indent=1))
 
 
 def _rounded(entry: dict) -> dict:
@@ -203,7 +203,7 @@ def _rounded(entry: dict) -> dict:
 
 def read(store: Path = runs.ROOT) -> dict:
     """What `write` stored; the book's own where a store has none."""
-    return stored.read(stored.of(store, FILE), "set5", "free")
+    return measured.read(measured.of(store, FILE), "set5", "free")
 
 
 # Tables ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 from IPython.display import Markdown
 
 from dip_book import runs, words
-from dip_book.results import stored
+from dip_book.runs import measured
 from dip_book.table import Table
 
 ATTACKS, MUTANTS, RERUNS, VERSIONS = (
@@ -23,7 +23,7 @@ ATTACKS, MUTANTS, RERUNS, VERSIONS = (
 def read(file: str, store: Path = runs.ROOT) -> dict:
     """What a command stored; {} if it has not run yet."""
     path = store / file
-    return stored.read(path) if path.exists() else {}
+    return measured.read(path) if path.exists() else {}
 
 
 def attacks(store: Path = runs.ROOT) -> Table:

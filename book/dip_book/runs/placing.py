@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import shutil
+import time
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ import filelock
 
 WORK = ".work"  # of a store: drafts, locks, checkpoints
 DRAFT, DECIDED = ".draft", ".decided"
+#: Seconds after which a draft of one file is nobody's: its process's number may be another's now.
+OLD = 86400.0
 #: A run's files by what they hold; the record comes to its place last.
 SUFFIXES = {"pictures": ".webp", "frames": ".frames.webp", "record": ".json"}
 
@@ -97,8 +100,9 @@ def _beside_a_file(to: Path) -> Path:
     name = to.name.encode("utf-8", "surrogateescape")[:150].decode("utf-8", "ignore")
     for left in to.parent.glob(f".{glob.escape(name)}.*.part"):
         _, pid, _ = left.name.rsplit(".", 2)
-        if pid != str(os.getpid()) and not _lives(pid):
-            with suppress(OSError):
+        with suppress(OSError):
+            old = time.time() - left.stat().st_mtime > OLD
+            if pid != str(os.getpid()) and (old or not _lives(pid)):
                 left.unlink()
     return to.with_name(f".{name}.{os.getpid()}.part")
 
@@ -166,8 +170,9 @@ def _move(source: Path, target: Path) -> None:
 def sweep_up(work: Path) -> None:
     """Remove what dead processes left: drafts whose locks are free, collections half written."""
     for left in work.glob("*.json.*"):
-        if not _lives(left.name.rpartition(".")[2]):
-            with suppress(OSError):
+        with suppress(OSError):
+            old = time.time() - left.stat().st_mtime > OLD
+            if old or not _lives(left.name.rpartition(".")[2]):
                 left.unlink()
     for lock in work.glob(f"*{DRAFT}.lock"):
         held = filelock.FileLock(lock, timeout=0)
