@@ -892,6 +892,7 @@ def test_every_table_is_printed(capsys, name):
         "pairs": "one network",
         "sooner": "picture",
         "longer": "picture",
+        "longer_hidden": "picture",
         "seconds": "image",
         "straightforward": "picture",
         "final": "image",

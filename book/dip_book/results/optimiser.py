@@ -7,7 +7,7 @@ development pictures.  What was not run has no row.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -134,26 +134,49 @@ def longer(size: int = 256, store: Path = runs.ROOT) -> Table:
     """
     decay = "weight decay 1, falling rate"
     nearest, bilinear = f"{decay}, dropout 0.05", f"{decay}, dropout 0.1, bilinear"
-    rows = []
-    for image in plan.TUNING:
-        specs = {
+
+    def specs(image: str) -> dict[str, runs.Spec]:
+        return {
             "nearest": plan.under_muon(nearest, image, size),
             "bilinear": plan.under_muon(bilinear, image, size),
-            "longer": plan.under_muon(nearest, image, size, times=2),
+            "nearest, twice as long": plan.under_muon(nearest, image, size, times=2),
         }
-        found = all_stored(specs, store)
-        if len(found) == len(specs):
+
+    return _same_seconds(specs, size, ["muon-256"], store)
+
+
+def longer_hidden(store: Path = runs.ROOT) -> Table:
+    """The same of two networks that are shown a part, one of them less deep."""
+
+    def specs(image: str) -> dict[str, runs.Spec]:
+        return {
+            "best-hidden": plan.with_hidden("best-hidden", image),
+            "depth 3": plan.with_hidden("depth 3", image),
+            "best-hidden, twice as long": plan.with_hidden("best-hidden", image, times=2),
+        }
+
+    return _same_seconds(specs, 256, ["hidden", "hidden-longer"], store)
+
+
+def _same_seconds(
+    specs: Callable[[str], dict[str, runs.Spec]], size: int, groups: list[str], store: Path
+) -> Table:
+    """Two networks, their mean, and the first fitted twice as long, on `plan.TUNING`."""
+    rows = []
+    for image in plan.TUNING:
+        found = all_stored(wanted := specs(image), store)
+        if len(found) == len(wanted):
             one, two, long = found.values()
             alone, other, twice = (run.facts["psnr_db"][KIND] for run in (one, two, long))
             together = pasted(agreement([one, two]), one)
             rows.append([images.title(image), alone, other, together, twice])
-    titles = ["nearest", "bilinear", "their mean", "nearest, twice as long"]
+    one, two, long = specs(plan.TUNING[0])
     caption = (
         "What the same seconds buy, PSNR in dB (averaged, pasted): two networks' mean, or one "
         "network fitted twice as long."
     )
-    header = [f"picture, {size}²", *titles]
-    return Table(header, rows, caption=caption, filled_by=["muon-256"])
+    header = [f"picture, {size}²", one, two, "their mean", long]
+    return Table(header, rows, caption=caption, filled_by=groups)
 
 
 def correlation(first: runs.Run, second: runs.Run) -> float:
@@ -361,7 +384,7 @@ def large(store: Path = runs.ROOT) -> Table:
 
 #: What the command line prints.
 TABLES = {
-    "muon": muon, "pairs": muon_pairs, "longer": longer, "sooner": sooner,
-    "straightforward": against_straightforward, "hidden": hidden, "hidden_pairs": hidden_pairs,
-    "blends": blends, "large": large,
+    "muon": muon, "pairs": muon_pairs, "longer": longer, "longer_hidden": longer_hidden,
+    "sooner": sooner, "straightforward": against_straightforward, "hidden": hidden,
+    "hidden_pairs": hidden_pairs, "blends": blends, "large": large,
 }  # fmt: skip

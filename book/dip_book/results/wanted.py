@@ -34,6 +34,7 @@ PURPOSES = {
     "muon": ("12", "ideas for Muon at 128², one at a time"),
     "muon-256": ("12", "ideas for Muon, some of them at 256²"),
     "hidden": ("12", "networks that are shown a part, at 256²"),
+    "hidden-longer": ("12", "a network that is shown a part, fitted twice as long"),
     "hidden-512": ("12", "networks that are shown a part, at 512²"),
     "bases": ("11", "what ideas for Adam are compared with"),
     "repeated": ("11", "one recipe with four seeds on each of two pictures, to be averaged"),

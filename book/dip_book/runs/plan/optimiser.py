@@ -110,9 +110,9 @@ def under_muon(name: str, image: str, size: int = 128, seed: int = 0, times: int
     )
 
 
-def with_hidden(name: str, image: str, size: int = 256, seed: int = 0) -> Spec:
-    """The run that tries one of `HIDDEN_IDEAS`."""
-    return Spec(image, size, "best-hidden", tuple(HIDDEN_IDEAS[name].items()), None, seed)
+def with_hidden(name: str, image: str, seed: int = 0, times: int = 1) -> Spec:
+    """The run that tries one of `HIDDEN_IDEAS`, 256×256; ``times`` as long as the others."""
+    return Spec(image, 256, "best-hidden", tuple(HIDDEN_IDEAS[name].items()), times * 400, seed)
 
 
 #: Group → its runs.
@@ -128,6 +128,7 @@ GROUPS = {
     # table's large pictures
     "hidden": [Spec(image, 256, "best-nearest") for image in TUNING]
     + [with_hidden(name, image) for name, image in product(HIDDEN_IDEAS, TUNING)],
+    "hidden-longer": [with_hidden("best-hidden", image, times=2) for image in TUNING],
     "hidden-512": [
         Spec(image, 512, recipe)
         for image, recipe in product(FREE_LARGE, ("best-nearest", "best-hidden"))
