@@ -338,7 +338,13 @@ def test_the_download_is_what_the_photo_saves(tool, go_on, tmp_path, kind):
     assert name == f"My photo-restored{suffix}"
     assert [content["number"] for content in tool.sent] == list(range(tool.sent[0]["of"]))
     tool.photo.save(tmp_path / name, tool.restored)
-    assert data == (tmp_path / name).read_bytes()
+    saved = (tmp_path / name).read_bytes()
+    if kind == "TIFF":  # Pillow leaves a byte before its directory to chance, where that is odd
+        assert sum(a != b for a, b in zip(data, saved, strict=True)) <= 1
+        (tmp_path / "downloaded.tif").write_bytes(data)
+        assert (files.read(tmp_path / "downloaded.tif").pixels == tool.restored).all()
+    else:
+        assert data == saved
     losses = " ".join(tool.sent[0]["notes"])
     assert ("close to what they were" in losses) == (kind == "JPEG")
 
