@@ -10,6 +10,7 @@ import threading
 import time
 import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -370,25 +371,27 @@ def test_a_dask_worker_killed_in_mid_run_loses_nothing(tmp_path):
     (tmp_path / "preload.py").write_text(ELSEWHERE + "SLOW = 0.05\n")
     store = tmp_path / "store"
     specs = [replace(SPEC, seed=seed) for seed in range(5)]
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            preload=str(tmp_path / "preload.py"),
-        ) as cluster,
-        sweeps.dask_executor(cluster.scheduler_address) as executor,
-    ):
-        going = sweeps.sweep(
-            specs, store, executor=executor, device="cpu", threads=1, checkpoint_s=0
-        )
-        outcome = [next(going)]
-        with distributed.Client(cluster) as client:
-            busy = [worker for worker, tasks in client.processing().items() if tasks]
-            killed = client.run(os.getpid, workers=busy[:1])[busy[0]]
-            os.kill(killed, signal.SIGKILL)
-        outcome += list(going)
+    cluster = distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        preload=str(tmp_path / "preload.py"),
+    )
+    try:
+        with sweeps.dask_executor(cluster.scheduler_address) as executor:
+            going = sweeps.sweep(
+                specs, store, executor=executor, device="cpu", threads=1, checkpoint_s=0
+            )
+            outcome = [next(going)]
+            with distributed.Client(cluster) as client:
+                busy = [worker for worker, tasks in client.processing().items() if tasks]
+                killed = client.run(os.getpid, workers=busy[:1])[busy[0]]
+                os.kill(killed, signal.SIGKILL)
+            outcome += list(going)
+    finally:
+        with suppress(TimeoutError):  # Dask's own: a machine that is busy ends processes slowly
+            cluster.close()
     assert sorted(spec.seed for spec, _, _ in outcome) == [0, 1, 2, 3, 4]
     assert {what for _, _, what in outcome} <= {"done", "stored already"}, outcome
     found = runs.find(store)
