@@ -380,6 +380,13 @@ def test_bilinear_upsampling_from_shifts_is_pytorchs():
     assert torch.allclose(layer.from_shifts(x), layer(x), atol=1e-6)
 
 
+def test_nothing_is_drawn_before_the_first_iteration(picture, recipe):
+    """A picture is drawn before it, to refuse what is too small; without dropout."""
+    spotted = dip_blocks.but(recipe, {"dropout": 0.3})
+    fit = Fit(*degrade(picture), spotted, seed=5, device="cpu")
+    assert torch.equal(fit.noise.get_state(), torch.Generator().manual_seed(5).get_state())
+
+
 def test_dropout_is_rounded_to_256ths():
     layer = Dropout(0.7)  # 179 of 256
     layer.generator = torch.Generator().manual_seed(0)
