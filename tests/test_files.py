@@ -185,6 +185,55 @@ def test_grey_with_alpha_and_with_a_transparent_value():
     assert np.array_equal(photo.alpha == 0, GREY16[0, 0] == GREY16)
 
 
+@pytest.mark.parametrize(("bits", "value"), [(1, 0), (1, 1), (2, 2), (4, 3), (8, 3)])
+def test_a_transparent_value_of_few_bits(bits, value):
+    """Pillow spreads the pixels over 0 to 255, and leaves the value as it stands in the file."""
+    levels = RNG.integers(0, 2**bits, (8, 8))
+    levels[0, 0], levels[0, 1] = value, value ^ 1
+    rows = np.unpackbits(levels.astype(np.uint8)[..., None], axis=-1)[..., 8 - bits :]
+    rows = np.packbits(rows.reshape(8, -1), axis=1)
+    header = struct.pack(">IIBBBBB", 8, 8, bits, 0, 0, 0, 0)
+    data = zlib.compress(np.hstack([np.zeros((8, 1), np.uint8), rows]).tobytes())
+    chunks = [(b"IHDR", header), (b"tRNS", struct.pack(">H", value)), (b"IDAT", data)]
+    content = b"".join(files._chunk(*chunk) for chunk in (*chunks, (b"IEND", b"")))
+    Path("few.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    photo = read("few.png")
+    assert np.array_equal(photo.pixels, levels * 255 // (2**bits - 1))
+    assert np.array_equal(photo.alpha == 0, levels == value)
+
+
+@pytest.mark.parametrize("array", [GREY16, COLOUR16, GREY], ids=["grey16", "colour16", "grey8"])
+def test_a_further_channel_of_tiff_is_what_the_file_calls_it(array):
+    """No alpha where it does not say so; where colours were multiplied by it, they are not now."""
+    white = np.iinfo(array.dtype).max
+    alpha = np.full(array.shape[:2], white, array.dtype)
+    alpha[:4] = white // 2 + 1
+    less = alpha if array.ndim == 2 else alpha[..., None]
+    multiplied = np.round(array / white * less).astype(array.dtype)
+    kind = "rgb" if array.ndim == 3 else "minisblack"
+    for what, pixels in (("unspecified", array), ("unassalpha", array), ("assocalpha", multiplied)):
+        samples = np.dstack([pixels, alpha])
+        tifffile.imwrite("more.tif", samples, photometric=kind, extrasamples=[what])
+        photo = read("more.tif")
+        apart = np.abs(photo.pixels.astype(int) - array)
+        assert apart.max() <= (1 if what == "assocalpha" else 0)
+        assert not apart[4:].any(), "what is opaque has all its bits"
+        if what == "unspecified":
+            assert photo.alpha is None and ("left out" in "".join(photo.notes) or white == 255)
+        else:
+            assert np.array_equal(photo.alpha, alpha)
+
+
+def test_bits_that_nobody_reads_are_said():
+    Path("wide.ppm").write_bytes(b"P6\n30 24\n65535\n" + COLOUR16.astype(">u2").tobytes())
+    Path("plain.ppm").write_bytes(b"P6\n30 24\n255\n" + COLOUR.tobytes())
+    inks = np.dstack([COLOUR16, GREY16])
+    tifffile.imwrite("inks.tif", inks, photometric="separated")
+    for name in ("wide.ppm", "inks.tif"):
+        assert "has 16 bits, of which 8 are read" in read(name).notes[-1]
+    assert read("plain.ppm").notes == []
+
+
 def test_one_bit():
     photo = read(write("a.png", ~HOLE))
     assert np.array_equal(photo.pixels, np.where(HOLE, 0, 255))
@@ -455,6 +504,20 @@ def test_a_mask_of_one_value(value, words):
     with pytest.raises(ImageError, match=words) as error:
         find(write("a.png", COLOUR), write("m.png", np.full((24, 30), value, np.uint8)))
     said(error)
+
+
+def test_a_mask_of_a_picture_that_is_turned_and_keeps_its_size():
+    """Drawn on the stored pixels it would fit as well, and be wrong."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write("square.png", COLOUR[:20, :20], exif=exif)
+    gone = HOLE[:20, :20]
+    notes = masks.find(read("square.png"), mask(gone=gone)).notes
+    assert any("as a viewer shows them" in note for note in notes)
+    write("turned.png", np.where(gone, 0, 255).astype(np.uint8), exif=exif)
+    found = masks.find(read("square.png"), "turned.png")
+    assert np.array_equal(found.filled, np.rot90(gone, -1))
+    assert not any("viewer" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("stroke", [(255, 255, 255), (0, 0, 0), (255, 0, 0)], ids=str)
@@ -870,6 +933,24 @@ def test_a_file_is_replaced_whole_or_not_at_all(filling, monkeypatch, tmp_path):
     assert (tmp_path / "b.png").read_bytes() == before
     assert sorted(path.name for path in tmp_path.glob("*.p*")) == ["a.png", "b.png", "mask.png"]
     assert not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_pipe_is_no_target(again, filling):
+    """It would be waited for, or replaced."""
+    write("photo.png", np.where(HOLE, 0, GREY).astype(np.uint8))
+    os.mkfifo("result.png")
+    with pytest.raises(ImageError, match="'result.png' is a pipe or a device"):
+        photos.restore("photo.png", "result.png", again=again, say=None)
+    assert not Path("result.png").is_file()
+
+
+def test_a_target_that_is_the_picture_by_another_name(filling, monkeypatch):
+    """As "PHOTO.png" is on many disks; here two names of one file stand for that."""
+    write("photo.png", np.where(HOLE, 0, GREY).astype(np.uint8))
+    os.link("photo.png", "PHOTO.png")
+    with pytest.raises(ImageError, match="would replace a picture"):
+        photos.restore("photo.png", "PHOTO.png", again=True, say=None)
 
 
 def test_what_webp_cannot_hold():

@@ -2,8 +2,10 @@
 
 import hashlib
 import http.server
+import os
 import shutil
 import threading
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +21,18 @@ def no_folder_no_cache(monkeypatch, tmp_path):
     """Neither the developer's folder nor his cache decides a test."""
     monkeypatch.delenv(images.IMAGES_VARIABLE, raising=False)
     monkeypatch.setattr(images, "cache", lambda: tmp_path / "cache")
+
+
+@pytest.fixture
+def tiff(tmp_path):
+    """Write a TIFF file that Pillow would not."""
+    import tifffile
+
+    def write(array, **options):
+        tifffile.imwrite(tmp_path / "picture.tif", array, **options)
+        return tmp_path / "picture.tif"
+
+    return write
 
 
 @pytest.fixture
@@ -287,3 +301,70 @@ def test_neither_folder_nor_network(web):
 def test_the_eleven():
     assert len(images.STANDARD) == 11
     assert all(len(image.sha256) == 64 for image in images.STANDARD.values())
+
+
+# What Pillow reads as something else ----------------------------------------------------------
+
+WIDE = (np.arange(48).reshape(6, 8) * 1000 + 500).astype(np.uint16)
+
+
+def test_16_bits_with_a_transparent_value(make):
+    """They are not clipped to white on the way."""
+    path = make(WIDE, transparency=500)
+    with pytest.warns(UserWarning, match="alpha channel: it is dropped"):
+        assert np.allclose(load(path), WIDE / 65535)
+
+
+def test_16_bits_of_which_0_is_white(tiff):
+    assert np.allclose(load(tiff(WIDE, photometric="miniswhite")), 1 - WIDE / 65535)
+
+
+def test_16_bits_plane_by_plane_are_refused(tiff):
+    planes = np.stack([WIDE, WIDE, WIDE])
+    with pytest.raises(ImageError, match="one after the other"):
+        load(tiff(planes, photometric="rgb", planarconfig="separate"))
+    assert load(tiff(planes.transpose(1, 2, 0), photometric="rgb")).shape == (6, 8)
+
+
+def test_12_bits_in_16_are_said(make):
+    with pytest.warns(UserWarning, match="no value above 2,968.*nearly black"):
+        load(make(WIDE // 16))
+
+
+@pytest.mark.parametrize("mode", ["grey", "colour"])
+def test_colours_multiplied_by_alpha(tiff, mode):
+    array, kind = (GREY, "minisblack") if mode == "grey" else (COLOUR, "rgb")
+    samples = np.dstack([array, np.full((6, 8), 255, np.uint8)])
+    path = tiff(samples, photometric=kind, extrasamples=["assocalpha"])
+    with pytest.warns(UserWarning, match="alpha channel: it is dropped"):
+        assert np.allclose(load(path, colour=mode == "colour"), array / 255)
+
+
+def test_a_folder_is_said_once(tmp_path):
+    with pytest.raises(ImageError) as error:
+        load(tmp_path)
+    assert str(error.value).startswith(f"'{tmp_path}' is a folder")
+
+
+def test_pictures_read_by_several_threads_leave_the_process_its_voice(make):
+    """One of them must not find the other's silence, and keep that."""
+    path, waiting = make(GREY), threading.Barrier(2, timeout=30)
+    before, filters = os.fstat(2), list(warnings.filters)
+
+    def first():
+        with images.hushed():
+            waiting.wait()  # the other is in there too
+            waiting.wait()
+
+    def second():
+        waiting.wait()
+        with images.hushed():
+            waiting.wait()
+            thread.join(30)  # the first has gone
+            load(path)
+
+    thread, other = threading.Thread(target=first), threading.Thread(target=second)
+    thread.start(), other.start()
+    thread.join(60), other.join(60)
+    assert os.path.samestat(os.fstat(2), before)
+    assert warnings.filters == filters

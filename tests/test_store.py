@@ -790,6 +790,70 @@ def test_an_archive_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypa
     assert archive.read_bytes() == before and not list(tmp_path.glob(".*.part"))
 
 
+def test_an_archive_takes_no_others_place(tmp_path, capsys):
+    """Of files that are none of ours, and of runs that have been carried here and not unpacked."""
+    archive, _ = boxed(tmp_path)
+    before = archive.read_bytes()
+    pack = ["pack", "--to", str(tmp_path / "box"), "--store", str(tmp_path / "there")]
+    perform(replace(SPEC, iterations=1), tmp_path / "there")
+    assert main(pack) == 2
+    assert "holds what this store does not: unpack it first" in capsys.readouterr().err
+    assert archive.read_bytes() == before
+    runs.unpack(archive, tmp_path / "there")
+    assert main(pack) == 0 and archive.read_bytes() != before, "all of it is in the new one"
+    archive.write_text("photographs")
+    assert main(pack) == 2 and archive.read_text() == "photographs"
+
+
+def test_paths_as_shells_complete_them(tmp_path, monkeypatch, capsys):
+    """They lead into the store, or are refused; an archive holds none that leads elsewhere."""
+    perform(SPEC, tmp_path / "store")
+    monkeypatch.chdir(tmp_path)
+    store, around = Path("store"), SPEC.path.parent / ".." / Path(*SPEC.path.parts[1:])
+    for number, path in enumerate((SPEC.path, store / SPEC.path, tmp_path / "store" / SPEC.path)):
+        assert main(["pack", str(path), "--to", f"box{number}", "--store", "store"]) == 0
+        assert main(["show", str(path), "--store", "store"]) == 0
+        assert runs.unpack(Path(f"box{number}-1.zip"), Path(f"new{number}"))[0][0] == SPEC.path
+    capsys.readouterr()
+    for path in (around, Path("..", SPEC.path), Path("/", SPEC.path)):
+        for command in ("pack", "show", "rerun"):
+            assert main([command, str(path), "--store", "store"]) == 2
+            assert "is no path of a run in a store" in capsys.readouterr().err
+    with pytest.raises(runs.RunError, match="no path of a run"):
+        runs.pack([tmp_path / "store" / SPEC.path], store, tmp_path / "box")
+
+
+def test_a_picture_whose_name_begins_with_a_dot_travels(tmp_path):
+    Image.fromarray(np.full((32, 32), 99, np.uint8)).save(tmp_path / ".hidden.png")
+    spec = replace(SPEC, image=str(tmp_path / ".hidden.png"))
+    perform(spec, tmp_path / "here")
+    (archive,) = runs.pack([spec.path], tmp_path / "here", tmp_path / "box")
+    assert runs.unpack(archive, tmp_path / "there") == [(spec.path, "new")]
+
+
+def test_a_part_of_the_store_on_another_disk(tmp_path, monkeypatch):
+    """Behind a link, or mounted: nothing can be renamed from one disk to another."""
+    whole = os.replace
+
+    def replace_on_one_disk(source, target):
+        parts = [
+            Path(path).resolve().is_relative_to(tmp_path / "disk") for path in (source, target)
+        ]
+        if len({*parts}) > 1:
+            raise OSError(18, "Invalid cross-device link")
+        whole(source, target)
+
+    store = tmp_path / "store"
+    store.mkdir()
+    (tmp_path / "disk").mkdir()
+    (store / SPEC.path.parts[0]).symlink_to(tmp_path / "disk")
+    monkeypatch.setattr(os, "replace", replace_on_one_disk)
+    run = perform(SPEC, store)
+    assert runs.check(runs.read(store / SPEC.path)).psnr == run.psnr
+    assert runs.read(store / SPEC.path).pictures.keys() == {"raw", "averaged"}
+    assert not list((store / runs.WORK).glob(f"*{placing.DECIDED}"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -870,7 +934,7 @@ def test_what_is_raised_on_purpose_is_said(monkeypatch, tmp_path, capsys, error)
             ["run", "--missing", "table", "--precision", "bf16", "--seed", "7"],
             "leave --seed, --pre",
         ),
-        (["show", "/abc"], "No run is stored at /abc"),
+        (["show", "/abc"], "is no path of a run in a store"),
         (["run", "camera", "--set", "skip_from=middle"], "skip_from must be one of"),
         (["restore", "nowhere.png"], "There is no picture"),
         (["bench", "--device", "abacus"], "There is no device 'abacus'"),

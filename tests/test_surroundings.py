@@ -229,6 +229,34 @@ def test_make_works_in_a_folder_with_a_blank(tmp_path):
 # What is asked for --------------------------------------------------------------------------------
 
 
+def test_two_results_that_are_one_file_on_this_disk(photo, tmp_path, capsys, monkeypatch):
+    """As where "PHOTO" and "photo" are one name; the first is kept."""
+    (tmp_path / "more").mkdir()
+    shutil.copy(photo, tmp_path / "more" / "PHOTO.png")
+    real, ours = os.path.samefile, {"photo-restored.png", "PHOTO-restored.png"}
+    one = lambda a, b: {Path(a).name, Path(b).name} == ours or real(a, b)  # noqa: E731
+    monkeypatch.setattr(os.path, "samefile", one)
+    exists = os.path.exists
+    monkeypatch.setattr(
+        os.path, "exists", lambda path: Path(path).name == "PHOTO-restored.png" or exists(path)
+    )
+    assert cli.main(["restore", photo, "more/PHOTO.png", "--again"]) == 1
+    assert "is the file that 'photo.png' was restored into" in capsys.readouterr().err
+    assert Path("photo-restored.png").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(37, "No locks available"), NotImplementedError("flock")])
+def test_a_home_on_a_disk_without_locks(photo, monkeypatch, error):
+    """Then nothing is kept to go on from, and the picture is restored."""
+
+    def refused(self, *words, **options):
+        raise error
+
+    monkeypatch.setattr(photos.filelock.FileLock, "acquire", refused)
+    assert cli.main(["restore", photo]) == 0
+    assert Path("photo-restored.png").exists()
+
+
 def test_a_picture_is_never_written_over_by_the_result_of_another(photo, capsys):
     shutil.copy(photo, "photo-restored.png")
     before = Path("photo-restored.png").read_bytes()
@@ -282,6 +310,43 @@ def test_damaged_results_are_named(tmp_path, content, said, capsys):
     assert cli.main(["table", "standard", "--store", str(tmp_path)]) == 2
     found = capsys.readouterr().err
     assert "baselines.json' is damaged" in found and said in found
+
+
+def test_a_pipe_holds_no_results(tmp_path, capsys):
+    os.mkfifo(tmp_path / "baselines.json")
+    assert cli.main(["table", "standard", "--store", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("baselines.json") == 1 and "is damaged: it is no file" in said
+
+
+def test_without_the_book_its_results_are_missing_and_not_damaged(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(measured, "ROOT", tmp_path)
+    assert cli.main(["table", "standard", "--store", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("There are no results '") and "damaged" not in said
+
+
+def test_without_the_book_runs_are_no_part_of_what_is_installed(tmp_path):
+    """They would go when it is removed."""
+    packages = tmp_path / "site-packages"
+    shutil.copytree(Path(dip_book.__file__).parent, packages / "dip_book")
+    code = "from dip_book import runs; print(runs.ROOT)"
+    paths = os.pathsep.join([str(packages), str(ROOT)])
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "runs", done.stderr
+
+
+def test_an_interrupt_while_it_starts(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
+    paths = os.pathsep.join([str(tmp_path), str(Path(dip_book.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-m", "dip_book", "status"], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "Interrupted.\n", "")
 
 
 @pytest.mark.parametrize(

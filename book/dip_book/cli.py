@@ -87,7 +87,9 @@ def parser() -> argparse.ArgumentParser:
             name, help=what, description=f"{what[0].upper()}{what[1:]}. {more}"
         )
         sub.add_argument(
-            "--store", type=_path, help="folder of the stored runs (default: the book's)"
+            "--store",
+            type=_path,
+            help="folder of the stored runs (default: the book's; without the book, ./runs)",
         )
         return sub
 

@@ -30,7 +30,7 @@ from dip_book.results import (
     shrinking,
     tables,
 )
-from dip_book.runs import again, measured, plan, sweeps
+from dip_book.runs import again, archives, measured, plan, sweeps
 from dip_book.runs.spec import brief, lacks_memory
 from dip_book.show import figures
 from dip_book.words import print, told  # names in files may hold what a terminal obeys
@@ -331,8 +331,19 @@ def _figure(place: Path) -> str:
         return f"damaged ({error}):"
 
 
+def _in(store: Path, name: str) -> Path:
+    """A run's path in the store; a whole one, as shells complete it, is cut.
+
+    RunError for one that leads elsewhere.
+    """
+    path = Path(name)
+    with suppress(ValueError):
+        path = Path(os.path.abspath(path)).relative_to(os.path.abspath(store))
+    return archives.in_store(path)
+
+
 def _show(args: argparse.Namespace) -> int:
-    run = runs.read(args.store / args.run)
+    run = runs.read(args.store / _in(args.store, args.run))
     facts = run.facts
     speed = ", ".join(
         f"{facts[key]:g} {unit}"
@@ -362,7 +373,8 @@ def _rerun(args: argparse.Namespace) -> int:
         raise runs.RunError("Make a run again at least once (--times 1).")
     status = 0
     for name in args.run:
-        run = runs.read(args.store / name)
+        path = _in(args.store, name)
+        run = runs.read(args.store / path)
         several = [
             again.made_again(run, args.picture, device=args.device, threads=args.threads)
             for _ in range(args.times)
@@ -371,7 +383,6 @@ def _rerun(args: argparse.Namespace) -> int:
             print(f"{name}:")
         _say_again(several)
         if args.write:
-            path = run.place.relative_to(args.store)
             print(f"Stored in {again.store(path, several, args.store)}")
         whole = all(one.same or one.apart <= args.within > 0 for one in several)
         status = status if whole else 1
@@ -411,7 +422,7 @@ def _pack(args: argparse.Namespace) -> int:
         raise runs.RunError(
             f"'{args.to}' is a folder: --to is how the archives' names begin, {args.to / 'runs'}."
         )
-    paths = [Path(path) for path in args.run] or _whole(args.store)
+    paths = [_in(args.store, path) for path in args.run] or _whole(args.store)
     for archive in runs.pack(paths, args.store, args.to):
         print(f"{archive}: {archive.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -18,8 +18,10 @@ import os
 import re
 import stat
 import struct
+import threading
 import warnings
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -370,14 +372,15 @@ def opened(path: Path, most: int):
             `MAX_BYTES`, none of `FORMATS` (`UnknownKind`), too large, or broken: one sentence,
             also for whatever a decoder raises inside the ``with`` statement.
     """
-    _check_header(path, head(path), most)
+    first = head(path)
+    _check_header(path, first, most)
     Image.init()  # all formats, so that those of other packages are among them
     kinds = [kind for kind in FORMATS if kind in Image.OPEN]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow finds odd; what matters is said
+    with hushed():
         try:
-            with hushed(), Image.open(path, formats=kinds) as picture:
+            with Image.open(path, formats=kinds) as picture:
                 check_size(picture.size, path, most)
+                _scale_clear(picture, first)
                 for name in ("exif", "icc_profile"):
                     if len(picture.info.get(name) or b"") > MAX_BESIDE:
                         del picture.info[name]
@@ -392,22 +395,53 @@ def opened(path: Path, most: int):
             raise ImageError(broken(path, error, most)) from None
 
 
+#: Of a process there is one stderr and one list of filters, whichever thread reads a picture.
+_HUSH, _HUSHED = threading.RLock(), []
+
+
 @contextmanager
 def hushed():
-    """Without what decoders in C print at a broken file: it is said in a sentence of ours."""
+    """Without what decoders find odd: what matters is said in a sentence of ours.
+
+    Neither warnings nor what libraries in C print at a broken file.  Several threads may be in here
+    at once: the first hushes, and the last lets speak again.
+    """
+    with _HUSH:
+        if not _HUSHED:
+            _HUSHED.append(_hush())
+        _HUSHED.append(None)
     try:
-        kept = os.dup(2)
-    except OSError:  # closed
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        with _HUSH:
+            _HUSHED.pop()
+            if len(_HUSHED) == 1:
+                _HUSHED.pop()()
+
+
+def _hush() -> Callable[[], object]:
+    """Hush decoders; gives what ends it."""
+    until = ExitStack()
+    until.enter_context(warnings.catch_warnings())
+    warnings.simplefilter("ignore")
+    with suppress(OSError):  # closed
+        kept = os.dup(2)
+        until.callback(os.close, kept)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        until.callback(os.close, nowhere)
+        os.dup2(nowhere, 2)
+        until.callback(os.dup2, kept, 2)
+    return until.close
+
+
+def _scale_clear(picture: Image.Image, head: bytes) -> None:
+    """The grey value that stands for transparent, as Pillow gives the pixels: from 0 to 255.
+
+    In a PNG file of 2 or 4 bits it is left as it stands there, and would be found nowhere.
+    """
+    clear = picture.info.get("transparency")
+    if picture.format == "PNG" and picture.mode == "L" and isinstance(clear, int):
+        picture.info["transparency"] = clear * 255 // (2 ** head[24] - 1)
 
 
 def broken(path: Path, error: Exception, most: int) -> str:
@@ -448,6 +482,8 @@ def head(path: Path) -> bytes:
             found = file.read(64)
     except FileNotFoundError:
         raise ImageError(f"There is no picture '{path}'.") from None
+    except ImageError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         why = getattr(error, "strerror", None) or error
         raise ImageError(f"'{str(path)[:200]}' cannot be read: {why}.") from None
@@ -516,7 +552,18 @@ def _check_tiff(path: Path, head: bytes, most: int) -> None:
 def _open(path: Path) -> Image.Image:
     try:
         with opened(path, MAX_PIXELS) as picture:
+            tags = dict(picture.tag_v2) if picture.format == "TIFF" else {}
+            bits = tags.get(258, ())
+            if tags.get(284) == 2 and max(bits, default=8) > 8:  # which Pillow reads as if of 8
+                raise ImageError(
+                    f"'{path}' has {bits[0]} bits, and its channels one after the other: save it "
+                    "with the values of a pixel side by side, or with 8 bits."
+                )
             picture.load()
+            if tags.get(262) == 0 and picture.mode.startswith("I"):  # "0 is white": so for 8 bits
+                values = np.asarray(picture).astype(np.uint16)
+                picture = Image.fromarray(np.uint16(65535) - values)
+                picture.getexif()[0x0112] = tags.get(0x0112, 1)
             return ImageOps.exif_transpose(picture)
     except ImageError:
         if os.path.lexists(path):
@@ -545,19 +592,37 @@ def check_size(size: tuple[int, int], name, most: int) -> None:
         )
 
 
+#: Modes with an alpha channel, of which those with a small a are multiplied by it.
+_WITH_ALPHA = {"LA": "LA", "RGBA": "RGBA", "La": "LA", "RGBa": "RGBA"}
+
+
+def _divided(picture: Image.Image) -> Image.Image:
+    """Colours that a file holds multiplied by alpha, as they are without it."""
+    mode = _WITH_ALPHA.get(picture.mode, picture.mode)
+    return picture if mode == picture.mode else picture.convert(mode)
+
+
 def _plain(picture: Image.Image, colour: bool, name) -> Image.Image:
     """8-bit L or RGB, or 16-bit grey."""
-    if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
+    if picture.mode in (*_WITH_ALPHA, "PA") or "transparency" in picture.info:
         warnings.warn(f"'{name}' has an alpha channel: it is dropped.", stacklevel=3)
-        picture = (
-            picture.convert("RGBA").convert("RGB") if picture.mode != "LA" else picture.convert("L")
-        )
+        picture = _divided(picture)
+        if picture.mode == "LA":
+            picture = picture.convert("L")
+        elif not picture.mode.startswith("I"):  # whose 16 bits Pillow would clip to 8
+            picture = picture.convert("RGBA").convert("RGB")
     if picture.mode.startswith("I"):
         values = np.asarray(picture)
         if values.min() < 0 or values.max() > 65535:
             raise ImageError(
                 f"'{name}' holds whole numbers from {values.min():,} to {values.max():,}: save it "
                 "with 8 or 16 bits."
+            )
+        if values.max() < 4096:  # a scan of 12 bits, as a rule
+            warnings.warn(
+                f"'{name}' has 16 bits and no value above {values.max():,}: taken as it is, it is "
+                "nearly black. Spread its values over all 16 bits.",
+                stacklevel=3,
             )
         if not colour:
             return Image.fromarray(values.astype(np.uint16))

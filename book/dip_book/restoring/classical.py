@@ -38,7 +38,8 @@ def quick(image: np.ndarray, known: np.ndarray) -> np.ndarray:
     tall, wide = -(-height // 2), -(-width // 2)
     weights = known.astype(np.float32)[..., None]
     padding = ((0, 2 * tall - height), (0, 2 * wide - width), (0, 0))
-    sums = np.pad(image * weights, padding).reshape(tall, 2, wide, 2, -1).sum((1, 3))
+    of_known = np.where(known[..., None], image, np.float32(0))  # not *: what is missing may be NaN
+    sums = np.pad(of_known, padding).reshape(tall, 2, wide, 2, -1).sum((1, 3))
     counts = np.pad(weights, padding).reshape(tall, 2, wide, 2, 1).sum((1, 3))
     coarse = sums / np.maximum(counts, 1)
     if min(tall, wide) > 1 or not (counts > 0).all():

@@ -132,6 +132,8 @@ def fill(
     """
     job = _Job(image, known, minutes, recipe, iterations, seed, device, precision, smaller)
     job.work, job.again = None if work is None else Path(work), again
+    if job.work is not None and job.work.exists() and not job.work.is_dir():
+        raise runs.RunError(f"'{job.work}' is a file: work is a folder for checkpoints.")
     job.tell = progress or (lambda _: None)
     job.stop = stop or job.stop
     return job.run()
@@ -145,9 +147,9 @@ class _Job:
         self.stop: Callable[[], bool] = lambda: False
         self.image, self.known = _checked(image, known)
         self.picture = self.image if self.image.ndim == 3 else self.image[..., None]
-        if not isinstance(minutes, Real) or not 0 < minutes < math.inf:
+        if not _is_number(minutes, Real) or not 0 < minutes < math.inf:
             raise runs.RunError(f"minutes: a number above 0, not {minutes!r}.")
-        if iterations is not None and (not isinstance(iterations, Integral) or iterations < 1):
+        if iterations is not None and (not _is_number(iterations, Integral) or iterations < 1):
             raise runs.RunError(f"Iterations: a whole number, 1 or more, not {iterations!r}.")
         named = isinstance(recipe, str) and recipe in networks.RECIPES
         if recipe is not None and not named:
@@ -834,6 +836,22 @@ def _by(counts: dict) -> str:
     return " and ".join(used) or names["biharmonic"]
 
 
+def _is_number(value, kind) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _as_array(given) -> np.ndarray:
+    """An array, or a tensor as one; ImageError for a tensor of which NumPy has no like."""
+    if not isinstance(given, torch.Tensor):
+        return np.asarray(given)
+    try:
+        return given.detach().cpu().numpy()
+    except (TypeError, RuntimeError):  # bfloat16, or a sparse one
+        raise images.ImageError(
+            f"A tensor of {given.dtype}, {given.layout}, is no picture: pass image.float(), dense."
+        ) from None
+
+
 def _checked(image, known) -> tuple[np.ndarray, np.ndarray]:
     """Picture and mask as they must be, or an ImageError that says what is wrong."""
     if any(isinstance(given, np.ma.MaskedArray) for given in (image, known)):
@@ -841,10 +859,7 @@ def _checked(image, known) -> tuple[np.ndarray, np.ndarray]:
             "A masked array hides pixels that would be taken as they are: pass array.filled(0) as "
             "the picture, and ~np.ma.getmaskarray(array) as known."
         )
-    image, known = (
-        np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
-        for given in (image, known)
-    )
+    image, known = map(_as_array, (image, known))
     if image.dtype != np.float32 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
         raise images.ImageError(
             "A picture is float32, (H, W) or (H, W, 3), with values from 0 to 1; this is "

@@ -57,6 +57,8 @@ MAX_KEPT = 2**20
 _NAMES = {"icc_profile": "colour profile", "exif": "EXIF", "xmp": "XMP", "iptc": "IPTC"}
 #: Tags of TIFF, and the number of IPTC among Photoshop's resources in JPEG.
 _XMP, _IPTC, _RESOURCE = 700, 33723, 0x0404
+#: And of what the channels beyond grey or colour are: 0 nobody knows, 1 and 2 alpha.
+_EXTRA = 338
 #: Of those resources: what is kept elsewhere (resolution, profile, EXIF, XMP), the digest of IPTC,
 #: and thumbnails.
 _OF_PHOTOSHOP = {_RESOURCE, 0x03ED, 0x040F, 0x0422, 0x0424, 0x0425, 0x0409, 0x040C}
@@ -94,6 +96,7 @@ class Photo:
         chunks: of a PNG file: gamma and its like, and texts, each with its name.
         lossy: has compression changed pixels?
         turned: the (width, height) that the file stores, where its orientation tag turns it.
+        orientation: what that tag says, 1 to 8.
         notes: what a reader should know, a sentence each.
     """
 
@@ -108,6 +111,7 @@ class Photo:
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
     lossy: bool = False
     turned: tuple[int, int] | None = None
+    orientation: int = 1
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -408,9 +412,12 @@ def _only_tifffile(path: Path) -> Photo | None:
             of_use = (_ORIENTATION, 34675, _XMP, _IPTC)
             tags = {tag: page.tags[tag].value for tag in of_use if tag in page.tags}
             samples = np.atleast_3d(_tiff_samples(path))
-            grey, alpha = (_upright(samples[..., i], tags.get(_ORIENTATION, 1)) for i in (0, 1))
             dpi = page.get_resolution("INCH") if 282 in page.tags else None
-            photo = Photo(path, grey, alpha, icc=tags.get(34675), dpi=dpi)
+            photo = Photo(path, samples[..., 0], icc=tags.get(34675), dpi=dpi)
+            extra = {_EXTRA: tuple(page.extrasamples)}
+            grey, alpha = _of_tiff(samples[..., 0], samples[..., 1], extra, photo)
+            photo.pixels = _upright(grey, tags.get(_ORIENTATION, 1))
+            photo.alpha = None if alpha is None else _upright(alpha, tags.get(_ORIENTATION, 1))
             photo.turned = (page.imagewidth, page.imagelength)
             photo.turned = None if photo.turned == photo.size else photo.turned
             _keep_words(photo, tags.get(_XMP), _iptc_of({}, tags, file.byteorder))
@@ -433,7 +440,7 @@ def _read(path: Path, opened: Image.Image, head: bytes) -> Photo:
     for nested in {_EXIF_IFD, _GPS_IFD} & set(exif):
         exif.get_ifd(nested)  # now: once its pixels are read, a TIFF file is closed
     orientation = exif.get(_ORIENTATION, 1)
-    stored_size = opened.size
+    stored_size, coded = opened.size, opened.tile
     opened.load()  # of what OpenCV reads too: it takes a broken file for a whole one
     wide = _is_wide(opened, tags, head)
     if not wide:
@@ -441,10 +448,13 @@ def _read(path: Path, opened: Image.Image, head: bytes) -> Photo:
     if not tiff:
         exif = opened.getexif()  # PNG may have it behind its pixels
     planes, alpha = _wide(path, opened, tags) if wide else _plain(path, opened, photo)
+    if alpha is not None and tags:
+        planes, alpha = _of_tiff(planes, alpha, tags, photo)
     if tags.get(262) == 0 and planes.dtype == np.uint16:  # "0 is white", which all three overlook
         planes = np.uint16(65535) - planes
     photo.pixels = _upright(planes, orientation)
     photo.alpha = None if alpha is None else _upright(alpha, orientation)
+    photo.orientation = orientation if orientation in range(2, 9) else 1
     if photo.size != stored_size:
         photo.turned = stored_size
     photo.exif = _kept_exif(exif, photo.size, turned=photo.turned is not None)
@@ -463,9 +473,18 @@ def _read(path: Path, opened: Image.Image, head: bytes) -> Photo:
         photo.chunks = [
             (name, data) for name, data in _chunks_of(path.read_bytes()) if _is_kept(name, data)
         ]
-    if opened.info.get("bit_depth", 8) > 8 and photo.bits == 8:
-        photo.notes.append(f"'{path}' has {opened.info['bit_depth']} bits, of which 8 are read.")
+    if photo.bits == 8 and (bits := _bits(opened, tags, coded)) > 8:
+        photo.notes.append(f"'{path}' has {bits} bits, of which 8 are read.")
     return photo
+
+
+def _bits(opened: Image.Image, tags: dict, tile: list) -> int:
+    """Of a value in the file, as far as Pillow tells; ``tile``: as before the pixels were read."""
+    said = [opened.info.get("bit_depth", 8)]
+    said += [bits for bits in tags.get(258, ()) if isinstance(bits, int)]
+    if opened.format == "PPM" and tile and isinstance(tile[0][3], tuple):  # mode, largest value
+        said += [most.bit_length() for most in tile[0][3][1:] if isinstance(most, int)]
+    return max(said)
 
 
 def _is_lossy(opened: Image.Image, path: Path) -> bool:
@@ -508,6 +527,29 @@ def _wide(path: Path, opened: Image.Image, tags: dict) -> tuple[np.ndarray, np.n
     if alpha is None and isinstance(clear, tuple):  # PNG: one colour stands for transparent
         alpha = np.where((pixels == np.array(clear)).all(-1), 0, 65535).astype(np.uint16)
     return pixels, alpha
+
+
+def _of_tiff(
+    planes: np.ndarray, alpha: np.ndarray, tags: dict, photo: Photo
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of a TIFF file, by what it says of its further channels.
+
+    One of no known meaning is no alpha; colours that are multiplied by alpha are divided by it
+    (Pillow has done both for 8 bits).
+    """
+    kinds = tags.get(_EXTRA, (2,))
+    kind = int((kinds if isinstance(kinds, tuple) else (kinds,))[:1][0])
+    if kind == 0:
+        photo.notes.append(
+            f"'{photo.path}' has a further channel that it does not call transparency: it is left "
+            "out."
+        )
+        return planes, None
+    if kind == 1 and planes.dtype == np.uint16:
+        least = alpha if planes.ndim == 2 else alpha[..., None]
+        divided = planes * (65535.0 / np.maximum(least, 1))
+        return np.minimum(np.round(divided), 65535).astype(np.uint16), alpha
+    return planes, alpha
 
 
 def _tiff_samples(path: Path) -> np.ndarray:
@@ -566,9 +608,9 @@ def _plain(path: Path, opened: Image.Image, photo: Photo) -> tuple[np.ndarray, n
             alpha = np.where(values == value, 0, 65535).astype(np.uint16)
         return values.astype(np.uint16), alpha
     if mode in ("1", "L", "LA", "La"):
-        alpha = np.asarray(opened.convert("RGBA"))[..., 3] if clear or mode[1:] else None
-        if mode == "La":  # colours multiplied by alpha
+        if mode == "La":  # colours multiplied by alpha; Pillow makes nothing else of them
             opened = opened.convert("LA")
+        alpha = np.asarray(opened.convert("RGBA"))[..., 3] if clear or mode[1:] else None
         return np.array(opened.convert("L") if mode in "1L" else opened.getchannel("L")), alpha
     if mode in ("CMYK", "LAB", "YCbCr", "HSV"):
         rgb = _as_srgb(opened, photo) if mode == "CMYK" else opened.convert("RGB")
@@ -767,12 +809,14 @@ def check_target(to: str | Path, sources: list[str | Path] = ()) -> None:
     """
     to = Path(to)
     _kind(to)
-    if os.path.realpath(to) in map(os.path.realpath, sources):
+    if any(same_file(to, source) for source in sources):
         raise ImageError(
             f"'{to}' would replace a picture that it is made from: choose another name."
         )
     if to.is_dir():
         raise ImageError(f"'{to}' is a folder: choose another name.")
+    if to.exists() and not to.is_file():  # a pipe would be waited for
+        raise ImageError(f"'{to}' is a pipe or a device, not a file: choose another name.")
     if not to.parent.is_dir():
         raise ImageError(f"There is no folder '{to.parent}' to write the result into.")
     try:
@@ -782,6 +826,19 @@ def check_target(to: str | Path, sources: list[str | Path] = ()) -> None:
             f"The folder '{to.parent}' cannot be written to ({error.strerror}): choose another "
             "with --to."
         ) from None
+
+
+def same_file(one: str | Path, other: str | Path) -> bool:
+    """Do two paths lead to one file?  Also where capitals, or how an "é" is written, do not count.
+
+    Files of two names that share their content (hard links) are taken for one.
+    """
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):  # one is not there
+        return False
 
 
 def _pillow(samples: np.ndarray, kind: str, **options) -> bytes:

@@ -8,6 +8,7 @@ the picture.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import ndimage
 
 from dip_book.images import ImageError
 from dip_book.restoring.files import Photo, read
+from dip_book.runs.spec import brief
 
 #: Of 255: what compression makes of black, as a rule.
 NEARLY = 24
@@ -76,11 +78,13 @@ def find(
         ImageError: one sentence on what was found and what to do: a mask of another size, without
             two values, of one value; nothing missing, or everything; a lossy file without a mask.
     """
-    if grow < 0 or int(grow) != grow:
-        raise ImageError(f"What is missing grows by 0, 1, 2, … pixels, not by {grow}.")
+    if not isinstance(grow, Real) or not 0 <= grow < np.inf or int(grow) != grow:
+        raise ImageError(f"What is missing grows by 0, 1, 2, … pixels, not by {brief(grow)}.")
+    if missing is not None and not isinstance(missing, str):
+        raise ImageError(f"A colour is a name or #rrggbb, not {brief(repr(missing))}.")
     if tolerance is not None:
-        if not 0 <= tolerance <= 255:
-            raise ImageError(f"The tolerance is a number from 0 to 255, not {tolerance}.")
+        if not isinstance(tolerance, Real) or not 0 <= tolerance <= 255:
+            raise ImageError(f"The tolerance is a number from 0 to 255, not {brief(tolerance)}.")
         missing = missing or (None if mask is not None else "black")
     if mask is not None and missing is not None:
         raise ImageError("Name a mask or the colour of missing pixels, not both.")
@@ -179,6 +183,11 @@ def _by_mask(photo: Photo, mask: Photo, invert: bool, notes: list[str]) -> tuple
         raise ImageError(
             f"'{mask.path}' has {width}×{height} pixels, the picture {wide}×{high}: a mask has the "
             f"picture's size{turned}."
+        )
+    if photo.orientation != mask.orientation and photo.turned is mask.turned is None:
+        notes.append(
+            f"The orientation tag of '{(photo if photo.orientation > 1 else mask).path}' turns it: "
+            "picture and mask are taken as a viewer shows them."
         )
     if mask.alpha is not None and np.ptp(mask.alpha):
         return (

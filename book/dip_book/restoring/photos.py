@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 
 import filelock
@@ -90,17 +91,12 @@ def restore(
         RunError: see `core.fill`; a restoration that was begun with another picture or mask.
         Unfinished: after an interrupt.  The picture so far is written, and the same call goes on.
     """
-    for path in (picture, to, mask):
-        _check_path(path)
-    if not 0 <= seed < 2**63:
-        raise runs.RunError(f"A seed is a number from 0 to 2⁶³ − 1, not {brief(seed)}.")
+    for path, needed in ((picture, True), (to, False), (mask, False)):
+        _check_path(path, needed)
+    _check_values(minutes, iterations, seed, recipe, device, precision)
     to = target(picture, to)
     mask = None if mask is None else mask_of(picture, mask)
     files.check_target(to, [picture] if mask is None else [picture, mask])
-    if minutes is not None and not 0 < minutes < 1e6:
-        raise runs.RunError(f"Minutes: a number above 0, not {minutes}.")
-    if iterations is not None and not 1 <= iterations <= MOST_ITERATIONS:
-        raise runs.RunError(f"Iterations: from 1 to {MOST_ITERATIONS:,}, not {brief(iterations)}.")
     photo = files.read(picture)
     found = masks.find(photo, mask, invert=invert, missing=missing, tolerance=tolerance, grow=grow)
     losses = photo.losses(to, found.alpha)
@@ -146,7 +142,7 @@ def restore(
 
 
 def restore_all(
-    pictures: list[str | Path],
+    pictures: list[str | Path] | str | Path,
     to: str | Path | None = None,
     *,
     mask: str | Path | None = None,
@@ -157,7 +153,7 @@ def restore_all(
     """`restore` for one picture after the other; what fails does not keep the others from it.
 
     Args:
-        pictures: files.
+        pictures: files, or one file.
         to: for more than one, a folder, which is made if only it is missing.
         mask: one for all, or a folder with one of each picture's name.
         complain: takes what is wrong with a picture; stderr if None.
@@ -171,6 +167,7 @@ def restore_all(
         ImageError: before any work: two pictures with one result, a target that is no folder, a
             result that would take the place of another picture (with ``again``).
     """
+    pictures = [pictures] if isinstance(pictures, (str, os.PathLike)) else [*pictures]
     for path in (*pictures, to, mask):
         _check_path(path)
     complain = complain or (lambda line: words.print(line, file=sys.stderr, flush=True))
@@ -183,6 +180,7 @@ def restore_all(
             if len(targets) > 1:
                 Saying(say).line(f"[{number + 1}/{len(targets)}] {picture}")
             try:
+                _check_written(result, list(targets.items())[:number])
                 restore(picture, result, mask=mask, say=say, **options)
             except (Unfinished, KeyboardInterrupt) as end:
                 what = str(end) if isinstance(end, Unfinished) else "Stopped; nothing is written."
@@ -218,10 +216,37 @@ def load_damaged(
     return photo.floats(known), known
 
 
-def _check_path(path: str | Path | None) -> None:
-    """ImageError for what no system takes for a path."""
-    if path is not None and images.no_path(path):
+def _check_path(path: str | Path | None, needed: bool = False) -> None:
+    """ImageError for what no system takes for a path, and for what is none."""
+    if path is None and not needed:
+        return
+    if not isinstance(path, (str, os.PathLike)):
+        raise ImageError(
+            f"A picture, a mask and a result are named by their paths, not {type(path).__name__}: "
+            "for arrays there is dip_book.restoring.core.fill."
+        )
+    if images.no_path(path):
         raise ImageError(f"'{brief(path)}' is no path: it is too long, or has a zero byte.")
+
+
+def _check_values(minutes, iterations, seed, recipe, device, precision) -> None:
+    """RunError for what is no such number or word, before a file is touched."""
+    given = {"recipe": recipe, "device": device, "precision": precision}
+    for name, word in given.items():
+        if word is not None and not isinstance(word, str):
+            raise runs.RunError(f"{name} is a word, not {brief(repr(word))}.")
+    if not _is_number(seed, Integral) or not 0 <= seed < 2**63:
+        raise runs.RunError(f"A seed is a number from 0 to 2⁶³ − 1, not {brief(seed)}.")
+    if minutes is not None and not (_is_number(minutes, Real) and 0 < minutes < 1e6):
+        raise runs.RunError(f"Minutes: a number above 0, not {brief(minutes)}.")
+    if iterations is not None and not (
+        _is_number(iterations, Integral) and 1 <= iterations <= MOST_ITERATIONS
+    ):
+        raise runs.RunError(f"Iterations: from 1 to {MOST_ITERATIONS:,}, not {brief(iterations)}.")
+
+
+def _is_number(value, kind) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _in_words(error: Exception, picture: str | Path) -> str:
@@ -299,6 +324,19 @@ def _check_given(targets: dict[Path, Path]) -> None:
             raise ImageError(
                 f"'{other}' is a picture to restore, and what '{picture}' would be written over "
                 "(--again): leave one of them out, or choose a folder with --to."
+            )
+
+
+def _check_written(result: Path, earlier: list[tuple[Path, Path]]) -> None:
+    """ImageError for the result of an earlier picture, by another name.
+
+    On many disks "A-restored.png" and "a-restored.png" are one file.
+    """
+    for picture, other in earlier:
+        if os.path.exists(result) and files.same_file(result, other):
+            raise ImageError(
+                f"'{result}' is the file that '{picture}' was restored into: restore this one by "
+                "itself, with --to."
             )
 
 
@@ -483,16 +521,23 @@ class Job:
                 folder = None  # not ours: left alone
         except OSError:
             folder = None
-        if folder is None:
-            yield cls(to, None)
-            return
+        lock = None if folder is None else filelock.FileLock(folder / "lock", timeout=0)
         try:
-            with filelock.FileLock(folder / "lock", timeout=0):
-                yield cls(to, folder, _record(folder) or {})
+            if lock is not None:
+                lock.acquire()
         except filelock.Timeout:
             raise runs.RunError(
                 f"Another process is restoring into '{to}': wait for it, or choose another name."
             ) from None
+        except (OSError, NotImplementedError):  # a disk without locks: nothing is kept there
+            lock = None
+        if lock is None:
+            yield cls(to, None)
+            return
+        try:
+            yield cls(to, folder, _record(folder) or {})
+        finally:
+            lock.release()
 
     @property
     def work(self) -> Path | None:

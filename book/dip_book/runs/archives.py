@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -34,10 +35,10 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
         limit_mb: size of each at most, in 10⁶ bytes.
 
     Returns the archives' paths; each appears whole, or an older one stays.  Raises RunError when
-    there is nothing to pack, a run is damaged, one run alone is over the limit, or the archives
-    cannot be written.
+    there is nothing to pack, a run is damaged, one run alone is over the limit, the archives cannot
+    be written, or one would be written over a file that holds anything which the store does not.
     """
-    paths = [*dict.fromkeys(paths)]  # what is named twice is packed once
+    paths = [*dict.fromkeys(map(in_store, paths))]  # what is named twice is packed once
     if not paths:
         raise RunError(f"There is no stored run to pack in {store}.")
     limit, parts = limit_mb * 1e6, []
@@ -49,15 +50,45 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
             parts[-1] += part
         else:
             parts.append(part)
-    archives = []
+    archives = [target.parent / f"{target.name}-{n}.zip" for n in range(1, len(parts) + 1)]
+    for archive in archives:
+        if os.path.lexists(archive) and not _is_copied(archive, store):
+            raise RunError(
+                f"'{archive}' is there already, and holds what this store does not: unpack it "
+                "first, or choose another name with --to."
+            )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for number, part in enumerate(parts, 1):
-            archives.append(target.parent / f"{target.name}-{number}.zip")
-            placing.write_whole(archives[-1], _zip(part))
+        for archive, part in zip(archives, parts):
+            placing.write_whole(archive, _zip(part))
     except OSError as error:
         raise RunError(f"'{target}' cannot be written: {reason(error)}.") from error
     return archives
+
+
+def in_store(path: Path) -> Path:
+    """The path of a run, relative to its store; RunError for one that leads elsewhere."""
+    if path.is_absolute() or ".." in path.parts:
+        raise RunError(f"'{path}' is no path of a run in a store: `status` prints them.")
+    return path
+
+
+def _is_copied(archive: Path, store: Path) -> bool:
+    """Is all that an archive holds in the store too, so that nothing is lost with it?"""
+    try:
+        _check_end(archive)
+        with zipfile.ZipFile(archive) as file:
+            entries = [(_place(archive, entry.filename), entry) for entry in file.infolist()]
+        ours: dict[str, bytes] = {}
+        for place, _ in entries:
+            if place.name.endswith(SUFFIXES["record"]):
+                name = place.name.removesuffix(SUFFIXES["record"])
+                ours |= dict(_files(store, place.with_name(name)))
+        held = {place.as_posix(): (entry.file_size, entry.CRC) for place, entry in entries}
+    except (RunError, OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
+    here = {name: (len(content), zlib.crc32(content)) for name, content in ours.items()}
+    return held.items() <= here.items()
 
 
 def unpack(archive: Path, store: Path = runs.ROOT) -> list[tuple[Path, str]]:
@@ -211,7 +242,8 @@ def _place(archive: Path, name: str) -> Path:
         )
     known = any(place.name.endswith(suffix) for suffix in SUFFIXES.values())
     known &= place.name not in SUFFIXES.values()  # a suffix is no name
-    known &= not any(part.startswith(".") for part in place.parts)
+    known &= not place.name.startswith(".")  # a picture may be called so
+    known &= not any(part.startswith(".") for part in place.parts[:1])
     outside = place.is_absolute() or ".." in place.parts or "\\" in name
     outside |= any(":" in part for part in place.parts[:1])  # a drive
     if outside or not known or len(place.parts) != 3 or place.parts[0] in runs.OTHER_FOLDERS:

@@ -26,7 +26,13 @@ def read(path: Path, *keys: str) -> dict:
     if (files := _READ.get()) is not None and path not in files:
         files.append(path)
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is no file")
         found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(
+            f"There are no results '{path}': measure them, or call this in a clone of the book."
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, reason(error)) from None
     if not isinstance(found, dict):
@@ -56,6 +62,8 @@ def sound():
     try:
         with heard() as files:
             yield
+    except RunError:  # it is a ValueError, and has said what is wrong
+        raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if not files:
             raise

@@ -8,6 +8,7 @@ finishes any more are swept up by the next who writes: their locks are free.
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
@@ -154,7 +155,7 @@ def _described(record: Path) -> dict:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a file if it is still to be moved."""
+    """Move a file if it is still to be moved; also to another disk, behind a link or mounted."""
     for patience in range(100):  # `tidy` may remove a folder that is empty still
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -165,6 +166,13 @@ def _move(source: Path, target: Path) -> None:
                 return
             if patience == 99:
                 raise
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            with suppress(FileNotFoundError):  # another was faster
+                write_whole(target, source.read_bytes())
+                source.unlink()
+            return
 
 
 def sweep_up(work: Path) -> None:

@@ -46,7 +46,10 @@ from dip_book.runs.record import (
 )
 from dip_book.runs.spec import RunError, Spec
 
-ROOT = Path(__file__).resolve().parents[2] / "runs"
+#: The book's own runs.  Where the package is installed without the book: a folder "runs" in the
+#: present one, because what lies among installed packages goes with them.
+_BOOK = Path(__file__).resolve().parents[2]
+ROOT = _BOOK / "runs" if (_BOOK / "_toc.yml").is_file() else Path("runs")
 ANY = -1  # size of whatever run
 AT_ONCE = 100  # runs that are locked together: some systems open no more than 256 files
 OTHER_FOLDERS = {WORK, "bench"}
