@@ -51,7 +51,7 @@ def as_image(image, bounded: bool = True) -> torch.Tensor:
             f"(1, H, W) or (3, H, W). Got shape {tuple(np.shape(image))}."
         )
     if x.numel() == 0:
-        raise ValueError(f"The image is empty: its shape is {tuple(image.shape)}.")
+        raise ValueError(f"The image is empty: its shape is {tuple(np.shape(image))}.")
     if x.dtype == torch.uint8:
         return x.float() / 255
     if not x.dtype.is_floating_point:
@@ -148,8 +148,14 @@ def _no_range(dtype) -> str:
 def as_mask(mask, height: int, width: int) -> torch.Tensor:
     """Check a mask for an image of height × width and give it the shape (1, H, W), float32.
 
-    Raises ValueError for another shape, and for values other than 0 (missing) and 1 (known).
+    Raises ValueError for another shape, for values other than 0 (missing) and 1 (known), and for a
+    picture of Pillow's with a palette.
     """
+    if getattr(mask, "mode", None) == "P":
+        raise ValueError(
+            "The mask is a picture with a palette, whose numbers are places there: take "
+            "np.asarray(mask.convert('L')) > 127."
+        )
     if not isinstance(mask, torch.Tensor):
         array = _array(mask)
         if array.dtype.kind not in "buif":

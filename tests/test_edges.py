@@ -380,6 +380,21 @@ def test_bilinear_upsampling_from_shifts_is_pytorchs():
     assert torch.allclose(layer.from_shifts(x), layer(x), atol=1e-6)
 
 
+def test_a_mask_with_a_palette_is_refused():
+    """Its numbers say nothing of black and white: it might be taken the other way round."""
+    picture = Image.new("P", (2, 2), 1)
+    picture.putpalette([255] * 3 + [0] * 3)
+    with pytest.raises(ValueError, match=r"palette.*convert\('L'\)\) > 127"):
+        as_mask(picture, 2, 2)
+    assert as_mask(Image.new("1", (2, 2), 1), 2, 2).sum() == 4
+
+
+@pytest.mark.parametrize("empty", [[[]], Image.new("L", (0, 5)), np.zeros((5, 0))])
+def test_a_picture_without_pixels_is_named(empty):
+    with pytest.raises(ValueError, match="The image is empty: its shape is"):
+        as_image(empty)
+
+
 def test_nothing_is_drawn_before_the_first_iteration(picture, recipe):
     """A picture is drawn before it, to refuse what is too small; without dropout."""
     spotted = dip_blocks.but(recipe, {"dropout": 0.3})

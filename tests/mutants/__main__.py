@@ -193,19 +193,27 @@ def report(found: dict[str, Counter], of: int) -> None:
 
 
 def write(found, all_of_them, options, tests: int) -> None:
-    """The counts, by module, where the book's page about trust reads them."""
+    """The counts, by module, where the book's page about trust reads them.
+
+    Those of modules that were not chosen stay: each says of which commit it is.
+    """
     from dip_book import runs
     from dip_book.runs.provenance import provenance
 
     there = Counter(mutant.module for mutant in all_of_them)
     named = known("named.toml")
+    facts = provenance()
+    path = Path(runs.ROOT) / FILE
+    before = json.loads(path.read_text())["modules"] if options.module and path.exists() else {}
     stored = {
-        "modules": {
+        "modules": before
+        | {
             module: {
                 "mutants": there[module],
                 "judged": sum(counts[word] for word in ("killed", "excused", "survived")),
                 **{word: counts[word] for word in ("killed", "excused", "survived")},
                 "seconds": round(counts["seconds"]),
+                "commit": facts["commit"],
             }
             for module, counts in found.items()
         },
@@ -216,9 +224,8 @@ def write(found, all_of_them, options, tests: int) -> None:
         "sample": options.sample,
         "seed": None if options.sample is None else options.seed,
         "tests": tests,
-        **provenance(),
+        **facts,
     }
-    path = Path(runs.ROOT) / FILE
     path.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
 
 
