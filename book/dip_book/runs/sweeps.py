@@ -149,9 +149,7 @@ def _perform_one(
                 truth=x, frames=frame_iterations(recipe.iterations, frames), progress=progress,
                 resume=saved.state, watch=saved,
             )  # fmt: skip
-            if result.interrupted:
-                raise KeyboardInterrupt
-            run = record(result)
+            run = record(whole(result))
         run.history = [
             s
             for s in run.history
@@ -380,6 +378,17 @@ def sweep(
     finally:
         for future in futures:
             future.cancel()
+
+
+def whole(restoration: dip_blocks.Restoration) -> dip_blocks.Restoration:
+    """What `dip_blocks.restore` returned, if it came to its end.
+
+    Raises KeyboardInterrupt if an interrupt ended it: so a cell that fits several networks stops as
+    a whole, and compares no half fit with whole ones.
+    """
+    if restoration.interrupted:
+        raise KeyboardInterrupt
+    return restoration
 
 
 @contextmanager
