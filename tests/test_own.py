@@ -5,6 +5,7 @@ page's messages and back (`Bridge`).
 """
 
 import base64
+import errno
 import io
 import json
 import threading
@@ -364,6 +365,21 @@ def test_the_download_is_what_the_photo_saves(tool, go_on, tmp_path, kind):
         assert data == saved
     losses = " ".join(tool.sent[0]["notes"])
     assert ("close to what they were" in losses) == (kind == "JPEG")
+
+
+def test_a_full_disk_is_said_in_words(tool, go_on, monkeypatch):
+    go_on.set()
+    hand(tool, png(noise()))
+    tool.strokes = [STROKE]
+    tool.answer({"do": "start", "minutes": 3})
+    tool.join(20)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.Photo, "save", full)
+    tool.answer({"do": "download", "format": "PNG"})
+    assert tool.now["said"] == "The kernel's machine cannot do that: No space left on device."
 
 
 def test_a_large_picture_is_shown_small_and_filled_whole(tool, go_on):

@@ -443,8 +443,9 @@ def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
 
 def _failure(error: Exception) -> str:
     said = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        said = f"'{brief(error.filename)}': {error.strerror}."
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f"'{brief(error.filename)}': "
+        said = f"{place}{error.strerror}."
     if lacks_memory(error):
         said = "it does not fit into this machine's memory; ask for a smaller picture (--size)."
     return f"failed: {said if len(said) < 600 else f'{said[:600]} …'}"

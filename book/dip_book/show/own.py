@@ -172,6 +172,8 @@ class Own(anywidget.AnyWidget):
         """A sentence without the folder that only this widget knows."""
         if isinstance(error, MemoryError):
             return "The picture does not fit into this machine's memory: shrink it."
+        if isinstance(error, OSError) and error.strerror:
+            return f"The kernel's machine cannot do that: {words.plain(error.strerror)}."
         text = str(error).replace(f"{self._folder.name}{os.sep}", "")
         for theirs, ours in WORDS.items():
             text = re.sub(theirs, ours, text)
