@@ -123,10 +123,13 @@ def opened(server, browser):
         wait="load",
         size=(1280, 900),
         settle=True,
+        before="",
         **options,
     ):
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
         context.set_default_timeout(30_000)
+        if before:
+            context.add_init_script(before)
         context.add_init_script(PREPARE.replace("THEME", theme))
         tab = context.new_page()
         if notes:

@@ -467,6 +467,59 @@ def test_a_browser_that_cannot_is_told_in_one_sentence(show, missing):
     assert tab.locator(".dip-fallback img").is_visible()
 
 
+def test_a_network_that_failed_begins_anew(show):
+    tab = ready(show())
+    tab.click("[name=go]")
+    at_least(tab, 3)
+    tab.evaluate("""() => {
+      const [one] = document.querySelector("dip-live").lanes;
+      one.worker.terminate();
+      one.worker.dispatchEvent(new ErrorEvent("error", { message: "Out of memory." }));
+    }""")
+    said = tab.locator("dip-live .dip-said")
+    assert "The network stopped: Out of memory." in said.inner_text()
+    assert tab.locator("[name=go]").inner_text() == "Start"
+    tab.click("[name=go]")
+    assert "is being built" in said.inner_text()
+    at_least(tab, 3)
+    tab.click("[name=go]")
+    assert said.inner_text() == "Paused."
+    tab.click("[name=go]")
+    assert "Paused" not in said.inner_text()
+
+
+def test_a_figure_that_is_taken_out_and_put_back_goes_on(show):
+    """As a notebook does with outputs that are scrolled out of sight."""
+    tab = ready(show())
+    tab.click("[name=go]")
+    at_least(tab, 5)
+    tab.evaluate("() => { window.kept = document.querySelector('dip-live'); kept.remove(); }")
+    while tab.workers:
+        tab.wait_for_timeout(100)
+    tab.evaluate(HIDE, True)  # meanwhile the reader looks at another page, and comes back
+    tab.evaluate(HIDE, False)
+    tab.wait_for_timeout(300)
+    assert not tab.workers, "nobody sees it"
+    tab.evaluate("() => document.querySelector('main').append(kept)")
+    rested = iteration(tab)
+    assert rested >= 5
+    at_least(tab, rested + 5)
+
+
+NOWHERE = """history.replaceState = () => { throw new DOMException("no", "SecurityError"); };
+Object.defineProperty(navigator, "clipboard", { value: undefined });"""
+
+
+def test_a_link_is_had_where_the_page_has_no_address(show):
+    tab = ready(show(before=NOWHERE))
+    tab.click("[name=link]")
+    said = tab.locator("dip-live .dip-said")
+    tab.wait_for_function(
+        "() => document.querySelector('.dip-said').textContent.includes('#live=')"
+    )
+    assert said.inner_text().startswith("The link is this: http")
+
+
 def test_the_script_comes_when_the_figure_comes_into_view(show):
     tab = show("below.html", link="")
     tab.wait_for_timeout(500)

@@ -12,7 +12,7 @@ from dip_book.build import first_cell
 from dip_book.results import baselines
 from dip_book.results.selection import best_run
 from dip_book.runs import plan, sweeps
-from dip_book.show import explorer, views
+from dip_book.show import explorer, figures, views
 
 TINY = {"picture": "brick", "recipe": "quick", "size": 64, "iterations": 12}
 
@@ -87,6 +87,20 @@ def test_stop_keeps_what_was_reached(live):
     ended = live.heard("ended")
     live.join(10)
     assert "Stopped after" in ended["text"] and 1 <= live.run.facts["iterations"] < 100_000
+
+
+def test_a_run_of_a_cell_that_was_run_again_gives_way(live):
+    """Its Stop button is gone with the cell's output, paused or not."""
+    live.answer({"do": "start", **TINY, "iterations": 100_000})
+    live.heard("started")
+    live.answer({"do": "pause"})
+    live.heard("running")
+    again = explorer.Live([], [], size=64, iterations=12)
+    again.answer({"do": "start", **TINY, "iterations": 2})
+    assert "Stopped after" in live.heard("ended")["text"]
+    live.join(10)
+    again.join(60)
+    assert again.run.facts["iterations"] == 2 and live.run.facts["iterations"] < 100_000
 
 
 def test_a_paused_run_can_be_stopped(live):
@@ -282,6 +296,12 @@ def test_steps_open_on_a_state_that_shows_something():
     assert views.steps_view(states, "What", "a figure", start="more").data["start"] == 2
     faint = {"a": {"lost": grey}, "b": {"lost": grey + 0.001 * x}}
     assert views.steps_view(faint, "What", "a figure").data["start"] == 1
+
+
+def test_a_figure_of_nothing_says_so():
+    for nothing in (lambda: views.steps_view({}, "Iteration", "x"), lambda: figures.dots({})):
+        with pytest.raises(ValueError, match="There is nothing to"):
+            nothing()
 
 
 def test_a_difference_is_made_visible():

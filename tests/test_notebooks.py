@@ -1,5 +1,6 @@
 """The pairs agree, stay light, and their first cell works where nothing is installed."""
 
+import ast
 import base64
 import importlib.util
 import io
@@ -18,10 +19,13 @@ import nbformat
 import pytest
 from dip_book import images
 from dip_book.build import first_cell, pairs
+from dip_book.runs import sweeps
 from dip_book.show import views
 from executed import executed
 from executed import printed as printed_texts
 from PIL import Image
+
+import dip_blocks
 
 CHAPTERS = pairs.texts()
 
@@ -290,6 +294,9 @@ def test_the_first_cell_fetches_the_book(elsewhere, clone):
         "\nfrom dip_book import runs\nimport dip_blocks, dip_book\n"
         "print(dip_blocks.__file__, dip_book.__file__, len(runs.find()))"
     )
+    half = folder / "deep-image-prior-rebuilt.part" / ".git"  # the kernel was restarted meanwhile
+    half.mkdir(parents=True)
+    (half / "config.lock").write_text("")
     for _ in range(2):  # the second time it is there already
         done = run(stored_first_cell() + check, DIP_REPOSITORY=f"file://{clone}")
         assert done.returncode == 0, done.stderr
@@ -298,6 +305,7 @@ def test_the_first_cell_fetches_the_book(elsewhere, clone):
         module, package, stored = second.split()
         assert module == str(folder / "deep-image-prior-rebuilt" / "dip_blocks.py")
         assert package.startswith(str(folder / "deep-image-prior-rebuilt")) and int(stored) >= 4
+        assert [path.name for path in folder.iterdir()] == ["deep-image-prior-rebuilt"]
 
 
 def test_the_first_cell_takes_the_address_written_into_it(elsewhere, clone):
@@ -317,6 +325,47 @@ def test_the_first_cell_works_inside_a_clone(elsewhere, clone):
     _, run = elsewhere
     done = run(f"import os; os.chdir({str(clone / 'notebooks')!r})\n" + pairs.SETUP.format(url=""))
     assert done.returncode == 0 and done.stdout.startswith("Runs on "), done.stderr
+
+
+def test_a_repository_that_cannot_be_had_is_named(elsewhere, tmp_path):
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    folder, run = elsewhere
+    done = run(pairs.SETUP.format(url=f"file://{tmp_path}/nowhere"))
+    assert done.returncode == 1
+    assert f"cannot be fetched from file://{tmp_path}/nowhere: fatal:" in done.stderr
+    assert not (folder / "deep-image-prior-rebuilt").exists()
+
+
+def fits_in_a_row(source):
+    """Calls of `restore` that a cell makes several times, or several of, without asking `whole`."""
+    tree = ast.parse(source)
+    again = (ast.For, ast.While, ast.ListComp, ast.DictComp, ast.GeneratorExp)
+    calls = {
+        call.lineno
+        for loop in ast.walk(tree)
+        if isinstance(loop, again)
+        for call in ast.walk(loop)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "dip_blocks.restore"
+    }
+    return calls if "whole(" not in source else set()
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_stop_button_ends_all_fits_of_a_cell(path):
+    """`restore` returns what there is so far; the next fit would begin, beside a half one."""
+    text, _ = pair(path)
+    for cell in text.cells:
+        if cell.cell_type == "code" and "dip_blocks.restore(" in cell.source:
+            assert not fits_in_a_row(cell.source), cell.source
+
+
+def test_an_interrupted_fit_is_no_whole_one():
+    assert fits_in_a_row("for x in y:\n    dip_blocks.restore(x)")
+    ended = dip_blocks.Restoration(None, None)
+    assert sweeps.whole(ended) is ended
+    with pytest.raises(KeyboardInterrupt):
+        sweeps.whole(dip_blocks.Restoration(None, None, interrupted=True))
 
 
 def test_only_what_is_missing_is_installed(monkeypatch):

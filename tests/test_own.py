@@ -5,6 +5,7 @@ page's messages and back (`Bridge`).
 """
 
 import base64
+import errno
 import io
 import json
 import threading
@@ -285,6 +286,23 @@ def test_stop_keeps_the_picture_so_far(tool):
     until(lambda: own.core.fill.options["again"] is True)
 
 
+def test_a_restoration_of_a_cell_that_was_run_again_gives_way(tool):
+    """Its Stop button is gone with the cell's output."""
+    hand(tool, png(noise()))
+    tool.strokes = [STROKE]
+    tool.answer({"do": "start", "minutes": 600})
+    until(lambda: tool.after)
+    again = own.Own()
+    hand(again, png(noise()))
+    again.strokes = [STROKE]
+    again.answer({"do": "start", "minutes": 3})
+    tool.join(20)
+    assert not tool.running and "so far" in tool.now["said"] and tool.restored is not None
+    assert again.running
+    again.answer({"do": "stop"})
+    again.join(20)
+
+
 def test_more_minutes_are_added_to_what_has_ended(tool, go_on):
     go_on.set()
     hand(tool, png(noise()))
@@ -347,6 +365,21 @@ def test_the_download_is_what_the_photo_saves(tool, go_on, tmp_path, kind):
         assert data == saved
     losses = " ".join(tool.sent[0]["notes"])
     assert ("close to what they were" in losses) == (kind == "JPEG")
+
+
+def test_a_full_disk_is_said_in_words(tool, go_on, monkeypatch):
+    go_on.set()
+    hand(tool, png(noise()))
+    tool.strokes = [STROKE]
+    tool.answer({"do": "start", "minutes": 3})
+    tool.join(20)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.Photo, "save", full)
+    tool.answer({"do": "download", "format": "PNG"})
+    assert tool.now["said"] == "The kernel's machine cannot do that: No space left on device."
 
 
 def test_a_large_picture_is_shown_small_and_filled_whole(tool, go_on):
@@ -421,6 +454,17 @@ def test_the_steps_show_what_was_hidden_and_what_came_out(channels):
     hidden = np.isclose(shown["4  hidden, to measure"], np.array(own.MARK) / 255).all(-1)
     assert hidden.sum() > 0 and not (hidden & ~known).any(), "hidden is what is known"
     assert (shown["3  at once"][~known] == 0.5).all()
+
+
+def test_of_what_was_not_drawn_the_steps_show_nothing():
+    """Where nothing is missing, and after an interrupt before anything was drawn."""
+    truth = (noise(16, 16, 0) / 255).astype(np.float32)
+    for known in (np.ones((16, 16), bool), np.arange(256).reshape(16, 16) % 7 > 0):
+        filled = core.Filled(truth, {"seed": 0}, "Nothing is missing.", False, {})
+        shown = own.steps(truth, known, filled, truth)
+        assert "3  at once" not in shown and "5  result" in shown
+        assert ("4  hidden, to measure" in shown) == (not known.all())
+    assert core.fill(truth, np.ones((16, 16), bool)).methods == {}
 
 
 # Its page -----------------------------------------------------------------------------------------

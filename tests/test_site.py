@@ -15,6 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import (
     EXPLORER,
     FRONT,
+    MASK,
     PAGES,
     SETTLED,
     SITE,
@@ -363,6 +364,67 @@ def test_search_finds_a_chapter(opened):
     hit.wait_for()
     hit.click()
     tab.wait_for_url(f"**/{EXPLORER}*")
+    tab.context.close()
+
+
+def unhappy(opened, page, before="", scheme="http"):
+    """A page whose browser lacks something, and a function that closes it and gives its errors."""
+    notes = Visit()
+    tab = opened(page, scheme, notes=notes, before=before)
+
+    def errors():
+        tab.wait_for_timeout(300)
+        tab.context.close()
+        return notes.errors + notes.console
+
+    return tab, errors
+
+
+FORBIDDEN = """for (const name of ["localStorage", "sessionStorage"])
+  Object.defineProperty(window, name, { configurable: true, get() {
+    throw new DOMException("denied", "SecurityError"); } });"""
+
+
+@pytest.mark.parametrize("page", [FRONT, EXPLORER, "search.html"])
+def test_a_reader_who_lets_pages_keep_nothing_can_choose_a_theme(opened, page):
+    tab, errors = unhappy(opened, page, FORBIDDEN)
+    seen = set()
+    for _ in range(3):
+        tab.locator("button.theme-switch-button:visible").first.click()
+        seen.add(tab.evaluate("document.documentElement.dataset.mode"))
+    assert seen == {"light", "dark", "auto"} and not errors()
+
+
+@pytest.mark.parametrize("page", [MASK, EXPLORER])
+def test_a_browser_of_2022_runs_a_page(opened, page):
+    _, errors = unhappy(opened, page, "delete Element.prototype.checkVisibility;")
+    assert not errors()
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+@pytest.mark.parametrize("word", ["constructor", "__proto__", "prior"])
+def test_a_search_ends_whatever_is_looked_for(opened, word, scheme):
+    tab, errors = unhappy(opened, f"search.html?q={word}", scheme=scheme)
+    tab.wait_for_function(
+        "() => document.querySelector('#search-results h2')?.innerText === 'Search Results'"
+    )
+    found = tab.locator("#search-results li").count()
+    assert (found > 0) == (word == "prior") and not errors()
+
+
+def test_after_printing_all_is_as_it_was(opened):
+    """Also where a browser says twice that it prints, or only that it has."""
+    tab = opened("notebooks/03-deep-image-prior.html", theme="dark")
+    now = """() => [document.documentElement.dataset.theme,
+      document.querySelectorAll(".tag_solution details[open]").length]"""
+    assert tab.evaluate(now) == ["dark", 0]
+    for said in (["after"], ["before", "after"], ["before", "before", "after", "after"]):
+        for word in said:
+            tab.evaluate(f"dispatchEvent(new Event('{word}print'))")
+            if word == "before":
+                theme, opened_ones = tab.evaluate(now)
+                assert theme == "light" and opened_ones > 0
+        assert tab.evaluate(now) == ["dark", 0], said
     tab.context.close()
 
 

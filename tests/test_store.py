@@ -185,6 +185,11 @@ def test_a_run_of_something_else_is_not_the_specs(
     assert plan.missing(store=tmp_path) == []
 
 
+def test_a_group_that_there_is_not_is_named(tmp_path):
+    with pytest.raises(runs.RunError, match="No group is called 'tabel'; there are .*table"):
+        plan.missing(["table", "tabel"], tmp_path)
+
+
 def test_a_recipe_that_has_changed_is_noticed(tmp_path, monkeypatch):
     perform(SPEC, tmp_path)
     monkeypatch.setitem(dip_blocks.RECIPES, "tiny", replace(TINY, lr=0.01))

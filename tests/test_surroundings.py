@@ -434,6 +434,8 @@ def test_more_runs_than_files_that_may_be_open_are_tidied(tmp_path, monkeypatch)
 def test_a_failure_names_the_file_in_words():
     said = sweeps._failure(FileExistsError(17, "File exists", "x/.work"))
     assert said == "failed: 'x/.work': File exists."
+    nameless = sweeps._failure(OSError(28, "No space left on device"))  # as writing raises it
+    assert nameless == "failed: No space left on device."
 
 
 # Chapters -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@
   };
   // What slides says at which edge more of it lies: a table below its caption, a drawing above its own, code as it is.
   const edges = (box) => {
-    const slides = box.checkVisibility() && box.scrollWidth > box.clientWidth + 1; // what is folded has a width too
+    const slides = (box.checkVisibility?.() ?? true) && box.scrollWidth > box.clientWidth + 1; // what is folded has a width too
     box.classList.toggle("dip-slides", slides);
     box.classList.toggle("dip-more-left", slides && box.tagName !== "DIV" && box.scrollLeft > 1);
     box.classList.toggle("dip-more-right", slides && box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
@@ -51,14 +51,30 @@
 
   // Paper is white, and on it the solutions are open; afterwards all is as it was.
   const root = document.documentElement;
-  let opened = [], theme;
+  let opened = [], theme = null;
   addEventListener("beforeprint", () => {
+    if (theme !== null) return; // some browsers say it twice
     [theme, root.dataset.theme] = [root.dataset.theme, "light"];
     opened = [...document.querySelectorAll("details.solution:not([open]), .tag_solution details:not([open])")];
     for (const details of opened) details.open = true;
   });
   addEventListener("afterprint", () => {
-    root.dataset.theme = theme;
+    if (theme === null) return;
+    [root.dataset.theme, theme] = [theme, null];
     for (const details of opened) details.open = false;
+  });
+
+  // Sphinx's search looks words up in plain objects, which know "constructor" without having it: it would never end.
+  // And from a disk no page may be fetched, of which it shows a line or two.
+  document.addEventListener("DOMContentLoaded", () => {
+    if (typeof DOCUMENTATION_OPTIONS !== "undefined" && location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+    if (typeof Search === "undefined") return;
+    const { hasOwnProperty } = Object.prototype;
+    const bare = ({ terms, titleterms }) => {
+      for (const table of [terms, titleterms]) if (table) Object.setPrototypeOf(table, Object.create(null, { hasOwnProperty: { value: hasOwnProperty } }));
+    };
+    const set = Search.setIndex;
+    Search.setIndex = (index) => { bare(index); set(index); };
+    if (Search._index) bare(Search._index);
   });
 })();

@@ -34,6 +34,7 @@ SETUP = """\
 # Finds the book's code: installed, in a folder above, or in the repository (Colab).
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,8 +54,14 @@ if importlib.util.find_spec("dip_book") is None:
             )
         root = here / "deep-image-prior-rebuilt"
         if not root.exists():
-            clone = ["git", "clone", "--quiet", "--depth", "1", source, str(root)]
-            subprocess.run(clone, check=True)
+            part = here / "deep-image-prior-rebuilt.part"  # half a clone is none
+            shutil.rmtree(part, ignore_errors=True)
+            clone = ["git", "clone", "--quiet", "--depth", "1", source, str(part)]
+            done = subprocess.run(clone, capture_output=True, text=True)
+            if done.returncode:
+                why = f"The book's code cannot be fetched from {{source}}:"
+                raise ModuleNotFoundError(f"{{why}} {{done.stderr.strip()}}")
+            part.rename(root)
     sys.path[:0] = [str(root), str(root / "book")]
 
 from dip_book.build import first_cell

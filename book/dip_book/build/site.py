@@ -234,8 +234,29 @@ def remove_stale(site: Path, pages: set[str]) -> None:
                 file.unlink()
 
 
+#: Before the theme's first script: where a reader lets pages keep nothing, asking for the storage
+#: alone is an error, and the theme's scripts end at it.  Then a choice lasts as long as the page.
+STORAGE = """<script>
+    for (const name of ["localStorage", "sessionStorage"]) {
+      try { window[name].length; } catch {
+        const kept = new Map();
+        Object.defineProperty(window, name, { configurable: true, value: {
+          getItem: (key) => kept.get(String(key)) ?? null,
+          setItem: (key, value) => { kept.set(String(key), String(value)); },
+          removeItem: (key) => { kept.delete(String(key)); },
+          clear: () => { kept.clear(); },
+          key: (i) => [...kept.keys()][i] ?? null,
+          get length() { return kept.size; },
+        } });
+      }
+    }
+  </script>"""
+
+
 def mend(page: str) -> str:
     """What the theme and docutils write that browsers or screen readers stumble over."""
+    if STORAGE not in page:  # a page that was not built anew has it already
+        page = page.replace("<head>", f"<head>\n  {STORAGE}", 1)
     # Preloading fonts gains nothing here, and from file:// browsers refuse it with errors.
     page = re.sub(r'<link rel="preload" as="font"[^>]*>\s*', "", page)
     # A list must hold list items; these are entries of a bibliography.

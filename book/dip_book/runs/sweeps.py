@@ -149,9 +149,7 @@ def _perform_one(
                 truth=x, frames=frame_iterations(recipe.iterations, frames), progress=progress,
                 resume=saved.state, watch=saved,
             )  # fmt: skip
-            if result.interrupted:
-                raise KeyboardInterrupt
-            run = record(result)
+            run = record(whole(result))
         run.history = [
             s
             for s in run.history
@@ -382,6 +380,17 @@ def sweep(
             future.cancel()
 
 
+def whole(restoration: dip_blocks.Restoration) -> dip_blocks.Restoration:
+    """What `dip_blocks.restore` returned, if it came to its end.
+
+    Raises KeyboardInterrupt if an interrupt ended it: so a cell that fits several networks stops as
+    a whole, and compares no half fit with whole ones.
+    """
+    if restoration.interrupted:
+        raise KeyboardInterrupt
+    return restoration
+
+
 @contextmanager
 def dask_executor(address: str):
     """A Dask cluster as an executor.
@@ -434,8 +443,9 @@ def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
 
 def _failure(error: Exception) -> str:
     said = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        said = f"'{brief(error.filename)}': {error.strerror}."
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f"'{brief(error.filename)}': "
+        said = f"{place}{error.strerror}."
     if lacks_memory(error):
         said = "it does not fit into this machine's memory; ask for a smaller picture (--size)."
     return f"failed: {said if len(said) < 600 else f'{said[:600]} …'}"

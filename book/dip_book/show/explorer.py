@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Iterable
 
 import anywidget
@@ -88,10 +89,14 @@ class Explorer(views.View):
 class Live(anywidget.AnyWidget):
     """The explorer with a kernel behind it: one run at a time, in a thread of its own.
 
+    A run that another explorer has begun is stopped: a cell that was run again has taken its button
+    away.
+
     ``run`` is the last run that ended (or was stopped) here, as
     `dip_book.runs.sweeps.recording` has it.
     """
 
+    _begun_here: weakref.WeakSet = weakref.WeakSet()
     _esm = views.script("explorer")
     _css = views.styles()
     runs = traitlets.List().tag(sync=True)
@@ -147,6 +152,10 @@ class Live(anywidget.AnyWidget):
         except (ValueError, TypeError) as error:
             self.send({"kind": "running" if self.running else "failed", "text": words.plain(error)})
             return
+        for other in {*Live._begun_here} - {self}:
+            if other.running:
+                other.answer({"do": "stop"})
+        Live._begun_here.add(self)
         self._stopping = False
         self._going.set()
         self._count += 1

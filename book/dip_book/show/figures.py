@@ -116,7 +116,11 @@ def dots(columns: dict[str, dict], label: str = "PSNR, dB"):
     Args:
         columns: method → image → number or `Figure`; None is left out, what was cut short is
             hollow.
+
+    Raises ValueError where there is no method.
     """
+    if not columns:
+        raise ValueError("There is nothing to draw: no method is given.")
     names = list(next(iter(columns.values())))
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7.5, 0.42 * len(names) + 1.5), layout="constrained")

@@ -14,6 +14,7 @@ import os
 import re
 import tempfile
 import threading
+import weakref
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import anywidget
@@ -60,8 +61,10 @@ EXPECTED = (ImageError, runs.RunError, dip_blocks.DivergenceError, OSError, Memo
 class Own(anywidget.AnyWidget):
     """Choose a picture, mark what is missing, restore it, take it home; in a notebook.
 
-    One restoration at a time, in a thread of its own.  What the page shows are traits, so that a
-    second view of the widget shows the same; what its buttons say comes as messages (`answer`).
+    One restoration at a time, in a thread of its own: one that another widget has begun is stopped,
+    for a cell that was run again has taken its button away.  What the page shows are traits, so
+    that a second view of the widget shows the same; what its buttons say comes as messages
+    (`answer`).
 
     Attributes:
         photo: the picture, as its file has it (`files.Photo`); None before one is chosen.
@@ -70,6 +73,7 @@ class Own(anywidget.AnyWidget):
         report: what `core.fill` measured and chose, once it has ended.
     """
 
+    _begun_here: weakref.WeakSet = weakref.WeakSet()
     _esm = views.script("own")
     _css = views.styles() + (views.HERE / "own.css").read_text(encoding="utf-8")
     offers = traitlets.Dict().tag(sync=True)
@@ -168,6 +172,8 @@ class Own(anywidget.AnyWidget):
         """A sentence without the folder that only this widget knows."""
         if isinstance(error, MemoryError):
             return "The picture does not fit into this machine's memory: shrink it."
+        if isinstance(error, OSError) and error.strerror:
+            return f"The kernel's machine cannot do that: {words.plain(error.strerror)}."
         text = str(error).replace(f"{self._folder.name}{os.sep}", "")
         for theirs, ours in WORDS.items():
             text = re.sub(theirs, ours, text)
@@ -327,6 +333,10 @@ class Own(anywidget.AnyWidget):
         self._found, self._stopping, self.report = found, False, {}
         if again:
             self.restored, self.before, self.after = None, "", ""
+        for other in {*Own._begun_here} - {self}:
+            if other.running:
+                other.stop()
+        Own._begun_here.add(self)
         self._say("Starting …", running=True, done=0.0, left_s=60.0 * minutes)
         self._thread = threading.Thread(target=self._work, args=(minutes, again), daemon=True)
         self._thread.start()
@@ -505,18 +515,24 @@ def steps(given: np.ndarray, known: np.ndarray, filled: core.Filled, truth: np.n
         known: bool (H, W).
         filled: what `core.fill` made of them.
         truth: the whole picture.
+
+    What was not drawn or measured is left out: where nothing is missing, or after an interrupt.
     """
-    classical = given.copy()
-    drawn = filled.methods["biharmonic"].clip(0, 1)
-    classical[~known] = drawn if given.ndim == 3 else drawn[:, 0]
+    drawn, seed = filled.methods.get("biharmonic"), filled.report.get("seed")
+    at_once = {}
+    if drawn is not None:
+        at_once["3  at once"] = classical = given.copy()
+        classical[~known] = drawn.clip(0, 1) if given.ndim == 3 else drawn.clip(0, 1)[:, 0]
+    measured = {}
+    if seed is not None and not known.all():
+        measured["4  hidden, to measure"] = mark(
+            mark(given, ~known, (0.35, 0.35, 0.35)), held_out.choose(known, seed=seed).mask
+        )
     return {
         "1  given": given,
         "2  marked": mark(given, ~known),
-        "3  at once": classical,
-        "4  hidden, to measure": mark(
-            mark(given, ~known, (0.35, 0.35, 0.35)),
-            held_out.choose(known, seed=filled.report["seed"]).mask,
-        ),
+        **at_once,
+        **measured,
         "5  result": filled.image,
         "the truth": truth,
     }

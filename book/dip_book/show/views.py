@@ -183,7 +183,11 @@ def steps_view(
         slider: the states have an order.
         start: name of the state that is shown first; if None the first of which no picture is one
             grey square, or else the one that is furthest from it.
+
+    Raises ValueError where there is no state.
     """
+    if not states:
+        raise ValueError(f"There is nothing to go through: no state of '{label}' is given.")
     shown = {
         name: {caption: entry for caption, entry in state.items() if caption != "text"}
         for name, state in states.items()

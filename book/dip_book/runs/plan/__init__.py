@@ -59,8 +59,12 @@ def missing(groups: list[str] | None = None, store: Path = ROOT) -> list[Spec]:
     """The wanted runs that are not stored; of all groups if None, most wanted first.
 
     A run that is damaged, or of something else than its spec, is missing too.
+
+    Raises RunError for a group that there is not.
     """
     chosen = list(WANTED) if groups is None else groups
+    if unknown := [group for group in chosen if group not in WANTED]:
+        raise runs.RunError(f"No group is called '{unknown[0]}'; there are {', '.join(WANTED)}.")
     return [spec for group in chosen for spec in WANTED[group] if not _stored(spec, store)]
 
 

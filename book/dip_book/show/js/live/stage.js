@@ -19,7 +19,7 @@ class DipLive extends HTMLElement {
   // pictures: {name: {title, bytes}}, 128×128 grey bytes in base64; a property, or JSON in a
   // <script type="application/json"> inside.
   connectedCallback() {
-    if (this.ready) return;
+    if (this.ready) return this.wake();
     this.ready = true;
     const data = this.querySelector("script[type='application/json']");
     this.pictures ??= JSON.parse(data?.textContent ?? "{}");
@@ -68,8 +68,9 @@ class DipLive extends HTMLElement {
     return told;
   }
 
+  // A notebook takes outputs out of the page while they are scrolled away, and brings them back.
   disconnectedCallback() {
-    this.stop();
+    this.sleep();
   }
 
   // With WebGPU, 128×128: if it is as fast as it should be, which only a try shows.  What a link
@@ -126,7 +127,7 @@ class DipLive extends HTMLElement {
     on(this, "drop", (event) => {
       event.preventDefault();
       this.classList.remove("dip-drop");
-      this.take(event.dataTransfer.files[0]);
+      this.take(event.dataTransfer?.files[0]);
     });
     on(this.$mask, "click", () => this.change({ mask: this.settings.mask + 1 }));
     on(this.$reseed, "click", () => {
@@ -314,6 +315,7 @@ class DipLive extends HTMLElement {
     this.touched = true;
     if (!this.m.some(Boolean))
       return this.say("No pixel is known: there is nothing to fit. Bring some back.");
+    if (this.failed) this.reset(); // a worker that has failed does not go on
     this.going = true;
     this.$go.textContent = "Pause";
     this.looking = null;
@@ -333,7 +335,10 @@ class DipLive extends HTMLElement {
       }));
       this.target = BUDGET;
       this.lanes.forEach((one) => this.caption(`lane-${one.index}`, one.name));
-    } else if (this.first() >= this.target) this.target += BUDGET;
+    } else {
+      this.say("Learning.");
+      if (this.first() >= this.target) this.target += BUDGET;
+    }
     const mine = this.lanes;
     for (let waited = 0; this.backend === null && waited < PATIENCE; waited += 50)
       await new Promise((done) => setTimeout(done, 50)); // it is being timed
@@ -509,7 +514,7 @@ class DipLive extends HTMLElement {
   stop() {
     for (const one of this.lanes ?? []) one.worker?.terminate();
     this.lanes = null;
-    this.going = false;
+    this.going = this.failed = this.slept = false;
   }
 
   // To before the first iteration.
@@ -532,11 +537,13 @@ class DipLive extends HTMLElement {
     this.pause(
       `The network stopped: ${message} Start over, with fewer channels or levels perhaps.`,
     );
+    this.failed = true;
+    this.$go.textContent = "Start";
   }
 
   // Hidden: the state is kept as plain numbers, and the workers with their memory go.
   sleep() {
-    this.slept = this.going;
+    this.slept ||= this.going;
     if (this.going) this.pause("Paused: the page is hidden.");
     for (const one of this.lanes ?? []) {
       one.allowed = null;
@@ -549,11 +556,11 @@ class DipLive extends HTMLElement {
   }
 
   async wake() {
-    if (!this.slept || !this.lanes) return;
+    if (!this.slept || !this.lanes || !this.isConnected || document.hidden) return;
     this.slept = false;
     const still = () => this.lanes?.some((one) => one.worker && one.iteration);
     while (still()) await new Promise((done) => setTimeout(done, 20)); // is being put away
-    if (this.lanes && !this.going && !document.hidden) this.go();
+    if (this.lanes && !this.going && !document.hidden && this.isConnected) this.go();
   }
 
   // Showing ---------------------------------------------------------------------------------------
@@ -592,13 +599,18 @@ class DipLive extends HTMLElement {
 
   async copyLink() {
     const url = `${location.href.split("#")[0]}#live=${encode(this.settings, this.painted)}`;
-    history.replaceState(null, "", url);
+    let there = "in the address bar";
+    try {
+      history.replaceState(null, "", url);
+    } catch {
+      there = `this: ${url}`; // a frame that shows a notebook's output may have no address
+    }
     this.$address.textContent = this.own ? "Your own picture is not part of it." : "";
     try {
       await navigator.clipboard.writeText(url);
       this.say("The link is copied.");
     } catch {
-      this.say("The link is in the address bar.");
+      this.say(`The link is ${there}${there.endsWith("bar") ? "." : ""}`);
     }
   }
 }
