@@ -67,20 +67,50 @@ def best_precision(device: str | torch.device) -> str:
     return "bf16" if any(able.get(name) for name in ("avx512_bf16", "amx_bf16")) else "fp32"
 
 
+#: For every fit that a GPU computes now: does it compute in TF32?  What is switched for the first
+#: is switched back after the last: the switches are the whole process's.
+_tf32: list[bool] = []
+_switches, _SWITCHING = ExitStack(), threading.Lock()
+
+
 @contextmanager
 def numerics(device: torch.device, precision: str):
-    """While the loop runs: deterministic kernels on a GPU; on a CPU, freed memory is kept."""
+    """While the loop runs: deterministic kernels on a GPU; on a CPU, freed memory is kept.
+
+    Raises RuntimeError where fits of two threads want a GPU with TF32 and without.
+    """
     if device.type != "cuda":
         with kept_memory():
             yield
         return
+    tf32 = precision != "fp32"
+    with _SWITCHING:
+        if _tf32 and _tf32[0] != tf32:
+            raise RuntimeError(
+                "Another fit of this process computes on the GPU, "
+                f"{'without' if tf32 else 'with'} TF32, which is switched for all at once: wait "
+                "for it, or choose its precision."
+            )
+        if not _tf32:
+            _switches.enter_context(_deterministic(tf32))
+        _tf32.append(tf32)
+    try:
+        yield
+    finally:
+        with _SWITCHING:
+            _tf32.pop()
+            if not _tf32:
+                _switches.close()
+
+
+@contextmanager
+def _deterministic(tf32: bool):
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     filled = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # an aid for debugging: it costs
     try:
-        tf32 = precision != "fp32"
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=tf32):
             yield
     finally:

@@ -15,6 +15,7 @@ import torch
 from attacks.callers import SWITCHES, fitted
 
 import dip_blocks
+from dip_parts.devices import numerics
 
 
 @pytest.fixture
@@ -214,3 +215,24 @@ def test_a_bar_needs_somewhere_to_be_shown(data, small, monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     found = dip_blocks.restore(*data, small, device="cpu", progress=True)
     assert torch.equal(found.image, fitted(*data, small)[0])
+
+
+def test_what_is_switched_on_a_gpu_is_switched_back_after_the_last_fit():
+    """Two threads may fit at once, and end in any order."""
+    device = torch.device("cuda")
+
+    def state():
+        return torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.deterministic
+
+    before = state()
+    one, two = numerics(device, "tf32"), numerics(device, "bf16")
+    one.__enter__(), two.__enter__()
+    with pytest.raises(RuntimeError, match="without TF32|with TF32"), numerics(device, "fp32"):
+        pass
+    one.__exit__(None, None, None)
+    assert state() == (True, True)
+    two.__exit__(None, None, None)
+    assert state() == before
+    with numerics(device, "fp32"):
+        assert state() == (True, True) and not torch.backends.cudnn.allow_tf32
+    assert state() == before
