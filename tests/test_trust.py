@@ -29,6 +29,10 @@ def test_mutants_are_added_up(tmp_path):
     stored = {"modules": {"one": counts, "two": counts}}
     (tmp_path / trust.MUTANTS).write_text(json.dumps(stored))
     assert trust.mutants(tmp_path).rows[-1] == ["**all**", 20, 8, 6, 2, 0]
+    assert "first time" not in trust.mutants(tmp_path).caption
+    stored["first"] = {"judged": 2000, "survived": 7}
+    (tmp_path / trust.MUTANTS).write_text(json.dumps(stored))
+    assert trust.mutants(tmp_path).caption.endswith("all were tried, 7 of 2,000 went unnoticed.")
 
 
 @pytest.mark.parametrize("file", [trust.ATTACKS, trust.MUTANTS, trust.RERUNS, trust.VERSIONS])

@@ -195,7 +195,8 @@ def report(found: dict[str, Counter], of: int) -> None:
 def write(found, all_of_them, options, tests: int) -> None:
     """The counts, by module, where the book's page about trust reads them.
 
-    Those of modules that were not chosen stay: each says of which commit it is.
+    Those of modules that were not chosen stay: each says of which commit it is.  So does what came
+    of the first time that all were tried.
     """
     from dip_book import runs
     from dip_book.runs.provenance import provenance
@@ -204,9 +205,10 @@ def write(found, all_of_them, options, tests: int) -> None:
     named = known("named.toml")
     facts = provenance()
     path = Path(runs.ROOT) / FILE
-    before = json.loads(path.read_text())["modules"] if options.module and path.exists() else {}
+    before = json.loads(path.read_text()) if path.exists() else {}
     stored = {
-        "modules": before
+        **({"first": before["first"]} if "first" in before else {}),
+        "modules": (before["modules"] if options.module else {})
         | {
             module: {
                 "mutants": there[module],

@@ -77,11 +77,19 @@ def mutants(store: Path = runs.ROOT) -> Table:
     if rows:
         total = sum(counts.values(), Counter())
         rows.append(["**all**", *(total[key] for key in keys)])
+    caption = (
+        "Small changes of the method's code, one at a time, under the tests. Excused: with a "
+        "sentence that says why no test need notice."
+    )
+    if first := facts.get("first"):
+        caption += (
+            f" The first time that all were tried, {first['survived']} of {first['judged']:,} went "
+            "unnoticed."
+        )
     return Table(
         ["module", "possible changes", "tried", "noticed", "excused", "unnoticed"],
         rows,
-        caption="Small changes of the method's code, one at a time, under the tests. Excused: with "
-        "a sentence that says why no test need notice.",
+        caption=caption,
     )
 
 
