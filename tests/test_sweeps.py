@@ -896,6 +896,7 @@ def test_every_table_is_printed(capsys, name):
         "sooner": "picture",
         "longer": "picture",
         "longer_hidden": "picture",
+        "papers_with_muon": "image",
         "seconds": "image",
         "straightforward": "picture",
         "final": "image",

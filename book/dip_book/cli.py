@@ -28,7 +28,8 @@ GROUPS = (
 )  # fmt: skip
 TABLES = (
     "standard", "rerun", "final", "members", "seconds", "at_rest", "distances", "differences",
-    "averaged", "ssim", "embedded", "quick", "precision", "ceilings", "switches", "ideas",
+    "averaged", "papers_with_muon", "ssim", "embedded", "quick", "precision", "ceilings",
+    "switches", "ideas",
     "repeated", "reached", "one_precision", "muon", "pairs", "longer", "longer_hidden",
     "sooner", "straightforward",
     "hidden", "hidden_pairs", "blends", "large", "noise", "noise_rules", "noise_ideas",
