@@ -26,7 +26,7 @@ from dip_book.restoring import budget, classical, held_out, networks, regions
 from dip_book.runs.checkpoints import Checkpoint
 from dip_book.runs.placing import write_whole
 from dip_book.runs.provenance import code_digest
-from dip_book.runs.spec import brief
+from dip_book.runs.spec import brief, is_number
 from dip_parts.checks import as_seed, check_precision
 from dip_parts.devices import numerics
 
@@ -147,9 +147,9 @@ class _Job:
         self.stop: Callable[[], bool] = lambda: False
         self.image, self.known = _checked(image, known)
         self.picture = self.image if self.image.ndim == 3 else self.image[..., None]
-        if not _is_number(minutes, Real) or not 0 < minutes < math.inf:
+        if not is_number(minutes, Real) or not 0 < minutes < math.inf:
             raise runs.RunError(f"minutes: a number above 0, not {minutes!r}.")
-        if iterations is not None and (not _is_number(iterations, Integral) or iterations < 1):
+        if iterations is not None and (not is_number(iterations, Integral) or iterations < 1):
             raise runs.RunError(f"Iterations: a whole number, 1 or more, not {iterations!r}.")
         named = isinstance(recipe, str) and recipe in networks.RECIPES
         if recipe is not None and not named:
@@ -834,10 +834,6 @@ def _by(counts: dict) -> str:
     }
     used = [names[how] for how, count in counts.items() if count]
     return " and ".join(used) or names["biharmonic"]
-
-
-def _is_number(value, kind) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _as_array(given) -> np.ndarray:

@@ -28,7 +28,7 @@ import dip_blocks
 from dip_book import images, runs, words
 from dip_book.images import ImageError
 from dip_book.restoring import core, files, masks
-from dip_book.runs.spec import MOST_ITERATIONS, brief, lacks_memory
+from dip_book.runs.spec import MOST_ITERATIONS, brief, is_number, lacks_memory
 
 #: Where no terminal follows: seconds between lines that only say how far it is.
 PLAIN_S = 30.0
@@ -235,18 +235,14 @@ def _check_values(minutes, iterations, seed, recipe, device, precision) -> None:
     for name, word in given.items():
         if word is not None and not isinstance(word, str):
             raise runs.RunError(f"{name} is a word, not {brief(repr(word))}.")
-    if not _is_number(seed, Integral) or not 0 <= seed < 2**63:
+    if not is_number(seed, Integral) or not 0 <= seed < 2**63:
         raise runs.RunError(f"A seed is a number from 0 to 2⁶³ − 1, not {brief(seed)}.")
-    if minutes is not None and not (_is_number(minutes, Real) and 0 < minutes < 1e6):
+    if minutes is not None and not (is_number(minutes, Real) and 0 < minutes < 1e6):
         raise runs.RunError(f"Minutes: a number above 0, not {brief(minutes)}.")
     if iterations is not None and not (
-        _is_number(iterations, Integral) and 1 <= iterations <= MOST_ITERATIONS
+        is_number(iterations, Integral) and 1 <= iterations <= MOST_ITERATIONS
     ):
         raise runs.RunError(f"Iterations: from 1 to {MOST_ITERATIONS:,}, not {brief(iterations)}.")
-
-
-def _is_number(value, kind) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _in_words(error: Exception, picture: str | Path) -> str:

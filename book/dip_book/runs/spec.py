@@ -268,6 +268,11 @@ def _whole(key: str, value) -> int:
         ) from None
 
 
+def is_number(value, kind: type) -> bool:
+    """Is it of a kind of `numbers`?  True and False are none, whatever Python says."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def brief(value) -> str:
     """What somebody typed, in a message: a few letters of it on one line."""
     said = "".join(letter if letter.isprintable() else "?" for letter in str(value)[:61])
