@@ -26,6 +26,7 @@ def test_attacks_are_counted_together(tmp_path):
 
 def test_mutants_are_added_up(tmp_path):
     counts = {"mutants": 10, "judged": 4, "killed": 3, "excused": 1, "survived": 0}
+    counts["commit"] = "of which it is"
     stored = {"modules": {"one": counts, "two": counts}}
     (tmp_path / trust.MUTANTS).write_text(json.dumps(stored))
     assert trust.mutants(tmp_path).rows[-1] == ["**all**", 20, 8, 6, 2, 0]

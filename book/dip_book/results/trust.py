@@ -72,7 +72,10 @@ def mutants(store: Path = runs.ROOT) -> Table:
     """Module by module: changes of the method's code, and whether a test notices."""
     facts = read(MUTANTS, store)
     keys = ("mutants", "judged", "killed", "excused", "survived")
-    counts = {f"`{module}`": Counter(of) for module, of in facts.get("modules", {}).items()}
+    counts = {
+        f"`{module}`": Counter({key: of[key] for key in keys})
+        for module, of in facts.get("modules", {}).items()
+    }
     rows = [[module, *(of[key] for key in keys)] for module, of in counts.items()]
     if rows:
         total = sum(counts.values(), Counter())
