@@ -214,7 +214,11 @@ def test_a_further_channel_of_tiff_is_what_the_file_calls_it(array):
     for what, pixels in (("unspecified", array), ("unassalpha", array), ("assocalpha", multiplied)):
         samples = np.dstack([pixels, alpha])
         tifffile.imwrite("more.tif", samples, photometric=kind, extrasamples=[what])
-        photo = read("more.tif")
+        try:
+            photo = read("more.tif")
+        except images.UnknownKind:
+            assert what != "unassalpha" and pixels.ndim == 2  # Pillow before 12 knows no such grey
+            continue
         apart = np.abs(photo.pixels.astype(int) - array)
         assert apart.max() <= (1 if what == "assocalpha" else 0)
         assert not apart[4:].any(), "what is opaque has all its bits"

@@ -437,11 +437,15 @@ def _hush() -> Callable[[], object]:
 def _scale_clear(picture: Image.Image, head: bytes) -> None:
     """The grey value that stands for transparent, as Pillow gives the pixels: from 0 to 255.
 
-    In a PNG file of 2 or 4 bits it is left as it stands there, and would be found nowhere.
+    In a PNG file of 2 or 4 bits it is left as it stands there, and would be found nowhere; of 1
+    bit, before Pillow 12.
     """
     clear = picture.info.get("transparency")
-    if picture.format == "PNG" and picture.mode == "L" and isinstance(clear, int):
-        picture.info["transparency"] = clear * 255 // (2 ** head[24] - 1)
+    if picture.format == "PNG" and isinstance(clear, int):
+        if picture.mode == "L":
+            picture.info["transparency"] = clear * 255 // (2 ** head[24] - 1)
+        elif picture.mode == "1":
+            picture.info["transparency"] = 255 if clear else 0
 
 
 def broken(path: Path, error: Exception, most: int) -> str:
