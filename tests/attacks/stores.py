@@ -44,6 +44,9 @@ def _ends_well(folder: Path, job: str, before: dict[str, str]) -> str:
         status, said = act(folder, job)
         if job == "restore" and "is there already" in said:  # nothing of it could be noted
             status, said = act(folder, "restore again")
+        if job == "pack" and "holds what this store does not" in said:  # what `tidy` took away
+            (folder / "box-1.zip").rename(folder / "kept.zip")
+            status, said = act(folder, job)
         assert status == 0, said
         finished(folder, job)
 
