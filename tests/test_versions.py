@@ -90,6 +90,14 @@ def test_the_counts_are_stored_beside_those_of_the_other_environment(
     assert stored["oldest"]["packages"] == {"python": "3.11.0", "torch": "2.9"}
     assert stored["oldest"]["chapters"] == {"01-a": "ran", "02-b": "ran"}
     assert {"passed", "failed", "skipped", "commit", "machine"} <= set(stored["oldest"])
+    commit = stored["oldest"]["commit"]
+    assert stored["oldest"]["chapters_commit"] == commit
+    monkeypatch.setattr(versions, "provenance", lambda: {"commit": "later"})
+    if not few:
+        assert versions.main(["oldest", "--write", "--skip-chapters"]) == 0
+        after = json.loads((tmp_path / versions.FILE).read_text())["oldest"]
+        assert after["part"] == "all" and after["chapters"] == {"01-a": "ran", "02-b": "ran"}
+        assert after["commit"] == "later" and after["chapters_commit"] == commit
     counts["passed"] = 8
     assert versions.main(["oldest", "--write", "--few"]) == 0
     stored = json.loads((tmp_path / versions.FILE).read_text())

@@ -48,7 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--locked-torch", action="store_true", help="the lock's PyTorch, in its small build"
     )
     parser.add_argument("--python", help="a version or a path (default: 3.11 for the oldest)")
-    parser.add_argument("--skip-tests", action="store_true", help="the chapters only")
+    skip = parser.add_mutually_exclusive_group()
+    skip.add_argument("--skip-tests", action="store_true", help="the chapters only")
+    skip.add_argument(
+        "--skip-chapters", action="store_true", help="the tests only; stored chapters stay"
+    )
     options = parser.parse_args(arguments)
     python = ROOT / f".venv-{options.which}" / "bin" / "python"
     try:
@@ -59,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     versions = installed(python, dependencies())
     print(", ".join(f"{name} {version}" for name, version in versions.items()), flush=True)
     tests = {} if options.skip_tests else tested(python, FEW if options.few else ())
-    chapters = executed(python, FEW_CHAPTERS if options.few else ())
+    names = FEW_CHAPTERS if options.few else ()
+    chapters = {} if options.skip_chapters else executed(python, names)
     broken = {name: words for name, words in chapters.items() if words}
     print(
         f"With the {options.which} versions: "
@@ -250,13 +255,19 @@ def write(which: str, versions: dict, tests: dict, chapters: dict, part: str) ->
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if part != "all" and stored.get(which, {}).get("part") == "all":
         return  # a part says less
+    facts = {key: value for key, value in provenance().items() if key != "versions"}
+    before, of = stored.get(which, {}), facts["commit"]
+    if not chapters:  # those of before stay, and say of which commit they are
+        part, of = before.get("part", part), before.get("chapters_commit", before.get("commit"))
+    ran = {name: words or "ran" for name, words in chapters.items()} or before.get("chapters", {})
     stored[which] = {
         "part": part,
         "packages": versions,
         **{word: tests[word] for word in ("passed", "failed", "skipped")},
         "failures": tests["names"],
-        "chapters": {name: words or "ran" for name, words in chapters.items()},
-        **{key: value for key, value in provenance().items() if key != "versions"},
+        "chapters": ran,
+        "chapters_commit": of,
+        **facts,
     }
     path.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
