@@ -21,7 +21,11 @@ def test_attacks_are_counted_together(tmp_path):
     table = trust.attacks(tmp_path)
     assert table.rows[0] == ["files", 21, 1, 5, "refused"]
     assert trust.promises(tmp_path).data == "- **files**: It holds.\n- **loops**: It holds."
-    assert "about 30 seconds" in table.caption
+    assert "about 30 seconds on one core. A" in table.caption
+    (tmp_path / trust.ATTACKS).write_text(
+        json.dumps({"a": one, "b": one, "c": one | {"seconds": 600}})
+    )
+    assert "30 seconds on one core, the longest for 10 minutes." in trust.attacks(tmp_path).caption
 
 
 def test_mutants_are_added_up(tmp_path):

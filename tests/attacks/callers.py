@@ -399,7 +399,7 @@ ATTACKS = [
     ),
     Attack(
         "filling, called",
-        "`fill` draws the same whatever is switched and whoever draws on what it shows; wrong "
+        "Filling draws the same whatever is switched and whoever draws on what it shows; wrong "
         "values are refused in a sentence.",
         attack(filled),
         few=2,

@@ -40,11 +40,13 @@ def attacks(store: Path = runs.ROOT) -> Table:
         for name, found in stored.items()
     ]
     seconds = sorted(found["seconds"] for found in stored.values()) or [0]
+    usual, longest = seconds[len(seconds) // 2], seconds[-1]
+    longer = f", the longest for {longest / 60:.0f} minutes" if longest > 2 * usual else ""
     return Table(
         ["attack", "attempts", "faults", "outcomes", "the most frequent"],
         rows,
         caption="Attacks as they were last made, each for about "
-        f"{seconds[len(seconds) // 2]} seconds on one core. A fault is a promise broken, a "
+        f"{usual} seconds on one core{longer}. A fault is a promise broken, a "
         "traceback, or data lost; outcomes are what else came of an attempt.",
     )
 
