@@ -353,6 +353,55 @@ def test_files_of_the_users_are_left_alone(holed, fake, tmp_path):
     assert fake.asked[0]["work"] is None, "nothing is kept in a folder that is somebody else's"
 
 
+@pytest.mark.parametrize("again", [[], ["--again"]])
+def test_the_picture_so_far_may_be_edited_while_better_ones_are_made(
+    holed, fake, again, monkeypatch, capsys
+):
+    result, beside = Path("photo-restored.png"), Path("photo-restored-3.png")
+    if again:
+        result.write_bytes(b"to be written over")
+    Path("photo-restored-2.png").write_bytes(b"somebody's")
+    wrote = photos.Showing.write
+
+    def edited(showing, image):
+        wrote(showing, image)
+        if showing.to == result:
+            result.write_bytes(b"retouched")  # while the next picture is made
+
+    monkeypatch.setattr(photos.Showing, "write", edited)
+    assert main(["restore", "photo.png", *again]) == 0
+    assert result.read_bytes() == b"retouched"
+    assert Path("photo-restored-2.png").read_bytes() == b"somebody's"
+    assert np.asarray(Image.open(beside))[12, 20, 0] == 191, "the last picture, beside it"
+    said = capsys.readouterr().out
+    assert said.count("'photo-restored.png' has been changed meanwhile, and stays as it is") == 1
+    assert f"Written: {beside}" in said
+    assert main(["restore", "photo.png"]) == 2 and result.read_bytes() == b"retouched"
+    assert "'photo-restored.png' is there already" in capsys.readouterr().err
+
+
+def test_an_interrupt_after_the_picture_so_far_was_edited(holed, fake, monkeypatch, capsys):
+    result, beside = Path("photo-restored.png"), Path("photo-restored-2.png")
+    wrote, fake.stop_at = photos.Showing.write, 1
+
+    def edited(showing, image):
+        wrote(showing, image)
+        if showing.to == result:
+            result.write_bytes(b"retouched")
+
+    monkeypatch.setattr(photos.Showing, "write", edited)
+    assert main(["restore", "photo.png"]) == 130
+    assert (
+        "The picture so far is in 'photo-restored-2.png'; the same command goes on, once "
+        "'photo-restored.png' is moved away." in capsys.readouterr().out
+    )
+    monkeypatch.setattr(photos.Showing, "write", wrote)
+    result.rename("mine.png")
+    fake.stop_at = None
+    assert main(["restore", "photo.png"]) == 0 and result.exists() and beside.exists()
+    assert (fake.asked[1]["work"] / "state").exists(), "it goes on, and does not begin anew"
+
+
 def test_what_was_begun_long_ago_is_forgotten(holed, fake):
     assert main(["restore", "photo.png"]) == 0
     old, other = photos.place(Path("photo-restored.png")), photos.work_root() / "other"

@@ -83,7 +83,8 @@ def restore(
         say: takes each line of what is to be said; None: nothing is.
 
     Returns:
-        The written file's path.
+        The written file's path: another than ``to`` where somebody has changed the picture so far
+        while this worked; theirs stays.
 
     Raises:
         ImageError: see `files.read`, `masks.find`, `files.check_target`; a file that is there
@@ -133,12 +134,12 @@ def restore(
         finally:
             said.end()
         if interrupted:
-            raise Unfinished(_so_far(to, showing.written, job.work is not None))
+            raise Unfinished(_so_far(to, showing, job.work is not None))
         job.note(finished=True, done=1.0, report=filled.report)
-        for line in (filled.said, f"Written: {to}"):
+        for line in (filled.said, f"Written: {showing.to}"):
             if line:
                 said.line(line)
-    return to
+    return showing.to
 
 
 def restore_all(
@@ -253,12 +254,14 @@ def _in_words(error: Exception, picture: str | Path) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in str(error))
 
 
-def _so_far(to: Path, written: bool, kept: bool) -> str:
-    if written:
-        what = f"The picture so far is in '{to}'"
+def _so_far(to: Path, showing: Showing, kept: bool) -> str:
+    if showing.written:
+        what = f"The picture so far is in '{showing.to}'"
     else:
         what = f"'{to}' is as it was" if to.exists() else "There is no picture yet"
     further = "goes on" if kept else "begins anew"
+    if showing.to != to:
+        further += f", once '{to}' is moved away"
     return f"Stopped. {what}; the same command {further}."
 
 
@@ -403,6 +406,7 @@ class Showing:
         least: pictures are written from this share of the work on: where a result of an earlier
             call lies, none that is worse replaces it.
         done: the share of the work, 0 to 1, that is done.
+        to: where pictures go; a new name from when somebody else has changed the file there.
         written: has a picture been written?
     """
 
@@ -419,6 +423,7 @@ class Showing:
         self.settings = settings
         self.least = self.done = self.next = 0.0
         self.written = False
+        self.there = _sha256(to)  # what lies there: of an earlier call, or to be written over
         of_use = found.known | found.filled
         rows, columns = np.flatnonzero(of_use.any(1)), np.flatnonzero(of_use.any(0))
         self.box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -454,10 +459,24 @@ class Showing:
         pixels = self.photo.merged(image, self.found.filled, self.found.known, self.box)
         content = self.photo.encoded(self.to, pixels, self.found.alpha)
         digest = hashlib.sha256(content).hexdigest()
+        if _sha256(self.to) not in (None, self.there):
+            self._step_aside()
         self.job.note(next=digest)  # before: whoever is killed between the two finds his own again
         files.write_whole(self.to, content)
-        self.written = True
+        self.written, self.there = True, digest
         self.job.note(written=digest, finished=False, done=self.done, **self.settings)
+
+    def _step_aside(self) -> None:
+        """The picture so far is somebody else's now, retouched, say: what follows goes beside."""
+        theirs, number = self.to, 2
+        while os.path.lexists(self.to):
+            self.to = theirs.with_name(f"{theirs.stem}-{number}{theirs.suffix}")
+            number += 1
+        self.job = Job(self.to, None)  # theirs is no result of this job any more
+        self.said.line(
+            f"'{theirs}' has been changed meanwhile, and stays as it is: the picture goes to "
+            f"'{self.to}'."
+        )
 
 
 @contextlib.contextmanager
