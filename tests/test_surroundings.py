@@ -21,6 +21,7 @@ from conftest import store_run
 from dip_book import bench, cli, commands, images, runs, words
 from dip_book.build import pairs
 from dip_book.restoring import photos
+from dip_book.results import denoising, filling, holes
 from dip_book.runs import Spec, again, measured, placing, provenance, store, sweeps
 from PIL import Image
 
@@ -383,6 +384,66 @@ def test_results_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         measured.write(tmp_path / "new" / "x.json", '{"a": 2}')
     assert measured.read(tmp_path / "new" / "x.json") == {"a": 1}
     assert os.listdir(tmp_path / "new") == ["x.json"]
+
+
+@pytest.mark.parametrize("command", [
+    "baselines", "ceilings", "holes", "measure denoising", "measure shrinking", "measure filling",
+    "bench", "bench --watching",
+])  # fmt: skip
+def test_a_place_that_takes_no_results_is_named_before_the_work(
+    command, tmp_path, monkeypatch, capsys
+):
+    def work(*words, **options):
+        raise AssertionError("work that would be lost")
+
+    for there, name in ((images, "load"), (bench, "floor"), (holes, "opencv"), (filling, "measure"),
+                        (denoising, "watched")):  # fmt: skip
+        monkeypatch.setattr(there, name, work if name != "opencv" else dict)
+    monkeypatch.setitem(sys.modules, "cv2", None if command != "holes" else type(sys)("cv2"))
+    monkeypatch.setattr("jupyter_client.manager.start_new_kernel", work)
+    monkeypatch.setattr(bench, "device_peak", lambda device: {})
+    (tmp_path / "file").touch()
+    assert cli.main([*command.split(), "--store", str(tmp_path / "file" / "store")]) == 2
+    assert "Not a directory" in capsys.readouterr().err
+
+
+def test_a_folder_in_the_place_of_results_is_named(tmp_path):
+    (tmp_path / "x.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        measured.check(tmp_path / "x.json")
+    measured.check(tmp_path / "new" / "y.json")
+    assert os.listdir(tmp_path / "new") == []
+
+
+def test_an_interrupted_benchmark_leaves_the_older_one(tmp_path, monkeypatch, capsys):
+    def timed(size, *words, **options):
+        if size == stop_at:
+            raise KeyboardInterrupt
+        return {}
+
+    monkeypatch.setattr(bench, "timings", timed)
+    for name in ("floor", "device_peak"):
+        monkeypatch.setattr(bench, name, lambda *words: {})
+    monkeypatch.setattr(bench, "_report", lambda *words: "")
+    words = ["bench", "--store", str(tmp_path), "--name", "mine", "--seconds", "0"]
+    words += ["--device", "cpu", "--size"]
+    place, stop_at = tmp_path / bench.FOLDER / "mine.json", 64
+
+    def sizes(file=place):
+        return [*json.loads(file.read_text())["sizes"]]
+
+    assert cli.main([*words, "32", "64"]) == 130
+    assert sizes() == ["32"], "a first one is in its place as far as it came"
+    stop_at = None
+    assert cli.main([*words, "32", "64"]) == 0 and sizes() == ["32", "64"]
+    assert os.listdir(place.parent) == ["mine.json"]
+    stop_at = 64
+    capsys.readouterr()
+    assert cli.main([*words, "16", "64"]) == 130
+    assert sizes() == ["32", "64"], "an older one is not replaced by a part"
+    assert sizes(place.with_suffix(".unfinished")) == ["16"]
+    assert f"{place} is as it was; what was timed since is in" in capsys.readouterr().out
+    assert len(bench.results(tmp_path)) == 1
 
 
 def test_results_of_two_who_make_runs_again_are_both_kept(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import contextlib
 import copy
 import json
 import math
+import os
 import re
 import statistics
 import subprocess
@@ -317,6 +318,31 @@ def bench(
     )
     with contextlib.suppress(PackageNotFoundError):
         facts["versions"]["deepinv"] = version("deepinv")
+    with _in_place(path) as path_now:
+        _measure(facts, path_now, sizes, at, rounds, seconds, network)
+    return path
+
+
+@contextlib.contextmanager
+def _in_place(path: Path) -> Iterator[Path]:
+    """Where results are written while they grow: in their place, or beside older ones till the end.
+
+    OSError, before the work, where they cannot be written.
+    """
+    measured.check(path)
+    growing = path.with_suffix(".unfinished") if path.exists() else path
+    try:
+        yield growing
+    except BaseException:
+        if growing != path and growing.exists():
+            print(f"{path} is as it was; what was timed since is in {growing}.")
+        raise
+    if growing != path:
+        os.replace(growing, path)
+
+
+def _measure(facts: dict, path: Path, sizes, at: torch.device, rounds, seconds, network) -> None:
+    """All of `bench` but where it is stored."""
     for size in sizes or [128, 256, *([512] if at.type == "cuda" else [])]:
         facts["sizes"][str(size)] = entry = {
             "floor": floor(size, at, network),
@@ -337,7 +363,6 @@ def bench(
                 + ", ".join(f"{level} dB {s:.1f} s" for level, s in reached.items()),
                 flush=True,
             )
-    return path
 
 
 def watching(
@@ -357,6 +382,8 @@ def watching(
         "device": describe_device(at),
         "iterations": iterations,
     }
+    path = store / WATCHING / f"{name or _slug(facts['device'])}.json"
+    measured.check(path)
     manager, client = start_new_kernel(kernel_name="python3")
     try:
         printed = []
@@ -377,7 +404,6 @@ def watching(
     takes = json.loads("".join(printed).strip().splitlines()[-1])
     ratios = [shown / plain for shown, plain in zip(takes["shown_s"], takes["plain_s"])]
     facts |= takes | {"median_ratio": round(statistics.median(ratios), 4)}
-    path = store / WATCHING / f"{name or _slug(facts['device'])}.json"
     _store(path, facts)
     return path
 
@@ -426,10 +452,7 @@ def _slug(device: str) -> str:
 
 def _store(path: Path, facts: dict) -> None:
     """After every size and contestant: an interrupt loses only what it interrupts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    draft.replace(path)
+    measured.write(path, json.dumps(facts, indent=2, ensure_ascii=False))
 
 
 def problem(size: int, device: torch.device) -> tuple:

@@ -375,6 +375,8 @@ def _rerun(args: argparse.Namespace) -> int:
     for name in args.run:
         path = _in(args.store, name)
         run = runs.read(args.store / path)
+        if args.write:
+            again.check(args.store)  # what is made again may take hours
         several = [
             again.made_again(run, args.picture, device=args.device, threads=args.threads)
             for _ in range(args.times)

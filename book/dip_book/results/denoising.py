@@ -130,6 +130,7 @@ def store_stopping(store: Path = runs.ROOT, seeds: Iterable[int] = (0,)) -> Path
     }
     if path.exists():
         facts = measured.read(path, "fits")
+    measured.check(path)
     there = {(fit["image"], fit["seed"]) for fit in facts["fits"]}
     for seed, image in product(seeds, plan.NOISY_PICTURES):
         if (image, seed) not in there:
@@ -278,6 +279,7 @@ def store_classical(store: Path = runs.ROOT, pictures: Iterable[str] | None = No
     }
     if path.exists():
         facts = measured.read(path, "pictures")
+    measured.check(path)
     wanted = (*plan.NOISY_PICTURES, *PAPERS) if pictures is None else tuple(pictures)
     methods = classical.methods(plan.NOISE) | {"bm3d": bm3d}  # BM3D last: it takes longest
     for key, name in product(methods, wanted):

@@ -78,6 +78,7 @@ def store_filling(store: Path = runs.ROOT, iterations: int = ITERATIONS) -> Path
         facts = {"cases": {}}
     facts |= {"what": __doc__.split("\n\n", 1)[1].strip(), "iterations": iterations}
     facts.setdefault("provenance", provenance())
+    measured.check(file)
     for kind in MASKS:
         for image in images.EMBEDDED:
             key = f"{kind}/{image}"

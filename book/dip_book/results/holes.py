@@ -350,6 +350,7 @@ def store_classical(store: Path = runs.ROOT) -> Path:
     methods, sheet, facts = opencv(), [], {}
     import cv2  # its absence is said above
 
+    measured.check(store / FILE)
     for image in plan.COLOURED:
         truth = images.load(image, size=128)
         facts[f"{image}-128"] = {"sha256": images.digest(truth)}

@@ -17,6 +17,7 @@ def write(file: str, what: str, measure: Callable[[str], dict], store: Path) -> 
     Beside it stand ``what`` it is, where it comes from, and each image's SHA-256.
     Raises `images.ImageError` where an image cannot be had.
     """
+    measured.check(store / file)
     facts = provenance() | {"what": what, "images": {}}
     for name in images.STANDARD:
         facts["images"][name] = {"sha256": images.digest(images.load(name)), **measure(name)}

@@ -179,6 +179,7 @@ def write(store: Path = runs.ROOT) -> Path:
         "the picture, shrunk, misses the data, root mean square; networks from pictures of 8 bits. "
         "set5: at full size; free: scikit-image's, by size"
     )
+    measured.check(store / FILE)
     facts = provenance() | {"what": what, "set5": {}, "free": {}}
     for factor in map(str, FACTORS):
         facts["set5"][factor], facts["free"][factor] = {}, {}

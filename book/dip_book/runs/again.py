@@ -240,13 +240,24 @@ def store(path: Path, several: list[Comparison], folder: Path) -> Path:
         return _add(file, path, several)
 
 
-def _add(file: Path, path: Path, several: list[Comparison]) -> Path:
+def check(folder: Path) -> None:
+    """RunError or OSError, before the work, where `store` could not add to the store's `FILE`."""
+    _stored(folder / FILE)
+    placing.try_writing(folder / FILE)
+
+
+def _stored(file: Path) -> dict:
     try:
         stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if not isinstance(stored, dict):
             raise ValueError("it holds no results")
     except (ValueError, RecursionError) as error:
         raise RunError(f"{FILE} is damaged: {error}.") from error
+    return stored
+
+
+def _add(file: Path, path: Path, several: list[Comparison]) -> Path:
+    stored = _stored(file)
     first, (equal, apart) = several[0], spread(several)
     stored[path.as_posix()] = {
         "stored_db": first.stored,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -73,6 +75,14 @@ def sound():
             f"{names} holds what it should not, or lacks something ({why}). It may be "
             "damaged, or of another version: remove it, or measure anew."
         ) from error
+
+
+def check(path: Path) -> None:
+    """OSError, before the work, where `write` could not write this file.  Makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    placing.try_writing(path)
 
 
 def write(path: Path, text: str) -> Path:
