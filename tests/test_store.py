@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -313,6 +314,26 @@ def test_tidying_gathers_records_and_drops_pictures(three):
     assert perform(specs[1], store).facts == before[store / specs[1].path][0], "stored already"
     runs.tidy(store, {specs[0].path: "record", specs[2].path: "pictures"})
     assert names(store) == ["tiny.json", f"{folder}/seed2-2it.webp"]
+
+
+def test_pictures_that_lost_their_records_are_named(three, tmp_path, capsys):
+    """As `rsync` merges two stores that were tidied: one's collection over the other's."""
+    store, specs, kept = three
+    for place, path in (("one", specs[0].path), ("other", specs[1].path)):
+        shutil.copytree(store, tmp_path / place)
+        for what in ("record", "pictures", "frames"):
+            for spec in specs:
+                if spec.path != path:
+                    placing.beside(tmp_path / place / spec.path, what).unlink()
+        runs.tidy(tmp_path / place, {path: "pictures"})
+    shutil.copytree(tmp_path / "other", tmp_path / "one", dirs_exist_ok=True)
+    assert main(["status", "--store", str(tmp_path / "one")]) == 0
+    assert f"Of 1 run only pictures are there, of {specs[0].path}" in capsys.readouterr().out
+    (tmp_path / "one" / "tiny.json").write_text("{")
+    main(["status", "--store", str(tmp_path / "one")])
+    assert "only pictures" not in capsys.readouterr().out, "the damaged collection is named"
+    main(["status", "--store", str(store)])
+    assert "only pictures" not in capsys.readouterr().out
 
 
 def test_a_runs_own_record_wins_and_is_gathered_again(three):

@@ -310,12 +310,19 @@ def _status(args: argparse.Namespace) -> int:
                 f"  missing  {spec.path}{begun}"
                 f"{f'  ({wrong} --again makes it anew.)' if wrong else ''}"
             )
-    others = sorted(set(runs.paths(args.store)) - {spec.path for spec in states})
+    stored = runs.paths(args.store)
+    others = sorted(set(stored) - {spec.path for spec in states})
     for path in others:
         print(
             *(["others:"] if path == others[0] else []),
             f"  {_figure(args.store / path)} {path}",
             sep="\n",
+        )
+    if left := runs.without_record(args.store, stored):
+        print(
+            f"Of {len(left)} {'run' if len(left) == 1 else 'runs'} only pictures are there, "
+            f"of {left[0]}, say: a copy was cut off, or another store's collection was copied "
+            "over this one's. Take the records from where they were, by pack and unpack."
         )
     return 0
 

@@ -412,7 +412,7 @@ class _Job:
             )
             if chosen.canvases < len(areas):
                 seconds = self._spent() + budget.needed(pace, areas, len(members)) / MARGIN
-                self.report["minutes_for_all"] = round(seconds / 60, 1)
+                self.report["minutes_for_all"] = max(round(seconds / 60, 1), 0.1)
             plan = {"pace": pace, "minutes": self.minutes} | asdict(chosen)
             return self._keep(
                 plan | {"iterations": max(chosen.iterations, kept.get("iterations", 0))}

@@ -294,7 +294,7 @@ def _targets(pictures: list, to: str | Path | None) -> dict[Path, Path]:
     )
     if folder and not Path(to).is_dir():
         to = Path(to)
-        if to.suffix.lower() in files.WRITTEN:
+        if len(pictures) > 1 and to.suffix.lower() in files.WRITTEN:
             raise ImageError(
                 f"{len(pictures)} pictures do not fit into one file: give --to a folder, not "
                 f"'{to}'."

@@ -20,6 +20,7 @@ from dip_book.runs.store import (
     state,
     stored,
     tidy,
+    without_record,
     work_name,
     write,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "stored",
     "tidy",
     "unpack",
+    "without_record",
     "work_name",
     "write",
 ]

@@ -225,6 +225,27 @@ def paths(store: Path = ROOT) -> list[Path]:
     return sorted(p for p in found if len(p.parts) == 3 and p.parts[0] not in OTHER_FOLDERS)
 
 
+def without_record(store: Path, recorded: list[Path]) -> list[Path]:
+    """Runs of which only pictures are there, relative to the store, sorted.
+
+    A copy that was cut off leaves them; and a collection that another store's was copied over.
+    Of a damaged collection, which `paths` names, none are.
+
+    Args:
+        recorded: what `paths` gives.
+    """
+    left, damaged = set(), set(OTHER_FOLDERS)
+    for file in store.glob("*/*/*.webp"):
+        name = file.name.removesuffix(".webp").removesuffix(".frames")
+        left.add(file.with_name(name).relative_to(store))
+    for recipe in {path.parts[0] for path in left.difference(recorded)}:
+        try:
+            collection(store, recipe)
+        except RunError:
+            damaged.add(recipe)
+    return sorted(path for path in left.difference(recorded) if path.parts[0] not in damaged)
+
+
 def is_there(store: Path, path: Path) -> bool:
     """Is anything stored at a path, whole or not?"""
     try:
