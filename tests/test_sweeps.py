@@ -142,6 +142,30 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, monkeypatch, how):
         assert comparable(again) == comparable(whole)
 
 
+def test_a_checkpoint_of_other_settings_waits_for_who_goes_back(tmp_path, monkeypatch):
+    """Another commit or number of threads is a slip: hours of work are not written over for it."""
+    whole = perform(SPEC, tmp_path / "whole")
+    store = tmp_path / "cut"
+
+    def cut(after):
+        with monkeypatch.context() as patch, pytest.raises(StopError):
+            cut_off_after(patch, after)
+            perform(SPEC, store, checkpoint_s=0)
+
+    cut(23)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "code_digest", lambda: "another")
+        with pytest.warns(UserWarning, match=r"begun anew.* iteration \d+ is of another code;"):
+            cut(7)
+    steps, original = [], dip_blocks.Fit.step
+    monkeypatch.setattr(
+        dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit))
+    )
+    assert comparable(perform(SPEC, store)) == comparable(whole)
+    assert 20 < steps[0] <= 23, "from where the first was cut off"
+    assert not [*(store / runs.WORK).glob("*.other"), *(store / runs.WORK).glob("*.safetensors")]
+
+
 def test_seconds_add_up_over_a_stop(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(StopError):
         cut_off_after(patch, 30)

@@ -680,7 +680,12 @@ class _Job:
             return {}
         file = self.work / PLAN
         if self.again and self.work.is_dir():
-            for old in (file, *self.work.glob("**/*.safetensors"), *self.work.glob(f"*/{PLAN}")):
+            for old in (
+                file,
+                *self.work.glob("**/*.safetensors"),
+                *self.work.glob("**/*.other"),
+                *self.work.glob(f"*/{PLAN}"),
+            ):
                 old.unlink(missing_ok=True)
             self.again = False
         try:

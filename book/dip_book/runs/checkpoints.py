@@ -48,6 +48,7 @@ class Checkpoint:
             "code": code_digest(),
         }
         self.key = json.dumps(same | versions, sort_keys=True)
+        self._set_aside()
         self.state, self.before, self.worked_before = self._load()
         self.fit: dip_blocks.Fit | None = None  # as last seen
         self.begun = self.written = time.perf_counter()
@@ -78,7 +79,8 @@ class Checkpoint:
     def discard(self) -> None:
         """The fit has come to its end."""
         with suppress(OSError):  # it is swept up by who asks for the run again
-            self.path.unlink(missing_ok=True)
+            for path in (self.path, aside(self.path)):
+                path.unlink(missing_ok=True)
 
     def _try_to_save(self, fit: dip_blocks.Fit) -> None:
         """A full disk ends no fit."""
@@ -107,6 +109,33 @@ class Checkpoint:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
 
+    def _set_aside(self) -> None:
+        """A checkpoint of other settings makes room, and is found by who goes back to those.
+
+        Hours of work may be in it: another commit, or another number of threads, is a slip.
+        """
+        ours, other = aside(self.path), _key(self.path)
+        if other == self.key:
+            return
+        back = _key(ours) == self.key
+        with suppress(OSError):
+            moved = self.path.with_suffix(f".{os.getpid()}.moved") if back else ours
+            if other is not None:
+                os.replace(self.path, moved)
+            if back:
+                os.replace(ours, self.path)
+                if other is not None:
+                    os.replace(moved, ours)
+        if other is not None and not back:
+            theirs, now = json.loads(other), json.loads(self.key)
+            names = [name for name in now if theirs.get(name) != now[name]]
+            warnings.warn(
+                f"{self.path.stem}: begun anew. The checkpoint at iteration "
+                f"{iterations_in(ours):,} is of another {', '.join(names)}; until this is done, "
+                "whoever goes back to that goes on from it.",
+                stacklevel=3,
+            )
+
     def _load(self) -> tuple[dict | None, float, float]:
         try:
             with safe_open(self.path, framework="pt") as file:
@@ -131,6 +160,21 @@ def _digest(state: dict[str, torch.Tensor]) -> str:
         found.update(name.encode())
         found.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
+
+
+def aside(path: Path) -> Path:
+    """Where a checkpoint lies while another, of other settings, is in its place."""
+    return path.with_suffix(".other")
+
+
+def _key(path: Path) -> str | None:
+    """What a checkpoint was made with; None where there is none that can be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            key = file.metadata()["key"]
+        return key if isinstance(json.loads(key), dict) else None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
+        return None
 
 
 def iterations_in(path: Path) -> int:

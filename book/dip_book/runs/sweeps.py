@@ -22,7 +22,7 @@ import torch
 import dip_blocks
 from dip_book import images, runs, tasks
 from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means, placing
-from dip_book.runs.checkpoints import Checkpoint, iterations_in
+from dip_book.runs.checkpoints import Checkpoint, aside, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs.record import LONGEST_HISTORY
 from dip_book.runs.spec import brief, lacks_memory
@@ -64,7 +64,7 @@ def perform(
 
     A run that was cut off goes on from its last checkpoint, with the same result to the last bit as
     an uninterrupted one on the same CPU.  A checkpoint made by other code, versions or another kind
-    of device is not used.
+    of device is set aside (`Checkpoint`).
 
     Args:
         every: write every so many iterations to the history; those in which the loop went back, and
@@ -126,7 +126,8 @@ def _perform_one(
     place = _checkpoint(spec, store)
     with _holding(spec, store, patience):
         if not again and (stored := _stored(spec, store)) and (stored.kinds or not pictures):
-            place.unlink(missing_ok=True)  # who stored it may have died before this line
+            for left in (place, aside(place)):  # who stored it may have died before this line
+                left.unlink(missing_ok=True)
             return stored, False
         x = images.load(spec.image, size=spec.size)
         runs.check_size(x.shape, frames)
@@ -219,12 +220,13 @@ def _checkpoint(spec: Spec, store: Path) -> Path:
 
 def _sweep_up(spec: Spec, store: Path) -> None:
     """Remove what a process left that died right after it had stored this run."""
-    left = _checkpoint(spec, store)
+    place = _checkpoint(spec, store)
     with suppress(OSError, Busy):
         placing.sweep_up(store / WORK)
-        if left.exists():
-            with _holding(spec, store, 0.0):
-                left.unlink(missing_ok=True)
+        for left in (place, aside(place)):
+            if left.exists():
+                with _holding(spec, store, 0.0):
+                    left.unlink(missing_ok=True)
 
 
 def _perform_mean(spec, store, *, again=False, patience=0.0, **options) -> tuple[Run, bool]:
