@@ -169,15 +169,16 @@ def papers_with_muon(store: Path = runs.ROOT) -> Table:
         for image, run in found.items()
         if image in best
     ]
-    if len(rows) > 1:
-        rows.append([f"**mean of {len(rows)}**", *map(mean, list(zip(*rows))[1:])])
+    count = len(rows)
+    if count > 1:
+        rows.append([f"**mean of {count}**", *map(mean, list(zip(*rows))[1:])])
     rows = [
         [*row[:3], difference([row[2] - row[1]]), *row[3:6], difference([row[6]])] for row in rows
     ]
     iterations = " or ".join(sorted({f"{run.facts['iterations']:,}" for run in found.values()}))
     caption = (
         f"The paper's recipe with Muon instead of Adam, {iterations} iterations: PSNR in dB. "
-        f"{len(found)} of the paper's {len(images.STANDARD)} test images, half of the pixels known."
+        f"{count} of the paper's {len(images.STANDARD)} test images, half of the pixels known."
     )
     header = [
         "image", "paper, reported: raw", "with Muon: raw", "raw − paper", "averaged",

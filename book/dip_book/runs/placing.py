@@ -102,10 +102,14 @@ def _beside_a_file(to: Path) -> Path:
     for left in to.parent.glob(f".{glob.escape(name)}.*.part"):
         _, pid, _ = left.name.rsplit(".", 2)
         with suppress(OSError):
-            old = time.time() - left.stat().st_mtime > OLD
-            if pid != str(os.getpid()) and (old or not _lives(pid)):
+            if pid != str(os.getpid()) and _is_left(left, pid):
                 left.unlink()
     return to.with_name(f".{name}.{os.getpid()}.part")
+
+
+def _is_left(draft: Path, pid: str) -> bool:
+    """Is the process that wrote it dead, or another one of its number alive by now?"""
+    return time.time() - draft.stat().st_mtime > OLD or not _lives(pid)
 
 
 def _lives(pid: str) -> bool:
@@ -179,8 +183,7 @@ def sweep_up(work: Path) -> None:
     """Remove what dead processes left: drafts whose locks are free, collections half written."""
     for left in work.glob("*.json.*"):
         with suppress(OSError):
-            old = time.time() - left.stat().st_mtime > OLD
-            if old or not _lives(left.name.rpartition(".")[2]):
+            if _is_left(left, left.name.rpartition(".")[2]):
                 left.unlink()
     for lock in work.glob(f"*{DRAFT}.lock"):
         held = filelock.FileLock(lock, timeout=0)
