@@ -269,14 +269,16 @@ class Recipe:
 
 def but(recipe: Recipe, config: dict | None = None, **values) -> Recipe:
     """The recipe with entries of its network's config, and other values, changed."""
+    checks.check_is_recipe(recipe)
     return replace(recipe, config={**recipe.config, **(config or {})}, **values)
 
 
 def at_depth(config: dict, depth: int) -> dict:
     """The same config with so many levels: its lists cut, or begun again until long enough.
 
-    ValueError for what is no depth.
+    ValueError for what is no depth, or no config.
     """
+    checks.check_lists(config)
     checks.check_depth(depth)
     return config | {name: (config[name] * depth)[:depth] for name in CONFIG_LISTS}
 
@@ -352,8 +354,7 @@ def bernoulli_mask(height: int, width: int, p: float = 0.5, seed: int = 0) -> to
         p: the probability that a pixel is **known**, in [0, 1].  The paper and the blog use 0.5.
         seed: the same seed, size and p give the same mask on every machine.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"p is the probability that a pixel is known, between 0 and 1; got {p}.")
+    checks.check_p(p)
     # The uniform draws do not depend on p: a larger p keeps every pixel that a smaller one kept.
     known = np.random.default_rng(as_seed(seed)).random((height, width)) < p
     return torch.from_numpy(known)[None].float()
@@ -487,8 +488,7 @@ def restore(
         ValueError, TypeError: bad input, see `as_image`, `as_mask`, `UNet`, `as_device`.
         DivergenceError: non-finite losses from which the loop cannot recover; names the iteration.
     """
-    if not isinstance(recipe, Recipe):
-        raise TypeError(f"recipe must be a Recipe, such as RECIPES['quick'], not {recipe!r}.")
+    checks.check_is_recipe(recipe)
     recipe = recipe if iterations is None else replace(recipe, iterations=iterations)
     how = {"seed": seed, "device": device, "precision": precision, "truth": truth}
     fit = Fit(x_hat, degradation, recipe, **how)

@@ -107,6 +107,11 @@ def _channels_first(image) -> torch.Tensor:
         array = _array(_looked_up(image))
         if array.dtype == np.uint16:
             array = array.astype(np.float64) / 65535
+        if array.dtype.kind in "OU" and not isinstance(image, np.ndarray):
+            raise TypeError(
+                "An image is an array, a tensor or an opened picture of Pillow's, not a "
+                f"{type(image).__name__}."
+            )
         if array.dtype.kind not in "uif":
             raise TypeError(_no_range(array.dtype))
         x = torch.from_numpy(array)
@@ -145,8 +150,10 @@ def _no_range(dtype) -> str:
     return f"An image of {dtype} has no known range: pass uint8, uint16 or floats in [0, 1]."
 
 
-def as_mask(mask, height: int, width: int) -> torch.Tensor:
+def as_mask(mask, height: int | None = None, width: int | None = None) -> torch.Tensor:
     """Check a mask for an image of height × width and give it the shape (1, H, W), float32.
+
+    Without a size it is a mask of its own.
 
     Raises ValueError for another shape, for values other than 0 (missing) and 1 (known), and for a
     picture of Pillow's with a palette.
@@ -162,6 +169,10 @@ def as_mask(mask, height: int, width: int) -> torch.Tensor:
             raise TypeError(f"A mask is an array or a tensor of ones and zeros, not {mask!r:.60}.")
         mask = torch.from_numpy(array)
     m = mask.detach().cpu().float().clone()  # the caller's may change
+    if height is None:
+        if m.ndim < 2 or m.numel() == 0:
+            raise ValueError(f"A mask's shape is (H, W), a value a pixel; not {tuple(m.shape)}.")
+        height, width = m.shape[-2:]
     if m.numel() != height * width or tuple(m.shape[-2:]) != (height, width):
         raise ValueError(
             f"The mask's shape is {tuple(m.shape)}, but the image is {height}×{width}: one value a "
@@ -236,6 +247,22 @@ def check_config(config: dict, choices: dict) -> None:
         )
 
 
+def check_is_recipe(recipe) -> None:
+    """Raise a TypeError for a name, a config or anything else in a recipe's place."""
+    if not hasattr(recipe, "as_dict"):
+        raise TypeError(f"recipe must be a Recipe, such as RECIPES['quick'], not {recipe!r:.60}.")
+
+
+def check_lists(config) -> None:
+    """Raise a ValueError for what is not the config of a network, or lacks one of its lists."""
+    if not isinstance(config, dict) or not all(
+        isinstance(config.get(n), list) for n in CONFIG_LISTS
+    ):
+        raise ValueError(
+            f"A network's config, such as QUICK.config, has the lists {', '.join(CONFIG_LISTS)}."
+        )
+
+
 def check_depth(depth) -> None:
     """Raise a ValueError for what is no number of levels."""
     if not _is_number(depth, Integral) or not 1 <= depth <= MAX_DEPTH:
@@ -250,6 +277,12 @@ def as_seed(seed) -> int:
     if not _is_number(seed, Integral) or not 0 <= seed < 2**63:
         raise ValueError(f"A seed must be a whole number from 0 to 2^63 - 1, not {seed!r}.")
     return int(seed)
+
+
+def check_p(p) -> None:
+    """Raise a ValueError for what is no probability."""
+    if not _is_number(p) or not 0 <= p <= 1:
+        raise ValueError(f"p is the probability that a pixel is known, between 0 and 1; got {p!r}.")
 
 
 def as_iterations(given) -> set[int]:

@@ -7,11 +7,13 @@ and the loop stay as they are.
 
 from __future__ import annotations
 
+import re
 from copy import copy
 from functools import cache
 from hashlib import sha256
 from numbers import Real
 
+import numpy as np
 import torch
 
 from dip_parts.checks import as_image, as_mask, as_seed
@@ -44,19 +46,31 @@ class Degradation:
         return self.apply(as_image(image))
 
     def __repr__(self) -> str:
-        def short(value):
-            tensor = isinstance(value, torch.Tensor)
-            return sha256(value.cpu().numpy().tobytes()).hexdigest()[:8] if tensor else repr(value)
-
-        values = ", ".join(f"{key}={short(value)}" for key, value in vars(self).items())
+        """Its values, the same in every process: by this a checkpoint knows whose it is."""
+        values = ", ".join(f"{key}={_short(value)}" for key, value in vars(self).items())
         return f"{type(self).__name__}({values})"
+
+
+def _short(value) -> str:
+    """A value in few letters: an array by its bytes, a function without where it lies in memory."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().reshape(-1).view(torch.uint8).numpy()  # bfloat16, too
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return sha256(value.tobytes()).hexdigest()[:8]
+    if isinstance(value, torch.nn.Module):
+        return f"{value}{_short(value.state_dict())}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_short(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"({', '.join(map(_short, value))})"
+    return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 class Masked(Degradation):
     """Some pixels are missing: x̂ = m ⊙ x.  The mask as in `as_mask`, 1 where a pixel is known."""
 
     def __init__(self, mask: torch.Tensor):
-        self.mask = as_mask(mask, *mask.shape[-2:])
+        self.mask = as_mask(mask)
         if self.mask.sum() == 0:
             raise ValueError("The mask marks no pixel as known (p = 0?): there is nothing to fit.")
 
@@ -149,6 +163,11 @@ def lanczos(length: int, factor: int, lobes: int, device: torch.device) -> torch
 
 def as_degradation(given, x_hat) -> tuple[Degradation, torch.Tensor]:
     """A `Degradation`, or the mask of one, and its data x̂, both checked; errors as `as_image`."""
+    if isinstance(x_hat, (tuple, list)) and any(isinstance(v, torch.Tensor) for v in x_hat):
+        raise TypeError(
+            "x̂ and the mask are two arguments: unpack what degrade returns, as in "
+            "restore(*degrade(image))."
+        )
     if not isinstance(given, Degradation):
         x_hat = as_image(x_hat)
         return Masked(as_mask(given, *x_hat.shape[-2:])), x_hat

@@ -48,7 +48,7 @@ def as_device(device: str | torch.device | None) -> torch.device:
         one = torch.ones((), device=device or best_device())
         float(one)  # "meta" computes nothing
         return one.device
-    except (AssertionError, RuntimeError, NotImplementedError):  # depends on PyTorch's build
+    except (AssertionError, RuntimeError, TypeError, NotImplementedError):  # by PyTorch's build
         raise ValueError(
             f"There is no device {str(device)!r} here that PyTorch can use; there is "
             f"{best_device()!r}."

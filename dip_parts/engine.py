@@ -122,8 +122,25 @@ class Engine:
         self.draw_from(torch.Generator(self.device).manual_seed(self.seed))
         with torch.no_grad():
             self.net.eval()
-            self.draw(self.z)  # refuses a picture too small for the network
+            drawn = self.draw(self.z)  # refuses a picture too small for the network
             self.net.train()
+        self._check_apply(drawn)
+
+    def _check_apply(self, drawn: torch.Tensor) -> None:
+        """Does a degradation make data of a picture, and can it be followed back to the picture?"""
+        seen = self.degradation.apply(drawn.requires_grad_().clone())
+        name, shape = type(self.degradation).__name__, tuple(self.x_hat.shape)
+        if not isinstance(seen, torch.Tensor) or tuple(seen.shape) != shape:
+            what = tuple(seen.shape) if isinstance(seen, torch.Tensor) else type(seen).__name__
+            raise ValueError(
+                f"{name}.apply has to make x̂, {shape}, of a picture {self.shape}; it made {what}. "
+                f"What size a picture has, {name}.size says."
+            )
+        if not seen.requires_grad:
+            raise ValueError(
+                f"What {name}.apply makes does not follow from the picture in a way that PyTorch "
+                "can differentiate: compute it of tensors, without detach or NumPy."
+            )
 
     def _one_vector(self, matrices: list[nn.Parameter]) -> None:
         """All weights in one vector, on which the network's are windows; so the gradients.
@@ -358,9 +375,9 @@ class Engine:
         self.row.zero_()
         self.step()
         loss, sound = float(self.notes[0, 0]), bool(torch.isfinite(self.weights.grad).all())
+        names = ("z_scale", "sigma_p", "sigma_end", "tv", "hide")
+        values = ", ".join(f"{name} = {getattr(self.recipe, name):g}" for name in names)
         if small and not math.isfinite(loss):
-            names = ("z_scale", "sigma_p", "sigma_end", "tv", "hide")
-            values = ", ".join(f"{name} = {getattr(self.recipe, name):g}" for name in names)
             return (
                 f"It is {loss:.4g} before any step, so the learning rate is not to blame. The "
                 f"data, or one of these, may be out of all proportion: {values}."
@@ -368,8 +385,8 @@ class Engine:
         if small and not sound:
             return (
                 f"There the loss is {loss:.4g}, but its gradient is not finite, so the learning "
-                f"rate is not to blame. Try another precision than {self.precision}, or less than "
-                f"tv = {self.recipe.tv:g}."
+                f"rate is not to blame. Try another precision than {self.precision}, or look "
+                f"whether one of these is out of all proportion: {values}."
             )
         names = ["lr", *(["lr_adam"] if self.muon else [])]
         names += ["lr_end"] if self.recipe.lr_end > 1 else []
@@ -472,7 +489,7 @@ class Engine:
     def _signature(self) -> torch.Tensor:
         """The recipe, less its length, as bytes: a state is one of this recipe."""
         values = {k: v for k, v in self.recipe.as_dict().items() if k != "iterations"}
-        values |= {"shape": list(self.x_hat.shape), "seed": self.seed}
+        values |= {"shape": list(self.x_hat.shape), "seed": self.seed, "precision": self.precision}
         known = self.x_hat.cpu() * self.mask.cpu()  # what it holds elsewhere is not used
         for name, tensor in (("picture", known), ("mask", self.mask.cpu())):
             values[name] = sha256(tensor.numpy().tobytes()).hexdigest()[:8]
@@ -485,8 +502,9 @@ class Engine:
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Go on where `state` was taken: the same picture, mask, recipe and seed; bitwise.
 
-        Raises ValueError for a state of another picture, mask, recipe or seed, of another member of
-        a mean, say; names what differs.
+        Raises, before anything is loaded, TypeError for what is no state, and ValueError for one of
+        another picture, mask, recipe, precision or seed, of another member of a mean, say; names
+        what differs.
         """
         self._check_signature(state)
         for name, tensor in state.items():
@@ -506,13 +524,21 @@ class Engine:
         self.row.zero_()
 
     def _check_signature(self, state: dict[str, torch.Tensor]) -> None:
-        if "recipe" not in state:
-            raise ValueError(
-                "This state does not say which fit it is of: an earlier version made it. Begin "
-                "anew."
+        if not isinstance(state, dict):
+            raise TypeError(
+                "What a fit goes on from is its state(), a dictionary of tensors, not a "
+                f"{type(state).__name__}. One in a file is torch.load(file)."
             )
-        signatures = state["recipe"], self._signature()
-        theirs, ours = (json.loads(bytes(signature.tolist())) for signature in signatures)
+        if strange := [k for k, v in state.items() if not isinstance(v, torch.Tensor)]:
+            raise TypeError(f"A fit's state holds tensors alone; {strange[0]!r} is none.")
+        ours = json.loads(bytes(self._signature().tolist()))
+        try:
+            theirs = dict(json.loads(bytes(state["recipe"].tolist())))
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(
+                "This state does not say which fit it is of: an earlier version made it, or it was "
+                "changed. Begin anew."
+            ) from None
         if different := [
             f"{key} is {ours.get(key)!r} here, {theirs.get(key)!r} there"
             for key in ours
@@ -521,12 +547,21 @@ class Engine:
             raise ValueError(
                 f"This state is of another fit, and nothing was loaded: {'; '.join(different)}."
             )
-        parts = [{*names} for names in (state, self.state())]
-        if different := {k for k in parts[0] ^ parts[1] if not k.startswith("frame.")}:
+        own = self.state()
+        if different := {k for k in {*state} ^ {*own} if not k.startswith("frame.")}:
             raise ValueError(
                 f"This state lacks, or has too much: {', '.join(sorted(different))}. An earlier "
                 "version made it. Begin anew."
             )
+        for name, tensor in state.items():
+            like = own.get(name, own["output"])  # a frame
+            any_length = name in ("history", "recipe")
+            here, there = ((t.dtype, *t.shape[any_length:]) for t in (like, tensor))
+            if here != there:
+                raise ValueError(
+                    f"This state's {name} is {tensor.dtype}, {tuple(tensor.shape)}, and this fit's "
+                    f"{like.dtype}, {tuple(like.shape)}: it was changed, or is of another device."
+                )
 
     def _step_of(self, row: list[float]) -> Step:
         iteration, loss, lr, backtracked, *quality = row

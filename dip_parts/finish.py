@@ -44,6 +44,11 @@ def blend(image: torch.Tensor, x_hat, mask, damping: float = 0.5) -> torch.Tenso
 
 def _what_is_known(image: torch.Tensor, x_hat, mask) -> tuple[torch.Tensor, torch.Tensor]:
     """Where, bool (1, H, W), and what, (C, H, W); ValueError for another size than the image's."""
+    if not isinstance(image, torch.Tensor):
+        raise TypeError(
+            "The image is what a network drew, such as restoration.averaged, a tensor (C, H, W); "
+            f"this is a {type(image).__name__}."
+        )
     known, x_hat = as_mask(mask, *image.shape[-2:]) == 1, as_image(x_hat)
     if x_hat.shape[-image.ndim :] != image.shape:
         raise ValueError(
@@ -59,15 +64,23 @@ def mean_of(restorations: Iterable[Restoration]) -> Restoration:
     An iterable that fits them one after the other, such as ``(restore(x_hat, mask, RECIPES[name])
     for name in MEANS["best"])``, is read no further than an interrupt.  There is no history.
 
-    Raises ValueError for none.
+    Raises ValueError for none, and for pictures of two shapes; TypeError for anything else than
+    what `dip_blocks.restore` returns.
     """
     drawn = []
-    for restoration in restorations:
+    for restoration in restorations if isinstance(restorations, Iterable) else [restorations]:
+        if not isinstance(restoration, Restoration):
+            raise TypeError(
+                "A mean is of what dip_blocks.restore returns, several in a list; among these is a "
+                f"{type(restoration).__name__}."
+            )
         drawn.append(restoration)
         if restoration.interrupted:
             break
     if not drawn:
         raise ValueError("A mean needs what one network drew, or more.")
+    if len(shapes := {tuple(one.image.shape) for one in drawn}) > 1:
+        raise ValueError(f"A mean is of one picture; these have the shapes {sorted(shapes)}.")
     kinds = ("image", "averaged")
     means = (torch.stack([getattr(one, kind) for one in drawn]).mean(0) for kind in kinds)
     return Restoration(*means, interrupted=drawn[-1].interrupted)

@@ -236,3 +236,205 @@ def test_what_is_switched_on_a_gpu_is_switched_back_after_the_last_fit():
     with numerics(device, "fp32"):
         assert state() == (True, True) and not torch.backends.cudnn.allow_tf32
     assert state() == before
+
+
+# One thing taken for another -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("a path", "dictionary of tensors, not a str. One in a file is torch.load"),
+        ("a fit", "dictionary of tensors, not a Fit"),
+        ("a restoration", "dictionary of tensors, not a Restoration"),
+        ("arrays", "holds tensors alone; 'live.0' is none"),
+        ("half", r"live.0 is torch.float16, \(\d+,\), and this fit's torch.float32"),
+        ("a cut history", r"history is torch.float64, \(2, 3\), and this fit's torch.float64"),
+        ("longer weights", r"good.0 is torch.float32, \(\d+,\)"),
+        ("a frame of another size", r"frame.1 is torch.float32, \(1, 8, 8\), .*\(1, 16, 16\)"),
+        ("no recipe", "does not say which fit it is of"),
+        ("a recipe of numbers", "does not say which fit it is of"),
+        ("a recipe that is a list", "does not say which fit it is of"),
+        ("a recipe of another type", "recipe is torch.int64"),
+    ],
+)
+def test_only_a_state_is_gone_on_from(data, small, what, words):
+    """And whatever is refused, the fit is as it was."""
+    fit = dip_blocks.Fit(*data, small, device="cpu")
+    fit.run(2)
+    state = fit.state()
+
+    def recipe(text):
+        return state | {"recipe": torch.tensor(list(text.encode()), dtype=torch.uint8)}
+
+    given = {
+        "a path": "state.pt",
+        "a fit": fit,
+        "a restoration": dip_blocks.Restoration(fit.image(), fit.averaged_image()),
+        "arrays": {name: tensor.numpy() for name, tensor in state.items()},
+        "half": {k: t.half() if t.is_floating_point() else t for k, t in state.items()},
+        "a cut history": state | {"history": state["history"][:, :3]},
+        "longer weights": state | {"good.0": torch.cat([state["good.0"], torch.ones(1)])},
+        "a frame of another size": state | {"frame.1": torch.zeros(1, 8, 8)},
+        "no recipe": {k: t for k, t in state.items() if k != "recipe"},
+        "a recipe of numbers": state | {"recipe": state["recipe"].double()},
+        "a recipe that is a list": recipe("[1, 2]"),
+        "a recipe of another type": state | {"recipe": state["recipe"].long()},
+    }[what]
+    with pytest.raises((TypeError, ValueError), match=words):
+        dip_blocks.restore(*data, small, device="cpu", progress=False, resume=given)
+    other = dip_blocks.Fit(*data, small, device="cpu")
+    before = other.state()
+    with pytest.raises((TypeError, ValueError), match=words):
+        other.load(given)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state().items())
+
+
+def test_a_state_of_another_length_goes_on(data, small):
+    """The history is as long as it is; frames come and go."""
+    fit = dip_blocks.Fit(*data, small, device="cpu")
+    fit.run(2)
+    state = fit.state() | {"frame.1": torch.zeros(1, 16, 16)}
+    other = dip_blocks.Fit(*data, small, device="cpu")
+    other.load(state)
+    assert other.iteration == 2 and [*other.frames] == [1]
+
+
+def test_a_state_of_another_precision_is_refused(data, small):
+    state = dip_blocks.Fit(*data, small, device="cpu", precision="fp32").state()
+    other = dip_blocks.Fit(*data, small, device="cpu", precision="bf16")
+    with pytest.raises(ValueError, match="precision is 'bf16' here, 'fp32' there"):
+        other.load(state)
+
+
+class Own(dip_blocks.Degradation):
+    def __init__(self, value, applied=None):
+        self.value = value
+        self._applied = applied
+
+    def apply(self, image):
+        return self._applied(image) if self._applied else image
+
+
+@pytest.mark.parametrize(
+    ("applied", "words"),
+    [
+        (lambda image: None, r"Own.apply has to make x̂, \(3, 16, 16\), .*; it made NoneType"),
+        (lambda image: image[:1], r"it made \(1, 16, 16\)"),
+        (lambda image: image[..., ::2], r"picture \(3, 16, 16\); it made \(3, 16, 8\)"),
+        (lambda image: image.detach(), "can differentiate"),
+    ],
+    ids=["nothing", "a channel", "half", "detached"],
+)
+def test_an_apply_that_makes_other_data_is_refused_before_anything_is_computed(
+    small, applied, words
+):
+    with pytest.raises(ValueError, match=words):
+        dip_blocks.Fit(torch.rand(3, 16, 16), Own(None, applied), small, device="cpu")
+
+
+def test_a_degradation_is_known_by_its_values():
+    """In every process, so without addresses; and two that differ anywhere are two."""
+
+    def blur(size):
+        layer = torch.nn.Conv2d(1, 1, size, bias=False)
+        torch.nn.init.constant_(layer.weight, 1 / size**2)
+        return layer
+
+    long = np.arange(5000.0)
+    pairs = [
+        (long, long + np.eye(1, 5000, 2500)[0]),
+        (torch.from_numpy(long), torch.from_numpy(long[::-1].copy())),
+        (torch.ones(2, dtype=torch.bfloat16), torch.zeros(2, dtype=torch.bfloat16)),
+        (torch.tensor(1.0), torch.tensor(2.0)),
+        (torch.ones(2, requires_grad=True), torch.zeros(2, requires_grad=True)),
+        ([long, 1], [long, 2]),
+        ((long,), (-long,)),
+        ({"psf": long}, {"psf": -long}),
+        ({"psf": 1}, {"other": 1}),
+        (blur(3), blur(5)),
+        (3, "3"),
+    ]
+    for one, other in pairs:
+        assert repr(Own(one)) == repr(Own(copy.deepcopy(one))) != repr(Own(other))
+    layer = blur(3)
+    before = repr(Own(layer))
+    torch.nn.init.zeros_(layer.weight)
+    assert repr(Own(layer)) != before
+    assert " at 0x" not in repr(Own(lambda image: image)) + repr(Own([object()]))
+    assert repr(Own(np.array([None, "a"]))) == repr(Own(np.array([None, "a"])))
+    assert repr(Own(0.5)) == "Own(value=0.5, _applied=None)"
+
+
+def test_a_mean_is_of_restorations_of_one_picture(data, small):
+    one = fitted(*data, small)
+    one = dip_blocks.Restoration(*one[:2])
+    assert torch.equal(dip_blocks.mean_of(one).image, one.image)
+    for wrong, kind in (([one, one.image], "Tensor"), ({"a": one}, "str"), (None, "NoneType")):
+        with pytest.raises(TypeError, match=f"among these is a {kind}"):
+            dip_blocks.mean_of(wrong)
+    smaller = dip_blocks.Restoration(one.image[:, :8], one.averaged[:, :8])
+    with pytest.raises(ValueError, match=r"\[\(1, 8, 16\), \(1, 16, 16\)\]"):
+        dip_blocks.mean_of([one, smaller])
+
+
+@pytest.mark.parametrize("put", [dip_blocks.paste, dip_blocks.blend])
+def test_known_pixels_are_put_into_a_tensor(data, put):
+    image = dip_blocks.Restoration(data[0], data[0])
+    for wrong in (image, data[0].numpy(), None):
+        with pytest.raises(TypeError, match=f"this is a {type(wrong).__name__}"):
+            put(wrong, *data)
+
+
+def test_what_degrade_returns_is_two_things(picture, small):
+    for pair in (dip_blocks.degrade(picture), [*dip_blocks.degrade(picture)]):
+        with pytest.raises(TypeError, match=r"restore\(\*degrade\(image\)\)"):
+            dip_blocks.restore(pair, small)
+
+
+@pytest.mark.parametrize("wrong", ["photo.png", None, object()])
+def test_an_image_is_no_path(data, small, wrong):
+    words = f"opened picture of Pillow's, not a {type(wrong).__name__}"
+    for take in (dip_blocks.degrade, lambda image: dip_blocks.psnr(data[0], image)):
+        with pytest.raises(TypeError, match=words):
+            take(wrong)
+    with pytest.raises(TypeError, match=r"object has no known range"):
+        dip_blocks.degrade(np.array([[None]]))
+
+
+@pytest.mark.parametrize("p", ["0.5", None, True, float("nan"), -0.1, 1.1])
+def test_a_probability_is_a_number(picture, p):
+    with pytest.raises(ValueError, match=f"between 0 and 1; got {p!r}"):
+        dip_blocks.degrade(picture, p=p)
+    for fine in (0, 1, np.float32(0.5)):
+        dip_blocks.degrade(picture, p=fine)
+
+
+@pytest.mark.parametrize("wrong", ["quick", {}, None])
+def test_a_recipe_is_no_name(data, wrong):
+    for take in (dip_blocks.but, lambda recipe: dip_blocks.restore(*data, recipe)):
+        with pytest.raises(TypeError, match=r"must be a Recipe, such as RECIPES\['quick'\]"):
+            take(wrong)
+
+
+@pytest.mark.parametrize("wrong", [dip_blocks.QUICK, {}, {"channels_down": 5}, None])
+def test_a_depth_is_of_a_config(wrong):
+    with pytest.raises(ValueError, match=r"such as QUICK.config, has the lists channels_down, "):
+        dip_blocks.at_depth(wrong, 2)
+    tuples = dip_blocks.QUICK.config | {"kernels_skip": (1,) * 5}
+    with pytest.raises(ValueError, match="has the lists"):
+        dip_blocks.at_depth(tuples, 2)
+
+
+def test_a_mask_of_its_own_size():
+    assert dip_blocks.Masked([[1, 0, 1]]).mask.shape == (1, 1, 3)
+    for wrong in (1, [1, 0], np.ones((0, 3)), np.ones((2, 3, 3))):
+        with pytest.raises(ValueError, match="mask's shape is"):
+            dip_blocks.Masked(wrong)
+    with pytest.raises(TypeError, match="array or a tensor"):
+        dip_blocks.Masked("mask.png")
+
+
+def test_no_device_is_called_by_a_number(data, small):
+    with pytest.raises(ValueError, match="There is no device '3.5'"):
+        dip_blocks.Fit(*data, small, device=3.5)

@@ -459,3 +459,11 @@ def test_data_cannot_end_the_script():
         "a <b>",
     )
     assert view._repr_html_().count("</script>") == 1 and "<b>" not in view._repr_html_()
+
+
+def test_a_recipe_changed_in_place_lends_its_name_to_no_run(monkeypatch):
+    """A notebook's earlier cell has changed a dictionary: a run would not be what it is called."""
+    monkeypatch.setitem(dip_blocks.QUICK.config, "upsampling_method", "bilinear")
+    with pytest.raises(runs.RunError, match="'quick' had its config changed"):
+        runs.Spec("camera", recipe="quick").resolved()
+    assert runs.Spec("camera", recipe="blog").resolved()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -72,6 +73,12 @@ class Spec:
             known = ", ".join([*dip_blocks.RECIPES, *dip_blocks.MEANS])
             raise RunError(f"No recipe is called '{brief(self.recipe)}'; there are {known}.")
         recipe = dip_blocks.RECIPES[self.recipe]
+        if recipe.config != _CONFIGS.get(self.recipe, recipe.config):
+            raise RunError(
+                f"The recipe '{self.recipe}' had its config changed in this session: a run "
+                "would not be what its name says. Begin the session anew; but(recipe, {...}) makes "
+                "another, and so do changes of a run."
+            )
         values = {f.name for f in fields(dip_blocks.Recipe)} - {"config", "iterations"}
         config, changed = _copied(recipe.config), {}
         with blocks_errors():
@@ -193,6 +200,8 @@ class Spec:
         return found
 
 
+#: What the recipes' names stand for, whatever a session's earlier cells did to their dictionaries.
+_CONFIGS = {name: deepcopy(recipe.config) for name, recipe in dip_blocks.RECIPES.items()}
 #: Of a file's name, characters: with all that is added it fits into a file system's 255 bytes.
 LONGEST = 50
 
