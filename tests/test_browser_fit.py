@@ -1,5 +1,6 @@
 """The network that learns in the browser: the same as PyTorch's, and operated by a reader."""
 
+import base64
 import functools
 import hashlib
 import http.server
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 import threading
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -431,6 +433,177 @@ def test_a_hidden_page_rests_and_gives_its_memory_back(show):
     tab.evaluate(HIDE, False)
     at_least(tab, rested + 8)
     assert decibels(tab, "lane-1") > quality - 1, "it goes on from where it was"
+
+
+def said(tab):
+    return tab.locator("dip-live .dip-said").inner_text()
+
+
+def test_a_tab_that_is_left_again_at_once_goes_on_in_the_end(show):
+    tab = ready(show(link=f"{SMALL}&compare=nothing"))
+    tab.click("[name=go]")
+    at_least(tab, 3)
+    for hidden in (True, False, True):
+        tab.evaluate(HIDE, hidden)
+    while tab.workers:
+        tab.wait_for_timeout(100)
+    tab.wait_for_timeout(200)
+    rested = iteration(tab)
+    tab.evaluate(HIDE, False)
+    at_least(tab, rested + 3)
+
+
+def test_resume_that_does_not_wait_until_the_network_is_put_away_resumes(show):
+    tab = ready(show())
+    tab.click("[name=go]")
+    for delay in (0, 5, 20):
+        at_least(tab, iteration(tab) + 3)
+        now = iteration(tab)
+        tab.evaluate(
+            f"""async (delay) => {{
+              ({HIDE})(true);
+              ({HIDE})(false);
+              await new Promise((done) => setTimeout(done, delay));
+              const stage = document.querySelector("dip-live");
+              if (!stage.going) stage.$go.click();
+            }}""",
+            delay,
+        )
+        at_least(tab, now + 6)
+
+
+SLOWLY = """const { createImageBitmap: read } = window;
+window.createImageBitmap = async (file) => {
+  if (file.name.startsWith("slow")) await new Promise((done) => setTimeout(done, 700));
+  return read(file);
+};"""
+
+
+def test_the_picture_that_was_chosen_last_is_shown(show, tmp_path):
+    """However long one that was chosen before takes to be read."""
+    images.save_png(tmp_path / "slow.png", np.zeros((150, 150)))
+    images.save_png(tmp_path / "quick.png", np.ones((150, 150)))
+    tab = ready(show(before=SLOWLY))
+    camera = drawn(tab, "truth")
+    file = tab.locator("[name=file]")
+    file.set_input_files(tmp_path / "slow.png")
+    file.set_input_files(tmp_path / "quick.png")
+    tab.wait_for_timeout(2000)
+    assert "quick.png" in tab.locator(".dip-truth figcaption").inner_text()
+    assert drawn(tab, "truth").min() == 255 and "quick.png" in said(tab)
+    file.set_input_files(tmp_path / "slow.png")
+    tab.locator("[name=picture]").select_option("camera")
+    tab.wait_for_timeout(2000)
+    assert (drawn(tab, "truth") == camera).all() and "slow" not in said(tab)
+    assert file.input_value() == "", "or the same file could not be chosen again"
+
+
+def test_who_comes_back_to_a_link_keeps_what_was_painted(show):
+    tab = ready(show(link=SMALL + "&p=100"))
+    tab.click("[name=hole]")
+    tab.locator(".dip-brush").click()
+    painted = known(tab)
+    assert painted < 100
+
+    def away_and_back():
+        tab.evaluate("() => { location.hash = '#elsewhere'; }")
+        tab.wait_for_function("() => location.hash === '#elsewhere'")
+        tab.go_back()
+        tab.wait_for_function("() => location.hash.startsWith('#live=')")
+        tab.wait_for_timeout(300)
+
+    away_and_back()
+    assert known(tab) == painted
+    tab.click("[name=link]")
+    tab.wait_for_function("() => location.hash.includes('holes=')")
+    tab.locator(".dip-brush").press("ArrowUp")
+    for _ in range(4):
+        tab.locator(".dip-brush").press("ArrowUp")
+        tab.locator(".dip-brush").press(" ")
+    more = known(tab)
+    away_and_back()
+    assert known(tab) == more < painted
+    tab.evaluate("(link) => { location.hash = link; }", SMALL + "&p=100&seed=1")
+    tab.wait_for_function("() => document.querySelector('dip-live').settings.seed === 1")
+    assert known(tab) == 100, "a link that is new is followed"
+
+
+def test_where_nothing_is_known_nothing_is_said_to_fill_it(show):
+    holes = base64.b64encode(b"\xff" * 512).decode()
+    tab = ready(show(link=SMALL))
+    tab.evaluate("(holes) => { location.hash = holes; }", f"{SMALL}&holes={quote(holes)}")
+    tab.wait_for_function("() => document.querySelector('.dip-harmonic figcaption')"
+                          ".textContent.includes('no pixel')")  # fmt: skip
+    assert known(tab) == 0 and drawn(tab, "harmonic").max() == 0
+    assert tab.locator(".dip-psnr svg .dip-level").count() == 0
+    tab.click("[name=clear]")
+    tab.wait_for_function("() => document.querySelector('.dip-harmonic figcaption')"
+                          ".textContent.includes('dB')")  # fmt: skip
+
+
+def test_only_the_first_button_and_the_first_finger_paint(show):
+    tab = ready(show(link=SMALL + "&p=100", has_touch=True))
+    tab.click("[name=hole]")
+    brush = tab.locator(".dip-brush")
+    brush.click(button="right")
+    assert known(tab) == 100
+    box, touch = brush.bounding_box(), tab.context.new_cdp_session(tab)
+
+    def fingers(kind, *shares):
+        points = [{"x": box["x"] + share * box["width"], "y": box["y"] + box["height"] / 2, "id": i}
+                  for i, share in enumerate(shares)]  # fmt: skip
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", 0.3)
+    one = known(tab)
+    fingers("touchStart", 0.3, 0.7)
+    fingers("touchMove", 0.3, 0.9)
+    fingers("touchEnd")
+    assert known(tab) == one < 100
+
+
+def test_painting_while_it_learns_says_that_it_begins_anew(show):
+    tab = ready(show(link=SMALL + "&compare=nothing"))
+    tab.click("[name=hole]")
+    tab.click("[name=go]")
+    at_least(tab, 2)
+    tab.locator(".dip-brush").click()
+    assert said(tab) == "Changed. Press Start to begin anew."
+
+
+def test_a_picture_that_finds_no_memory_is_refused_in_words(show, tmp_path):
+    images.save_png(tmp_path / "mine.png", np.ones((150, 150)))
+    tab = ready(show(before="OffscreenCanvas.prototype.getContext = () => null;"))
+    tab.locator("[name=file]").set_input_files(tmp_path / "mine.png")
+    tab.wait_for_function(
+        "() => document.querySelector('.dip-said').textContent.includes('memory for “mine.png”')"
+    )
+
+
+def test_the_letters_of_the_curves_keep_their_size_in_a_window_that_changes(show):
+    tab = ready(show(width=700))
+    tab.set_viewport_size({"width": 390, "height": 900})
+    tab.wait_for_timeout(400)
+    for curves in tab.locator("dip-live svg").all():
+        wide = float(curves.get_attribute("viewBox").split()[2])
+        assert abs(curves.bounding_box()["width"] / wide - 1) < 0.03
+
+
+def test_with_forced_colours_a_pressed_button_looks_pressed(show):
+    tab = ready(show(forced_colors="active"))
+    tab.click("[name=hole]")
+    colour = "(button) => getComputedStyle(button).backgroundColor"
+    pressed, other = (tab.locator(f"[name={name}]").evaluate(colour) for name in ("hole", "unhole"))
+    assert pressed != other
+
+
+def test_a_script_that_does_not_arrive_is_missed(site, browser):
+    tab = browser.new_page()
+    tab.route(f"**/{built.NAME}", lambda route: route.abort())
+    tab.goto(f"{site['http']}light.html{SMALL}")
+    tab.locator("dip-live .dip-said").wait_for()
+    assert "did not arrive" in said(tab) and tab.locator(".dip-fallback img").is_visible()
+    tab.close()
 
 
 def test_webgpu_finds_the_same_loss_and_the_faster_one_is_taken(site, browser):

@@ -637,6 +637,114 @@ def test_the_keyboard_paints(there):
     assert "Brush up" in there.page.locator(".dip-quiet").inner_text()
 
 
+def test_to_take_back_a_stroke_that_is_being_drawn_takes_no_other_back(there):
+    tool, press = there.tool, there.page.keyboard.press
+    there.page.locator(".dip-stage").focus()
+    for key in ("Space", "Shift+ArrowRight", "Space"):
+        press(key)
+    there.until(lambda: tool.missing.any())
+    before = tool.missing
+    for key in ("Shift+ArrowDown", "Space", "Shift+ArrowLeft", "Control+z", "ArrowLeft"):
+        press(key)
+    there.page.wait_for_timeout(100)
+    there.carry()
+    assert (tool.missing == before).all()
+    press("Control+z")
+    there.until(lambda: not tool.missing.any())
+
+
+def test_a_stroke_by_keys_stays_when_the_mouse_begins_another(there):
+    tool, stage = there.tool, there.page.locator(".dip-stage")
+    stage.focus()
+    there.page.keyboard.press("Space")
+    there.page.keyboard.press("Shift+ArrowRight")
+    stage.click(position={"x": 20, "y": 20})
+    there.until(lambda: len(tool.strokes) == 2)
+    assert tool.missing[128, 128]
+
+
+DROP = """(bytes) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png"));
+  document.querySelector("#el").dispatchEvent(
+    new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_after_a_dropped_picture_the_one_before_can_be_chosen_again(there):
+    there.page.evaluate(DROP, list(png(noise())))
+    there.until(lambda: str(there.tool.photo.path) == "dropped.png")
+    assert there["picture"].input_value() == "", "to choose Coffee again changes something"
+
+
+@pytest.fixture
+def slow(tool, monkeypatch):
+    """Files are handed over in small pieces."""
+    monkeypatch.setattr(own, "PIECE", 1000)
+    tool.offers = tool.offers | {"piece": 1000}
+
+
+def flat(path, value):
+    """A file of several pieces, always of one size."""
+    Image.fromarray(np.full((40, 40, 3), value, np.uint8)).save(path)
+    return path
+
+
+def test_the_picture_that_was_chosen_last_is_taken(slow, tool, page, tmp_path):
+    """A file that is on its way does not arrive after it, over what was painted meanwhile."""
+    bridge = Bridge(tool, page)
+    for times in range(3):
+        bridge["file"].set_input_files(flat(tmp_path / "mine.bmp", 10))
+        for _ in range(times + 1):
+            page.wait_for_timeout(30)
+            bridge.carry()
+        bridge["picture"].select_option("coffee")
+        bridge.until(lambda: tool.photo is not None and str(tool.photo.path) == "coffee.png")
+        tool.strokes = [STROKE]
+        for _ in range(20):
+            page.wait_for_timeout(10)
+            bridge.carry()
+        assert str(tool.photo.path) == "coffee.png" and tool.strokes == [STROKE]
+        assert bridge.said() == "Mark what is missing, then press Start."
+
+
+def test_a_mask_waits_for_its_picture(slow, there, tmp_path):
+    there["file"].set_input_files(flat(tmp_path / "mine.bmp", 10))
+    there["how"].select_option("file")
+    there["mask"].set_input_files(flat(tmp_path / "mask.bmp", 0))
+    assert "still being handed over" in there.said()
+    there.until(lambda: str(there.tool.photo.path) == "mine.bmp")
+
+
+def test_of_two_views_each_hands_over_its_own_and_takes_home_its_own(
+    slow, tool, page, tmp_path, go_on
+):
+    go_on.set()
+    bridge = Bridge(tool, page)
+    bridge["file"].set_input_files(flat(tmp_path / "one.bmp", 10))
+    bridge.until(lambda: tool.photo is not None)
+    bridge["file"].set_input_files(flat(tmp_path / "two.bmp", 20))  # on its way, and given up
+    page.wait_for_timeout(50)
+    other_page = page.context.new_page()
+    other = Bridge(tool, other_page)
+    views = (bridge, other)
+    tool.send = lambda content: [view.news.append({"content": content}) for view in views]
+
+    def until(met):
+        other.until(lambda: bridge.carry() or met())
+
+    other["file"].set_input_files(flat(tmp_path / "three.bmp", 200))
+    until(lambda: str(tool.photo.path) == "three.bmp")
+    assert (tool.photo.pixels == 200).all()
+    tool.strokes = [STROKE]
+    other["start"].click()
+    until(lambda: tool.now["done"] == 1)
+    other["download"].click()
+    until(lambda: other_page.locator("a[download]").is_visible())
+    assert not page.locator("a[download]").is_visible()
+    other_page.close()
+
+
 def test_start_stop_and_download(there, go_on, tmp_path):
     tool, page = there.tool, there.page
     there["how"].select_option("random")

@@ -112,3 +112,14 @@ def test_a_network_without_skips_has_no_arrows():
     config = {**dip_blocks.BLOG.config, "channels_skip": [0] * 5, "kernels_skip": [None] * 5}
     svg = readings.Drawing({"no skips": config})._repr_html_().split('<div class="dip-key">')[0]
     assert 'class="r-skip"' not in svg
+
+
+def test_two_of_one_figure_on_a_page_are_chosen_each_for_itself(browser):
+    html = readings.two_readings()._repr_html_()
+    page = browser.new_page()
+    page.set_content(f"<!doctype html><title>two</title><main>{html}{html}</main>")
+    views = page.locator(".dip-view")
+    chosen = "(view) => view.querySelector('input:checked')?.value"
+    views.nth(0).locator("input").nth(1).check()
+    assert [view.evaluate(chosen) for view in views.all()] == ["1", "0"]
+    page.close()

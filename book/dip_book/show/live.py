@@ -43,14 +43,24 @@ LOADER = """(() => {
     window.dipLiveAsked = true;
     const script = document.createElement("script");
     script.src = (document.documentElement.dataset.content_root ?? "../") + "NAME";
+    script.onerror = () => {
+      script.remove();
+      window.dipLiveAsked = false;
+      for (const element of document.querySelectorAll("dip-live:not(.dip-missed)")) {
+        element.classList.add("dip-missed");
+        const said = Object.assign(document.createElement("p"), { className: "dip-said" });
+        said.setAttribute("role", "status");
+        said.textContent = "The script of this figure did not arrive: load the page again.";
+        element.append(said);
+      }
+    };
     document.head.append(script);
   };
-  const element = document.querySelector("dip-live");
   if (location.hash.startsWith("#live=") || !window.IntersectionObserver) return load();
   const watch = new IntersectionObserver((entries) => {
     if (entries.some((entry) => entry.isIntersecting)) { watch.disconnect(); load(); }
   });
-  watch.observe(element);
+  for (const element of document.querySelectorAll("dip-live")) watch.observe(element);
 })();"""
 
 

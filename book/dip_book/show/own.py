@@ -98,7 +98,7 @@ class Own(anywidget.AnyWidget):
         self.report: dict = {}
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="own-picture-")
-        self._coming = bytearray()
+        self._coming, self._coming_id = bytearray(), None
         self._base: np.ndarray | None = None
         self._book = False  # one of the book's pictures: whole, so that the truth is known
         self._found: masks.Missing | None = None
@@ -128,9 +128,9 @@ class Own(anywidget.AnyWidget):
     def answer(self, content: dict) -> None:
         """Do what a message of the page asks for; what cannot be done is said in ``now``.
 
-        ``content`` is {"do": "choose" (with name), "piece" (of, name, at, size, data in base64;
-        of a mask invert and grow), "mark" (how, share, grow, colour, tolerance), "start"
-        (minutes), "stop", "download" (format)}.
+        ``content`` is {"do": "choose" (with name), "piece" (of, name, at, size, data in base64,
+        id, which no other file has; of a mask invert and grow), "mark" (how, share, grow, colour,
+        tolerance), "start" (minutes), "stop", "download" (format)}.
         """
         what = content.get("do")
         try:
@@ -187,6 +187,7 @@ class Own(anywidget.AnyWidget):
             raise ImageError(
                 f"No picture is called '{name}'; there are {', '.join(images.EMBEDDED)}."
             )
+        self._coming, self._coming_id = bytearray(), None
         pixels = images.to_bytes(images.load(name, size=BOOK_SIDE, colour=True))
         if (pixels == pixels[..., :1]).all():
             pixels = pixels[..., 0]
@@ -199,13 +200,14 @@ class Own(anywidget.AnyWidget):
             raise ImageError(
                 f"A file has at most {MOST_BYTES // 10**6} MB here: shrink the picture."
             )
+        sender = content.get("id")  # another file, or one of another view, has another
         if at == 0:
-            self._coming = bytearray()
-        if at != len(self._coming) or of not in ("picture", "mask"):
+            self._coming, self._coming_id = bytearray(), sender
+        if (at, sender) != (len(self._coming), self._coming_id) or of not in ("picture", "mask"):
             raise ImageError("A piece of the file is missing: choose it once more.")
         self._coming += base64.b64decode(content.get("data") or "")
         if len(self._coming) < size:
-            self.send({"kind": "got", "of": of, "at": len(self._coming)})
+            self.send({"kind": "got", "id": sender, "at": len(self._coming)})
             return
         data, self._coming = bytes(self._coming), bytearray()
         path = Path(self._folder.name) / _plain_name(content.get("name"))

@@ -93,27 +93,31 @@ export default {
     // Files: in pieces, the next one when the last was taken ------------------------------------------------------------
     let sending = null;
     const piece = (at) => {
-      const { of, data } = sending;
+      const mine = sending;
+      const { of, data, id } = mine;
       const reader = new FileReader();
-      reader.onerror = () => say(`${nameOf(data)} cannot be read: ${reader.error.message}`);
+      reader.onerror = () => mine === sending && say(`${nameOf(data)} cannot be read: ${reader.error.message}`);
       reader.onload = () => {
+        if (mine !== sending) return; // another choice came meanwhile
+        if (at + offers.piece >= data.size) sending = null;
         if (data.size > offers.piece) said.textContent = `Handing over ${nameOf(data)}: ${Math.round((100 * at) / data.size)} %`;
         const more = of === "mask" ? { invert: invert.checked, grow: Number(grow.value) } : {};
-        ask({ do: "piece", of, name: data.name, at, size: data.size, data: reader.result.split(",")[1] ?? "", ...more });
+        ask({ do: "piece", of, id, name: data.name, at, size: data.size, data: reader.result.split(",")[1] ?? "", ...more });
       };
       reader.readAsDataURL(data.slice(at, at + offers.piece));
     };
     const hand = (of, data) => {
       if (!data) return;
       if (data.size > offers.most_bytes) { say(`${nameOf(data)} has ${size(data.size)}, more than ${number(offers.most_bytes / 1e6)} MB: shrink the picture.`); return; }
-      sending = { of, data };
+      if (of === "mask" && sending?.of === "picture") { mask.value = ""; say("The picture is still being handed over: choose the mask after it."); return; }
+      sending = { of, data, id: `${Date.now()} ${Math.random()}` }; // another view of this widget sends its own
       piece(0);
     };
     file.addEventListener("change", () => { hand("picture", file.files[0]); picture.value = ""; });
     mask.addEventListener("change", () => hand("mask", mask.files[0]));
-    picture.addEventListener("change", () => { if (picture.value) { file.value = ""; ask({ do: "choose", name: picture.value }); } });
+    picture.addEventListener("change", () => { if (picture.value) { file.value = ""; sending = null; ask({ do: "choose", name: picture.value }); } });
     el.addEventListener("dragover", (event) => event.preventDefault());
-    el.addEventListener("drop", (event) => { event.preventDefault(); hand("picture", event.dataTransfer?.files[0]); });
+    el.addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer?.files[0]) file.value = picture.value = ""; hand("picture", event.dataTransfer?.files[0]); });
 
     // What is missing ---------------------------------------------------------------------------------------------------
     const fit = () => {
@@ -160,7 +164,7 @@ export default {
       width.nextElementSibling.textContent = `${Math.max(1, Math.round(thick()))} pixels`;
     };
     const put = (strokes) => { model.set("strokes", strokes); model.save_changes(); draw(); };
-    const begin = () => { stroke = { points: [[...at]], width: +Math.max(1, thick()).toFixed(2), erase: erasing }; draw(); };
+    const begin = () => { end(); stroke = { points: [[...at]], width: +Math.max(1, thick()).toFixed(2), erase: erasing }; draw(); };
     const end = () => {
       if (!stroke) return;
       const done = stroke;
@@ -168,7 +172,7 @@ export default {
       put([...model.get("strokes"), done]);
       showBrush();
     };
-    const undo = () => { stroke = null; put(model.get("strokes").slice(0, -1)); };
+    const undo = () => { if (stroke) { stroke = null; draw(); } else put(model.get("strokes").slice(0, -1)); };
     const place = (event) => {
       const box = stage.getBoundingClientRect();
       const [w, h] = shape();
@@ -256,16 +260,17 @@ export default {
     const clock = setInterval(tick, 1000);
 
     // Taking home -------------------------------------------------------------------------------------------------------
-    let parts = [];
-    named("download").addEventListener("click", () => { lost.textContent = "Writing …"; ask({ do: "download", format: format.value }); });
+    let [parts, wanted] = [[], false]; // what another view of this widget asked for comes here too
+    named("download").addEventListener("click", () => { wanted = true; lost.textContent = "Writing …"; ask({ do: "download", format: format.value }); });
     const received = ({ name, type, number: n, of, size: bytes, notes: losses, data }) => {
+      if (!wanted) return;
       if (n === 0) parts = [];
       parts.push(Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0)));
       if (n + 1 < of) return;
       if (link.href) URL.revokeObjectURL(link.href);
       link.href = URL.createObjectURL(new Blob(parts, { type }));
       [link.download, link.textContent, link.hidden, lost.textContent] = [name, `${name} (${size(bytes)})`, false, losses.join(" ")];
-      parts = [];
+      [parts, wanted] = [[], false];
       link.click(); // where a page may not start it, the link is there to be pressed
     };
 
@@ -319,7 +324,7 @@ export default {
     const onStrokes = () => { if (!stroke) draw(); };
     const onMessage = (news) => {
       heard();
-      if (news.kind === "got") { if (sending?.of === news.of) piece(news.at); }
+      if (news.kind === "got") { if (sending && sending.id === news.id) piece(news.at); }
       else if (news.kind === "file") received(news);
     };
     const listens = { "change:picture": onPicture, "change:marked": onMarked, "change:now": onNow, "change:before": onShown, "change:after": onShown, "change:strokes": onStrokes, "msg:custom": onMessage };

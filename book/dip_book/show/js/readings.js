@@ -1,4 +1,5 @@
 // Hourglasses of the network: one level at a time, by pointing at it or with the choice below (arrow keys).
+let count = 0;
 export default {
   render({ model, el }) {
     const levels = model.get("levels");
@@ -7,7 +8,7 @@ export default {
     const choices = document.createElement("fieldset");
     choices.className = "dip-choices";
     choices.setAttribute("aria-label", "Levels of the network to show");
-    const name = `level-${el.dataset.dip ?? ""}`;
+    const name = `level-${++count}-${Math.random().toString(36).slice(2, 8)}`; // the same figure may stand here twice
     choices.innerHTML = `<span class="dip-muted">Show</span>${["all levels", ...levels.keys()].map((level, i) =>
       `<label><input type="radio" name="${name}" value="${i}"${i ? "" : " checked"}> ${i ? i : level}</label>`).join(" ")}`;
     const told = document.createElement("output");

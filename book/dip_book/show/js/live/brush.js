@@ -16,7 +16,7 @@ export function brush(parent, dab, away) {
   button.setAttribute("aria-label", `Brush on the given picture: ${HELP}`);
   button.innerHTML = "<span></span>";
   parent.append(button);
-  let [x, y, down] = [0.5, 0.5, false];
+  let [x, y] = [0.5, 0.5];
 
   const move = (toX, toY) => {
     [x, y] = [toX, toY].map((share) => Math.min(1, Math.max(0, share)));
@@ -28,19 +28,16 @@ export function brush(parent, dab, away) {
     move((clientX - box.left) / box.width, (clientY - box.top) / box.height);
   };
   button.addEventListener("pointerdown", (event) => {
+    if (event.button || !event.isPrimary) return; // a menu; a second finger
     button.setPointerCapture(event.pointerId);
-    down = true;
     follow(event);
     dab(x, y);
   });
   button.addEventListener("pointermove", (event) => {
+    if (!event.isPrimary) return;
     follow(event);
-    if (down) dab(x, y);
+    if (event.buttons & 1 && button.hasPointerCapture(event.pointerId)) dab(x, y);
   });
-  for (const end of ["pointerup", "pointercancel"])
-    button.addEventListener(end, () => {
-      down = false;
-    });
   button.addEventListener("keydown", (event) => {
     const arrow = ARROWS[event.key];
     if (event.key === " ") dab(x, y);

@@ -67,9 +67,21 @@ export async function fromFile(file, size) {
     );
   }
   const { width, height } = bitmap;
-  let side = Math.min(width, height);
-  if (side < size)
+  if (Math.min(width, height) < size)
     throw new Error(`${name} has ${width}×${height} pixels; at least ${size}×${size} are needed.`);
+  try {
+    return middle(bitmap, size);
+  } catch {
+    throw new Error(`This browser has no memory for ${name}. Please make it smaller first.`);
+  } finally {
+    bitmap.close();
+  }
+}
+
+// Of a bitmap the middle square, in grey, size×size.
+function middle(bitmap, size) {
+  const { width, height } = bitmap;
+  let side = Math.min(width, height);
   let [source, left, top] = [bitmap, (width - side) / 2, (height - side) / 2];
   for (;;) {
     // by halves, so that no pixel is passed over

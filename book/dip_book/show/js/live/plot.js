@@ -1,4 +1,5 @@
-// Curves that grow while the network learns.  One unit of the drawing is one CSS pixel.
+// Curves that grow while the network learns.  One unit of the drawing is one CSS pixel: it is drawn
+// anew when its width changes, and text keeps its size.
 const NS = "http://www.w3.org/2000/svg";
 const [LEFT, RIGHT, TOP, BOTTOM, HEIGHT] = [44, 8, 24, 22, 190];
 
@@ -38,8 +39,9 @@ function logTicks(low, high) {
 export function plot(parent, title, log = false) {
   const svg = node("svg", { role: "img", "aria-label": title }, parent);
   const scale = log ? Math.log10 : (value) => value;
-  return ({ series, levels = [], at = null, told = "" }) => {
-    const width = Math.round(parent.clientWidth) || 300;
+  let [drawn, width] = [null, 0];
+  const draw = ({ series, levels = [], at = null, told = "" }) => {
+    width = Math.round(parent.clientWidth) || 300;
     svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     svg.setAttribute("aria-label", `${title}. ${told}`);
     svg.replaceChildren();
@@ -102,4 +104,9 @@ export function plot(parent, title, log = false) {
         svg,
       );
   };
+  const fit = () => {
+    if (drawn && parent.clientWidth && Math.round(parent.clientWidth) !== width) draw(drawn);
+  };
+  if (globalThis.ResizeObserver) new ResizeObserver(fit).observe(parent);
+  return (what) => draw((drawn = what));
 }

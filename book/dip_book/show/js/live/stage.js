@@ -59,13 +59,37 @@ class DipLive extends HTMLElement {
     ({ settings: this.settings, painted: this.painted } = decode(told));
     if (!Object.hasOwn(this.pictures, this.settings.picture))
       this.settings.picture = Object.keys(this.pictures)[0];
-    this.own = null;
+    this.noFile();
     this.paintValue ??= null;
     this.show();
     this.reset(told ? "The settings of the link are set. Press Start." : "");
     this.degrade();
-    if (told) this.scrollIntoView({ block: "start" });
+    if (told) {
+      this.scrollIntoView({ block: "start" });
+      this.followed(told);
+    }
     return told;
+  }
+
+  // Whose link the address is, noted in the history: who comes back to it keeps what was painted.
+  followed(told) {
+    this.told = told;
+    try {
+      history.replaceState({ ...history.state, dipLive: true }, "");
+    } catch {
+      /* a frame without an address */
+    }
+  }
+
+  comeBack() {
+    const told = location.hash.startsWith("#live=") ? location.hash.slice(6) : null;
+    if (told !== null && !(history.state?.dipLive && told === this.told)) this.followLink();
+  }
+
+  // No picture of the reader's own, nor one that is still being read.
+  noFile() {
+    this.own = this.taking = null;
+    this.$file.value = ""; // so that the same file can be chosen again
   }
 
   // A notebook takes outputs out of the page while they are scrolled away, and brings them back.
@@ -127,7 +151,9 @@ class DipLive extends HTMLElement {
     on(this, "drop", (event) => {
       event.preventDefault();
       this.classList.remove("dip-drop");
-      this.take(event.dataTransfer?.files[0]);
+      const file = event.dataTransfer?.files[0];
+      if (file) this.$file.value = ""; // it tells the name of another
+      this.take(file);
     });
     on(this.$mask, "click", () => this.change({ mask: this.settings.mask + 1 }));
     on(this.$reseed, "click", () => {
@@ -143,7 +169,7 @@ class DipLive extends HTMLElement {
     });
     on(this.$link, "click", () => this.copyLink());
     on(document, "visibilitychange", () => (document.hidden ? this.sleep() : this.wake()));
-    on(window, "hashchange", () => location.hash.startsWith("#live=") && this.followLink());
+    on(window, "hashchange", () => this.comeBack());
     this.showBrush = brush(
       this.$canvases.given.parentElement,
       (x, y) => this.dab(x, y),
@@ -173,7 +199,7 @@ class DipLive extends HTMLElement {
     this.settings = { ...before, ...Object.fromEntries(read) };
     if (this.settings.size !== before.size)
       this.painted = resized(this.painted, before.size, this.settings.size);
-    if (values.picture) this.own = null;
+    if (values.picture) this.noFile();
     const begun = Boolean(this.lanes);
     this.show();
     this.reset(begun ? "Changed. Press Start to begin anew." : "");
@@ -184,6 +210,7 @@ class DipLive extends HTMLElement {
   async take(file) {
     if (!file) return;
     this.touched = true;
+    const mine = (this.taking = {}); // what is chosen while it is read comes instead of it
     try {
       const both = { 64: await fromFile(file, 64), 128: null };
       try {
@@ -191,6 +218,7 @@ class DipLive extends HTMLElement {
       } catch {
         /* too small for that */
       }
+      if (mine !== this.taking) return;
       if (!both[128] && this.settings.size === 128) this.change({ size: 64 });
       // a name may hold characters that turn the text around it
       const name = file.name.replace(/[\p{Cc}\p{Cf}]/gu, "�");
@@ -199,7 +227,7 @@ class DipLive extends HTMLElement {
       this.show();
       this.degrade();
     } catch (error) {
-      this.say(error.message);
+      if (mine === this.taking) this.say(error.message);
     }
   }
 
@@ -248,8 +276,15 @@ class DipLive extends HTMLElement {
 
   async fill() {
     const [x, m] = [this.x, this.m];
-    if (!m.some(Boolean)) return;
     this.filler?.terminate(); // what it works at is out of date
+    if (!m.some(Boolean)) {
+      this.levels = [];
+      for (const name of FILLINGS) {
+        this.paintCanvas(name, null);
+        this.caption(name, `${name}: no pixel is known`);
+      }
+      return this.drawPlots();
+    }
     try {
       this.filler = startWorker();
       const { fillings } = await this.ask(
@@ -287,7 +322,7 @@ class DipLive extends HTMLElement {
     this.touched = true;
     const { size } = this.settings;
     paint(this.painted, size, x * size - 0.5, y * size - 0.5, size / 14, this.paintValue);
-    this.reset();
+    this.reset(this.lanes ? "Changed. Press Start to begin anew." : "");
     this.degrade();
   }
 
@@ -358,7 +393,10 @@ class DipLive extends HTMLElement {
       else if (data.kind === "save") {
         one.state = data.state;
         one.worker.terminate();
-        one.worker = null;
+        one.worker = one.allowed = null;
+        if (!this.going) return;
+        this.begin(one); // the reader did not wait until it was put away
+        this.ration();
       }
     };
     one.worker.postMessage({
@@ -558,9 +596,13 @@ class DipLive extends HTMLElement {
   async wake() {
     if (!this.slept || !this.lanes || !this.isConnected || document.hidden) return;
     this.slept = false;
-    const still = () => this.lanes?.some((one) => one.worker && one.iteration);
-    while (still()) await new Promise((done) => setTimeout(done, 20)); // is being put away
-    if (this.lanes && !this.going && !document.hidden && this.isConnected) this.go();
+    const mine = this.lanes;
+    const still = () => mine.some((one) => one.worker && one.iteration);
+    while (mine === this.lanes && still())
+      await new Promise((done) => setTimeout(done, 20)); // is being put away
+    if (mine !== this.lanes || this.going) return;
+    if (document.hidden || !this.isConnected) this.slept = true; // gone again meanwhile
+    else this.go();
   }
 
   // Showing ---------------------------------------------------------------------------------------
@@ -602,6 +644,7 @@ class DipLive extends HTMLElement {
     let there = "in the address bar";
     try {
       history.replaceState(null, "", url);
+      this.followed(url.split("#live=")[1]);
     } catch {
       there = `this: ${url}`; // a frame that shows a notebook's output may have no address
     }
