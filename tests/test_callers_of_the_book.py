@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dip_book import images, runs
+from dip_book import images, runs, table
 from dip_book.restoring import core, photos
-from dip_book.show import explorer, views
+from dip_book.results import trust
+from dip_book.runs import Spec, sweeps
+from dip_book.show import explorer, figures, views
 from PIL import Image
+
+import dip_blocks
 
 
 @pytest.mark.parametrize(
@@ -121,3 +125,129 @@ def test_a_figure_outside_the_book_and_in_a_saved_page(browser, picture, tmp_pat
         page.write_text(tab.content())
         tab.locator("input").fill("0")
     tab.close()
+
+
+TINY = (("depth", 2), ("width", 4))
+
+
+def test_a_loop_over_numpy_s_numbers_makes_the_same_runs(tmp_path):
+    """A record holds Python's numbers alone: found out after the fit, the fit would be lost."""
+    changes = {"depth": np.int64(2), "width": np.int32(4), "lr": np.float32(0.25)}
+    given = Spec(
+        np.str_("brick"), np.int64(16), "blog", changes, np.int64(2), np.int64(3),
+        mask_seed=np.uint8(1), p=np.float32(0.25),
+    )  # fmt: skip
+    same = Spec("brick", 16, "blog", (*TINY, ("lr", 0.25)), 2, 3, mask_seed=1, p=0.25)
+    assert given == same and hash(given) == hash(same) and given.path == same.path
+    sweeps.perform(given, tmp_path, device="cpu", progress=False)
+    assert runs.stored(same, tmp_path).facts["seeds"] == same.seeds
+
+
+def test_changes_in_any_form_are_pairs():
+    pairs = Spec("brick", changes=TINY)
+    for given in (dict(TINY), [["depth", 2], ["width", 4]], (pair for pair in TINY)):
+        assert Spec("brick", changes=given) == pairs
+    for wrong in (("depth", 2), ("lr", "up"), "lr", 5, None, [(["depth"], 2)], {1: 2}):
+        with pytest.raises(runs.RunError, match="changes: pairs of a name and a value"):
+            Spec("brick", changes=wrong)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"recipe": dip_blocks.QUICK}, {"recipe": ["blog"]}, {"image": None},
+        {"image": np.ones((4, 4))}, {"seed": "1"}, {"seed": None}, {"mask_seed": "1"},
+        {"iterations": "100"}, {"p": "0.5"}, {"p": None}, {"task": None},
+        {"precision": torch.float32}, {"changes": {"depth": None}}, {"changes": {"depth": True}},
+        {"changes": {"width": [4, 4]}}, {"changes": {"width": True}},
+    ],
+    ids=lambda value: f"{[*value][0]} {type([*value.values()][0]).__name__}",
+)  # fmt: skip
+def test_a_run_says_what_is_wrong_with_a_value(value):
+    with pytest.raises(runs.RunError, match=r"(?s)not .*\.$"):
+        Spec(**{"image": "brick"} | value).resolved()
+
+
+def test_a_store_is_named_by_a_text_too(tmp_path):
+    store, spec = str(tmp_path / "runs"), Spec("brick", 16, "blog", TINY, 2)
+    run = sweeps.perform(spec, store, device="cpu", progress=False)
+    assert runs.stored(spec, store).facts == run.facts == runs.find(store)[0].facts
+    assert runs.read(f"{store}/{spec.path}").facts == run.facts
+    assert runs.paths(store) == [spec.path] and not sweeps.progress_of(spec, store)
+    (box,) = runs.pack([str(spec.path)], store, f"{tmp_path}/box")
+    assert list(runs.unpack(str(box), f"{tmp_path}/there")) == [(spec.path, "new")]
+    assert runs.tidy(store, {spec.path: "record"}) and trust.read("attacks.json", store) == {}
+
+
+def test_a_run_keeps_its_pictures_in_whichever_folder_its_reader_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = Spec("brick", 16, "blog", TINY, 2)
+    sweeps.perform(spec, Path("runs"), device="cpu", progress=False)
+    (found,) = runs.find(Path("runs"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert found.raw.shape == (16, 16) and runs.check(found) is found
+
+
+def test_what_a_checkpoint_is_of_may_be_numpy_s(picture, tmp_path):
+    known = np.ones(picture.shape, bool)
+    known[4:8, 4:8] = False
+    how = {"iterations": 1, "device": "cpu", "minutes": np.float32(1), "smaller": np.bool_(False)}
+    how |= {"recipe": "best-hidden-shallow"}
+    one = core.fill(picture, known, work=tmp_path, **how)
+    how |= {"minutes": 1, "smaller": False}
+    assert np.array_equal(core.fill(picture, known, work=tmp_path, **how).image, one.image)
+    timed = how | {"minutes": np.float32(0.02), "iterations": None}
+    core.fill(picture, known, work=tmp_path / "timed", **timed)
+
+
+def test_what_is_shown_is_what_was_given(picture):
+    x = images.to_bytes(picture)
+    for form in (picture.astype(">f4"), (x * 257.0).astype(">u2"), torch.tensor(x).to_sparse()):
+        assert np.array_equal(images.to_bytes(form), x)
+    red = Image.new("RGB", (5, 4), (255, 0, 0))
+    for mode in ("P", "HSV"):  # their numbers are no colours
+        assert (images.to_bytes(red.convert(mode)) == (255, 0, 0)).all()
+    with pytest.raises(images.ImageError, match="masked array"):
+        figures.row({"hidden": np.ma.MaskedArray(picture, mask=picture > 0.5)})
+
+
+def test_what_a_network_draws_is_shown_in_the_middle_of_a_computation(picture):
+    drawn = torch.tensor(picture).requires_grad_()
+    views.steps_view({"one": {"drawn": drawn}}, "state", "a picture")
+    assert views.difference(drawn, picture)[1] == 16
+    for values in (drawn, drawn.bfloat16()):
+        figures.ranges({"drawn": values}, "value")
+    (axis,) = figures.ranges({"x": np.ma.masked_less([0.0, 0.5, 1.0], 0.5)}, "value").axes
+    assert axis.get_xlim()[0] > 0.4  # what a masked array hides is not drawn
+    with pytest.raises(ValueError, match="of one shape"):
+        views.difference(picture, picture[:2])
+    with pytest.raises(ValueError, match="no values"):
+        figures.ranges({}, "value")
+
+
+def test_a_title_may_be_a_number(picture):
+    shown = figures.row({0.5: picture, 1: picture})
+    assert "0.5" in shown._repr_html_() and shown.figure.axes[0].get_title() == "0.5"
+
+
+def test_an_explorer_shows_runs_alone():
+    run = runs.find(image="camera", recipe="quick")[0]
+    assert len(explorer.Explorer(run).data["runs"]) == 1
+    for wrong in ([run, None], ["quick"]):
+        with pytest.raises(ValueError, match="among these is"):
+            explorer.Explorer(wrong)
+
+
+def test_a_form_that_no_table_has_is_named():
+    with pytest.raises(ValueError, match="markdown, latex, csv, not 'html'"):
+        table.Table(["a"], [[1]]).to("html")
+
+
+def test_a_drawing_has_the_blocks_that_the_network_has():
+    def words(config: dict) -> list[str]:
+        return [text.get_text() for text in figures.network(config, 64, 64).axes[0].texts]
+
+    blog, second = words(dip_blocks.BLOG.config), words(dip_blocks.PAPER.config)
+    assert any("connect" in text for text in blog) and r"$s_1$    4 × 32×32" in blog
+    assert not any("connect" in text for text in second) and r"$s_1$    4 × 64×64" in second

@@ -611,7 +611,7 @@ def synchronise(device: torch.device) -> None:
 
 def results(store: Path = ROOT, folder: str = FOLDER, network: str = "blog") -> list[dict]:
     """All stored results of `bench` of a network; with ``folder=WATCHING`` those of `watching`."""
-    found = [measured.read(path) for path in sorted((store / folder).glob("*.json"))]
+    found = [measured.read(path) for path in sorted((Path(store) / folder).glob("*.json"))]
     return [result for result in found if result.get("network", "blog") == network]
 
 

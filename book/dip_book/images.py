@@ -295,6 +295,8 @@ def save_png(path: str | os.PathLike, image) -> None:
     Image.fromarray(to_bytes(image)).save(path, format="PNG", optimize=True)
 
 
+#: Modes of Pillow's pictures whose numbers are neither grey nor red, green and blue.
+_TRANSLATED = ("P", "CMYK", "YCbCr", "HSV", "LAB")
 #: Beyond this a float cannot be an overshoot of a method whose range is [0, 1].
 OVERSHOOT = 2.0
 
@@ -305,15 +307,24 @@ def to_bytes(image) -> np.ndarray:
     Args:
         image: floats in [0, 1] (what lies a little outside is clipped), 8- or 16-bit unsigned
             integers, or bool; an array (H, W) or (H, W, 3), or a tensor (H, W) or (C, H, W) of
-            `dip_blocks`, which arrays may be too where that cannot be mistaken.
+            `dip_blocks`, which arrays may be too where that cannot be mistaken; or a picture of
+            Pillow's.
 
     Raises:
-        ImageError: another shape or type of number; NaN; values that are not of [0, 1].
+        ImageError: another shape or type of number; NaN; values that are not of [0, 1]; a masked
+            array.
     """
     if tensor := hasattr(image, "detach"):
-        image = image.detach().cpu()
+        image = image.detach().cpu().to_dense()
         image = image.double() if image.is_floating_point() else image  # NumPy knows no bfloat16
+    if isinstance(image, np.ma.MaskedArray):
+        raise ImageError(
+            "A masked array hides pixels that would be shown as they are: pass array.filled(0)."
+        )
+    if isinstance(image, Image.Image) and image.mode in _TRANSLATED:
+        image = image.convert("RGB")
     array = np.asarray(image)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # a file's may be the other
     shape = array.shape
     if array.ndim == 3 and shape[0] in (1, 3) and (tensor or shape[2] not in (1, 3)):
         array = array.transpose(1, 2, 0)

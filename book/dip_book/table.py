@@ -115,8 +115,13 @@ class Table:
         """The table as "markdown" or "latex", as it is shown; as "csv", bare numbers.
 
         Without its caption.  Without rows, what it `lacks`; of CSV, the header alone.
+
+        Raises ValueError for any other form.
         """
-        return {"markdown": self._markdown, "latex": self._latex, "csv": self._csv}[form]()
+        ways = {"markdown": self._markdown, "latex": self._latex, "csv": self._csv}
+        if form not in ways:
+            raise ValueError(f"A table is written as one of {', '.join(ways)}, not {form!r}.")
+        return ways[form]()
 
     def _markdown(self) -> str:
         if self.lacks:

@@ -133,8 +133,9 @@ def in_html(text, lines: bool = False) -> str:
     return html.escape(plain(text, lines))
 
 
-def no_formulas(text: str) -> str:
+def no_formulas(text) -> str:
     """A class for the element of a text that MathJax might take for formulae."""
+    text = str(text)
     return f' class="{NO_MATH}"' if "$" in text or "\\" in text else ""
 
 

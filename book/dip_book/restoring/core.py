@@ -163,7 +163,9 @@ class _Job:
                 check_precision(precision)
         iterations = None if iterations is None else int(iterations)
         self.precision = precision or dip_blocks.best_precision(self.device)
-        self.minutes, self.iterations, self.seed, self.smaller = minutes, iterations, seed, smaller
+        # As JSON can hold them, in whichever kind they came.
+        self.minutes, self.smaller = float(minutes), bool(smaller)
+        self.iterations, self.seed = iterations, seed
         self.missing = ~self.known
         self.count = int(self.missing.sum())
         self.recipe = recipe or networks.recipe_for(self.known)

@@ -390,7 +390,7 @@ def stored_classical(store: Path = runs.ROOT) -> dict:
 
 
 def _place(store: Path) -> Path:
-    return store if (store / FILE).exists() else runs.ROOT
+    return Path(store) if (Path(store) / FILE).exists() else runs.ROOT
 
 
 @cache

@@ -22,7 +22,7 @@ ATTACKS, MUTANTS, RERUNS, VERSIONS = (
 
 def read(file: str, store: Path = runs.ROOT) -> dict:
     """What a command stored; {} if it has not run yet."""
-    path = store / file
+    path = Path(store) / file
     return measured.read(path) if path.exists() else {}
 
 

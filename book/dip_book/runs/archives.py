@@ -38,7 +38,8 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
     there is nothing to pack, a run is damaged, one run alone is over the limit, the archives cannot
     be written, or one would be written over a file that holds anything which the store does not.
     """
-    paths = [*dict.fromkeys(map(in_store, paths))]  # what is named twice is packed once
+    store, target = Path(store), Path(target)
+    paths = [*dict.fromkeys(map(in_store, map(Path, paths)))]  # what is named twice is packed once
     if not paths:
         raise RunError(f"There is no stored run to pack in {store}.")
     limit, parts = limit_mb * 1e6, []
@@ -104,7 +105,7 @@ def unpack(archive: Path, store: Path = runs.ROOT) -> list[tuple[Path, str]]:
     Raises RunError for a file that is missing, is no archive of runs, or holds a damaged one;
     nothing is stored then.  And for a store that cannot be written to.
     """
-    archive = Path(archive)
+    archive, store = Path(archive), Path(store)
     try:
         with placing.draft(store, "unpack") as drafts:
             places = _unpacked(archive, drafts)

@@ -20,7 +20,8 @@ _READ: ContextVar[list[Path] | None] = ContextVar("read", default=None)
 
 def of(store: Path, file: str) -> Path:
     """Where a result is read from: the store, or else the book's own."""
-    return store / file if (store / file).exists() else ROOT / file
+    own = Path(store) / file
+    return own if own.exists() else ROOT / file
 
 
 def read(path: Path, *keys: str) -> dict:

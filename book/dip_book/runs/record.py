@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -66,6 +67,8 @@ class Run:
 
     def __init__(self, facts, history, pictures=None, frames=None, *, place=None, sheets=None):
         self.facts, self.history = facts, history
+        with suppress(OSError):  # a folder that is gone; else pictures are opened from any other
+            place = place and place.absolute()
         self.place, self.source, self.sheets = place, None, sheets or {}
         if sheets is None:
             self.pictures, self.frames = pictures or {}, frames or {}

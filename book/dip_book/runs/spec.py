@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
+
+import numpy as np
 
 import dip_blocks
 from dip_book import images, tasks
@@ -50,6 +54,7 @@ class Spec:
     #: What differs from the recipe of that name: its values, `dip_blocks.CHOICES` of its network,
     #: "depth", "width" (channels_down and channels_up), or one of `dip_blocks.CONFIG_LISTS`; these
     #: with one number for all levels, or one for each, full resolution first: "32-64-128".
+    #: As pairs, or as a dictionary.
     changes: tuple[tuple[str, float | str | bool], ...] = ()
     iterations: int | None = None  # None: the recipe's
     seed: int = 0  # of weights, z and noise
@@ -57,6 +62,15 @@ class Spec:
     p: float = 0.5  # share of known pixels
     task: str = tasks.PIXELS  # what the picture has lost, see `tasks.degradation`
     precision: str | None = None  # of the convolutions; None: the device's default
+
+    def __post_init__(self):
+        plain = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        plain["changes"] = _pairs(plain["changes"])
+        for name, value in plain.items():
+            kind, need = KINDS.get(name, (object, ""))
+            if not (isinstance(value, kind) or value is None and name in OPTIONAL):
+                raise RunError(f"{name}: {need}, not {brief(value)!r}.")
+            object.__setattr__(self, name, value)
 
     def resolved(self) -> dip_blocks.Recipe:
         """The recipe with every change applied.
@@ -200,6 +214,43 @@ class Spec:
         return found
 
 
+#: What kind a spec's value has to be of.
+KINDS = {
+    "image": (str, "the name of a picture, or the path of one"),
+    "recipe": (str, "the name of one, such as 'quick'; what differs from it stands in changes"),
+    "iterations": (Real, "a whole number, or None"),
+    "seed": (Real, "a whole number"),
+    "mask_seed": (Real, "a whole number, or None"),
+    "p": (Real, "a number between 0 and 1"),
+    "task": (str, "a word, such as 'pixels'"),
+    "precision": (str, "a word, such as 'fp32', or None"),
+}  # fmt: skip
+OPTIONAL = ("iterations", "mask_seed", "precision")
+
+
+def _plain(value):
+    """A number of NumPy's as Python's own, a path as text: a record can hold no other."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _pairs(changes) -> tuple:
+    """Changes as pairs; RunError for what is neither pairs nor a dictionary."""
+    pairs = changes.items() if isinstance(changes, Mapping) else changes
+    try:
+        pairs = [(None if isinstance(pair, str) else pair) for pair in pairs]
+        pairs = tuple((key, _plain(value)) for key, value in pairs)
+    except (TypeError, ValueError):
+        pairs = ((None, None),)
+    if not all(isinstance(key, str) for key, _ in pairs):
+        raise RunError(
+            "changes: pairs of a name and a value, such as (('lr', 0.01), ('depth', 3)), or a "
+            f"dictionary, not {brief(changes)!r}."
+        )
+    return pairs
+
+
 #: What the recipes' names stand for, whatever a session's earlier cells did to their dictionaries.
 _CONFIGS = {name: deepcopy(recipe.config) for name, recipe in dip_blocks.RECIPES.items()}
 #: Of a file's name, characters: with all that is added it fits into a file system's 255 bytes.
@@ -266,12 +317,12 @@ LONGEST_PATH = 215  # bytes; with what is added to it a name has 255 at most
 
 def _whole(key: str, value) -> int:
     try:
-        if isinstance(value, float) and not value.is_integer():
+        if isinstance(value, bool) or isinstance(value, float) and not value.is_integer():
             raise ValueError
         if not 0 < int(value) <= MOST_LEVELS:
             raise ValueError
         return int(value)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         raise RunError(
             f"{key} is a whole number from 1 to {MOST_LEVELS}, not '{brief(value)}'."
         ) from None
@@ -294,10 +345,12 @@ def _by_level(key: str, value: float | str, depth: int) -> list[int]:
         parts = str(value).split("-") if isinstance(value, str) else [value]
         if any(isinstance(level, float) and not level.is_integer() for level in parts):
             raise ValueError
+        if isinstance(value, bool):
+            raise ValueError
         levels = [int(level) for level in parts]
         if max(levels) > MOST_OF_A_LEVEL:
             raise ValueError
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         raise RunError(
             f"{key} takes one number for all levels, or one for each with hyphens between, "
             f"such as 32-64-128, and none above {MOST_OF_A_LEVEL:,}; not '{brief(value)}'."

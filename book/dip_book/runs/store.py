@@ -77,6 +77,7 @@ def write(store: Path, path: Path, run: Run) -> Run:
 
     Raises RunError for pictures larger than a file can hold, OSError for what the system refuses.
     """
+    store, path = Path(store), Path(path)
     with placing.draft(store, work_name(path)) as folder:
         draft = folder / path
         draft.parent.mkdir(parents=True)
@@ -104,6 +105,7 @@ def work_name(path: Path) -> str:
 
 def lock(store: Path, path: Path, timeout: float = 0.0) -> filelock.FileLock:
     """The lock of whoever writes a run; to be entered, raises filelock.Timeout."""
+    store, path = Path(store), Path(path)
     (store / WORK).mkdir(parents=True, exist_ok=True)
     return filelock.FileLock(store / WORK / f"{work_name(path)}.lock", timeout=timeout)
 
@@ -116,6 +118,7 @@ def read(place: Path) -> Run:
 
     Raises RunError where there is none, or it is damaged or of another format.
     """
+    place = Path(place)
     store = Path(*place.parts[:-3])
     if len(place.parts) < 4:
         raise NotStored(f"No run is stored at {place}.")
@@ -139,7 +142,7 @@ def state(spec: Spec, store: Path = ROOT) -> tuple[Run | None, str | None]:
     (None, None) where none is stored; (run, None) for one of just what the spec computes; else
     with a sentence that says how it is damaged or differs.  Errors as `Spec.path`.
     """
-    path = spec.path
+    store, path = Path(store), spec.path
     if not is_there(store, path):
         return None, None
     try:
@@ -183,7 +186,7 @@ def find(
 
     A damaged run is left out, and named in a warning (`DamagedRun`).
     """
-    found = paths(store)
+    store, found = Path(store), paths(store)
     if recipe is not None:
         found = [path for path in found if path.parts[0] == recipe]
     if image is not None:
@@ -207,6 +210,7 @@ def paths(store: Path = ROOT) -> list[Path]:
 
     A damaged collection is named in a warning (`DamagedRun`).
     """
+    store = Path(store)
     placing.settle(store)
     own = [
         file.with_name(file.name.removesuffix(".json"))
@@ -333,7 +337,7 @@ def tidy(store: Path, kept: dict[Path, str]) -> list[tuple[Path, str]]:
     Returns the paths of what was changed, and of what could not be, with words that say so.
     Several processes may tidy and make runs meanwhile.
     """
-    report, recipes = [], {}
+    store, report, recipes = Path(store), [], {}
     for path in paths(store):
         if path in kept:
             recipes.setdefault(path.parts[0], []).append(path)

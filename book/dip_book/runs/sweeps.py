@@ -88,7 +88,7 @@ def perform(
         "frames": frames,
         "checkpoint_s": checkpoint_s,
     }
-    return _perform(spec, store, **options)[0]
+    return _perform(spec, Path(store), **options)[0]
 
 
 def _perform(spec: Spec, store: Path, *, every: int = 10, **options) -> tuple[Run, bool]:
@@ -417,7 +417,7 @@ def dask_executor(address: str):
 
 def progress_of(spec: Spec, store: Path = ROOT) -> str:
     """How far a checkpoint has got, as a sentence has it; empty where there is none."""
-    done = iterations_in(_checkpoint(spec, store))
+    done = iterations_in(_checkpoint(spec, Path(store)))
     return f"  (checkpoint at iteration {done:,})" if done else ""
 
 

@@ -52,16 +52,21 @@ class Explorer(views.View):
     """
 
     def __init__(
-        self, runs: list[Run], size: int = 128, iterations: int = 300, compact: bool = False
+        self, runs: list[Run] | Run, size: int = 128, iterations: int = 300, compact: bool = False
     ):
         text = (
             "A picture on either side of a divider: what was given, what a network drew of it, "
             "what interpolation made of it, the truth"
         )
-        if not (runs := list(runs)):
+        if not (runs := [runs] if isinstance(runs, Run) else list(runs)):
             raise ValueError(
                 "There is no run to show: what was looked for is not stored. `python -m dip_book "
                 "status` lists what is."
+            )
+        if strange := [run for run in runs if not isinstance(run, Run)]:
+            raise ValueError(
+                f"An explorer shows stored runs; among these is {strange[0]!r:.60}. What "
+                "runs.stored gives for a run that is not stored is None."
             )
         first = next((run for run in runs if run.frames), runs[0])
         entries = [entry(run) for run in runs]

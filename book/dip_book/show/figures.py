@@ -86,7 +86,12 @@ def run_summary(run):
 
 
 def ranges(samples: dict, label: str, limits: tuple[float, float] | None = None):
-    """Histograms of several sets of values under one another; ``limits`` marks the wanted range."""
+    """Histograms of several sets of values under one another; ``limits`` marks the wanted range.
+
+    Raises ValueError where there is no set.
+    """
+    if not samples:
+        raise ValueError("There is nothing to draw: no values are given.")
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             len(samples),
@@ -97,13 +102,22 @@ def ranges(samples: dict, label: str, limits: tuple[float, float] | None = None)
             squeeze=False,
         )
         for axis, (name, values) in zip(axes[:, 0], samples.items()):
-            axis.hist(np.asarray(values).ravel(), bins=120, color=ACCENT)
+            axis.hist(numbers(values).ravel(), bins=120, color=ACCENT)
             axis.set_yticks([])
             axis.set_title(words.drawn(name), loc="left")
             if limits:
                 axis.axvspan(*limits, color=WARM, alpha=0.12, lw=0)
         axes[-1, 0].set_xlabel(label)
     return _closed(figure)
+
+
+def numbers(values) -> np.ndarray:
+    """An array or a tensor, in the middle of a computation too, as float64."""
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu().double().numpy()
+    if isinstance(values, np.ma.MaskedArray):  # what it hides is not to be drawn
+        return values.compressed().astype(np.float64)
+    return np.asarray(values, np.float64)
 
 
 #: Of a row's height, in `dots`, what its methods share among them.
@@ -299,7 +313,9 @@ def orthogonal(spectra: dict[str, np.ndarray]):
 
 
 def network(config: dict, height: int, width: int, z_channels: int = 32, out_channels: int = 1):
-    """The blog's network drawn from its config: blocks, skips, the shape that leaves each block."""
+    """A network drawn from its config: blocks, skips, the shape that leaves each block."""
+    choices = dip_blocks.BLOGS_CHOICES | config
+    above = choices["skip_from"] == "input"  # skips have the size above the level's d_i, or below
     down, up, skip = config["channels_down"], config["channels_up"], config["channels_skip"]
     depth = len(down)
 
@@ -349,14 +365,23 @@ def network(config: dict, height: int, width: int, z_channels: int = 32, out_cha
             arrow((left + 1.15, y + 0.76), (left + 1.15, y + 0.26))
             arrow((right + 1.15, y + 0.26), (right + 1.15, y + 0.76))
             if skip[i]:
-                box(middle, y, rf"$s_{i + 1}$    {skip[i]} × {size(i + 1)}", "#6d28d9", wide=2.0)
+                box(
+                    middle,
+                    y,
+                    rf"$s_{i + 1}$    {skip[i]} × {size(i + (not above))}",
+                    "#6d28d9",
+                    wide=2.0,
+                )
                 arrow((left + 2.3, y), (middle, y))
                 arrow((middle + 2.0, y), (right, y))
         y = -(depth + 1)
-        box(middle - 0.35, y, f"connect    {up[-1]} × {size(depth)}", INK, wide=2.7)
+        ends = (right + 1.15,) * 2  # without that block a line goes through
+        if choices["connect"]:
+            box(middle - 0.35, y, f"connect    {up[-1]} × {size(depth)}", INK, wide=2.7)
+            ends = middle - 0.35, middle + 2.35
         axis.plot([left + 1.15, left + 1.15], [y + 0.76, y], color=MUTED, lw=1.2)
-        arrow((left + 1.15, y), (middle - 0.35, y))
-        axis.plot([middle + 2.35, right + 1.15], [y, y], color=MUTED, lw=1.2)
+        arrow((left + 1.15, y), (ends[0], y))
+        axis.plot([ends[1], right + 1.15], [y, y], color=MUTED, lw=1.2)
         arrow((right + 1.15, y), (right + 1.15, y + 0.76))
     return _closed(figure)
 

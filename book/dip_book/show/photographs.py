@@ -59,7 +59,7 @@ class Photo:
         """The same as a closed matplotlib figure, for a file."""
         rows = -(-len(self._pictures) // self._columns)
         shape = next(iter(self._pictures.values())).shape
-        lines = max(title.count("\n") + 1 for title in self._pictures)
+        lines = max(str(title).count("\n") + 1 for title in self._pictures)
         high = self._width / self._columns * shape[0] / shape[1] + 0.22 * lines
         with plt.rc_context(STYLE):
             figure, axes = plt.subplots(

@@ -208,7 +208,7 @@ def steps_view(
     names = list(shown)
     if start is None:
         least = [
-            min(float(np.asarray(picture).std()) for picture in shown[name].values())
+            min(float(images.to_bytes(picture).std()) / 255 for picture in shown[name].values())
             for name in names
         ]
         first = next((i for i, spread in enumerate(least) if spread > FLAT), int(np.argmax(least)))
@@ -240,9 +240,12 @@ def difference(picture, reference, gain: float | None = None) -> tuple[np.ndarra
         gain: what the difference is multiplied by; if None a round number, at most 16, with which
             99 in 100 pixels keep within [0, 1].
 
-    Returns the picture in [0, 1], and the gain, for a caption.
+    Returns the picture in [0, 1], and the gain, for a caption.  Raises ValueError for two shapes.
     """
-    change = np.asarray(picture, np.float64) - np.asarray(reference, np.float64)
+    one, other = map(figures.numbers, (picture, reference))
+    if one.shape != other.shape:
+        raise ValueError(f"A difference is of one shape; got {one.shape} and {other.shape}.")
+    change = one - other
     if gain is None:
         largest = np.quantile(abs(change), 0.99)
         gain = next((g for g in (16, 8, 4, 2) if g * largest <= 0.5), 1)
