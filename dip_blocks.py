@@ -354,7 +354,7 @@ def bernoulli_mask(height: int, width: int, p: float = 0.5, seed: int = 0) -> to
         p: the probability that a pixel is **known**, in [0, 1].  The paper and the blog use 0.5.
         seed: the same seed, size and p give the same mask on every machine.
     """
-    checks.check_p(p)
+    checks.check_draw(height, width, p)
     # The uniform draws do not depend on p: a larger p keeps every pixel that a smaller one kept.
     known = np.random.default_rng(as_seed(seed)).random((height, width)) < p
     return torch.from_numpy(known)[None].float()

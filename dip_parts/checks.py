@@ -7,6 +7,7 @@ where a validation library's say that a constraint does not hold.
 from __future__ import annotations
 
 import math
+from itertools import islice
 from numbers import Integral, Real
 from operator import index
 
@@ -27,6 +28,8 @@ MAX_DEPTH = 16
 MAX_CHANNELS, MAX_KERNEL = 10**6, 999
 #: Weights of a network: with what the loop keeps of each, some 30 GB.
 MAX_WEIGHTS = 10**9
+#: Outputs that a fit keeps on the way.
+MAX_FRAMES = 10**5
 
 
 def as_image(image, bounded: bool = True) -> torch.Tensor:
@@ -82,11 +85,13 @@ def as_pair(image, truth) -> tuple[torch.Tensor, torch.Tensor]:
     """
     pair = []
     for x in map(_channels_first, (image, truth)):
+        if x.numel() == 0 or (x.is_floating_point() and not torch.isfinite(x).all()):
+            raise ValueError("PSNR takes images of numbers: one is empty, or has NaN or infinity.")
         if x.dtype == torch.uint8:
             x = x.double() / 255
         if not x.dtype.is_floating_point:
             raise TypeError(_no_range(x.dtype))
-        if x.numel() and (float(x.min()) < -1 or float(x.max()) > 2):
+        if float(x.min()) < -1 or float(x.max()) > 2:
             raise ValueError(
                 f"PSNR takes images in [0, 1]; this one goes from {float(x.min()):.4g} to "
                 f"{float(x.max()):.4g}. Divide 8-bit values by 255."
@@ -101,8 +106,9 @@ def as_pair(image, truth) -> tuple[torch.Tensor, torch.Tensor]:
 def _channels_first(image) -> torch.Tensor:
     """An array, a tensor or a picture of Pillow's as a tensor, (C, H, W) if it has 2 or 3 axes."""
     if isinstance(image, torch.Tensor):
-        x = image.detach().cpu()
+        x = _dense(image)
         x = x.double() / 65535 if x.dtype == torch.uint16 else x  # few operations know uint16
+        x = x.float() if x.is_floating_point() and x.element_size() < 4 else x  # or float8
     else:
         array = _array(_looked_up(image))
         if array.dtype == np.uint16:
@@ -119,6 +125,12 @@ def _channels_first(image) -> torch.Tensor:
     return x[None] if x.ndim == 2 else x
 
 
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    """On the CPU, without a history, every value in its place."""
+    here = tensor.detach().cpu()
+    return here if here.layout == torch.strided else here.to_dense()
+
+
 def _array(given) -> np.ndarray:
     """An array as PyTorch takes it: this machine's numbers, one after the other, writable."""
     if isinstance(given, np.ma.MaskedArray):
@@ -126,6 +138,13 @@ def _array(given) -> np.ndarray:
             "A masked array hides pixels that would be taken as they are: pass array.filled(0), "
             "and ~np.ma.getmaskarray(array) in what is known."
         )
+    if hasattr(given, "load") and hasattr(given, "mode"):
+        try:
+            given.load()
+        except (AssertionError, AttributeError, ValueError):  # by Pillow's version and format
+            raise ValueError(
+                "This picture is closed, or its file is: open it anew, and use it while it is open."
+            ) from None
     array = np.asarray(given)
     own = np.double if array.dtype == np.longdouble else array.dtype.newbyteorder("=")
     return np.require(array.astype(own, copy=False), requirements="CW")
@@ -138,7 +157,12 @@ def _looked_up(image):
         return image
     if mode == "P" and "transparency" not in image.info:
         return image.convert("RGB")  # its numbers are places in a palette
-    if mode not in ("L", "RGB", "I;16"):
+    if mode in ("I", "F"):
+        raise ValueError(
+            f"A picture of the mode {mode} has numbers of no known range: pass np.asarray(image), "
+            "divided so that white is 1."
+        )
+    if mode not in ("L", "RGB", "I;16", "I;16L", "I;16B", "I;16N"):
         raise ValueError(
             f"A picture of the mode {mode} is neither grey nor colour alone: "
             "image.convert('RGB') or image.convert('L') makes it so."
@@ -168,7 +192,7 @@ def as_mask(mask, height: int | None = None, width: int | None = None) -> torch.
         if array.dtype.kind not in "buif":
             raise TypeError(f"A mask is an array or a tensor of ones and zeros, not {mask!r:.60}.")
         mask = torch.from_numpy(array)
-    m = mask.detach().cpu().float().clone()  # the caller's may change
+    m = _dense(mask).float().clone()  # the caller's may change
     if height is None:
         if m.ndim < 2 or m.numel() == 0:
             raise ValueError(f"A mask's shape is (H, W), a value a pixel; not {tuple(m.shape)}.")
@@ -279,8 +303,13 @@ def as_seed(seed) -> int:
     return int(seed)
 
 
-def check_p(p) -> None:
-    """Raise a ValueError for what is no probability."""
+def check_draw(height, width, p) -> None:
+    """Raise a ValueError for what is no size of a picture, or no probability."""
+    for size in (height, width):
+        if not _is_number(size, Integral) or size < 1:
+            raise ValueError(
+                f"A mask has a whole number of pixels a side, 1 or more, not {size!r}."
+            )
     if not _is_number(p) or not 0 <= p <= 1:
         raise ValueError(f"p is the probability that a pixel is known, between 0 and 1; got {p!r}.")
 
@@ -288,11 +317,14 @@ def check_p(p) -> None:
 def as_iterations(given) -> set[int]:
     """Iterations whose output is kept; ValueError for what is not whole numbers."""
     try:
-        return {index(iteration) for iteration in given}
+        wanted = {index(iteration) for iteration in islice(given, MAX_FRAMES + 1)}
     except TypeError:
         raise ValueError(
             f"frames are the numbers of iterations, such as [100, 200], not {given!r}."
         ) from None
+    if len(wanted) > MAX_FRAMES:
+        raise ValueError(f"frames are at most {MAX_FRAMES:,} iterations: each keeps a picture.")
+    return wanted
 
 
 def _is_number(value, kind=Real) -> bool:

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from dip_parts.checks import as_iterations, as_truth, check_precision
+from dip_parts.checks import as_iterations, as_mask, as_truth, check_precision
 from dip_parts.degradations import Masked, as_degradation, on
 from dip_parts.devices import as_device, best_precision, cuda_graph, switches_kept, undisturbed
 from dip_parts.layers import Dropout
@@ -45,8 +45,8 @@ class Restoration:
 
     image: torch.Tensor  # f_θ(z), the network's raw output
     averaged: torch.Tensor  # the moving average of all iterations' outputs
-    history: list[Step] = field(default_factory=list)
-    frames: dict[int, torch.Tensor] = field(default_factory=dict)  # iteration → its output
+    history: list[Step] = field(default_factory=list, repr=False)  # a notebook shows the rest
+    frames: dict[int, torch.Tensor] = field(default_factory=dict, repr=False)  # by iteration
     interrupted: bool = False
 
 
@@ -78,7 +78,7 @@ class Engine:
     def __init__(self, x_hat, degradation, recipe, truth, device, precision):
         degradation, x_hat = as_degradation(degradation, x_hat)
         #: Of the picture that is looked for; x̂ may be smaller.
-        self.shape = (x_hat.shape[0], *degradation.size(x_hat))
+        self.shape = (x_hat.shape[0], *map(int, degradation.size(x_hat)))
         if recipe.hide and self.shape != x_hat.shape:
             raise ValueError(
                 f"Pixels can be hidden (hide = {recipe.hide:g}) only of data that have the "
@@ -90,7 +90,11 @@ class Engine:
         check_precision(self.precision)
         self.degradation = on(degradation, self.device)
         self.x_hat = x_hat.to(self.device)
-        self.mask = degradation.compared(x_hat).to(self.device)  # (1, h, w), of the data
+        compared = as_mask(degradation.compared(x_hat), *x_hat.shape[-2:])
+        if compared.sum() == 0:
+            name = type(degradation).__name__
+            raise ValueError(f"{name}.compared marks none of the data: there is nothing to fit.")
+        self.mask = compared.to(self.device)  # (1, h, w), of the data
         self.truth = None if truth is None else truth.to(self.device)
 
     def begin(self, net: nn.Module, z: torch.Tensor, seed: int) -> None:
@@ -128,18 +132,22 @@ class Engine:
 
     def _check_apply(self, drawn: torch.Tensor) -> None:
         """Does a degradation make data of a picture, and can it be followed back to the picture?"""
-        seen = self.degradation.apply(drawn.requires_grad_().clone())
+        picture = drawn.requires_grad_().clone()
+        version = picture._version
+        seen = self.degradation.apply(picture)
         name, shape = type(self.degradation).__name__, tuple(self.x_hat.shape)
-        if not isinstance(seen, torch.Tensor) or tuple(seen.shape) != shape:
-            what = tuple(seen.shape) if isinstance(seen, torch.Tensor) else type(seen).__name__
+        what = tuple(seen.shape) if isinstance(seen, torch.Tensor) else type(seen).__name__
+        if what != shape:
             raise ValueError(
                 f"{name}.apply has to make x̂, {shape}, of a picture {self.shape}; it made {what}. "
                 f"What size a picture has, {name}.size says."
             )
-        if not seen.requires_grad:
+        if picture._version != version:
+            raise ValueError(f"{name}.apply changes the picture that it is given: make another.")
+        if not seen.requires_grad or seen.is_complex():
             raise ValueError(
                 f"What {name}.apply makes does not follow from the picture in a way that PyTorch "
-                "can differentiate: compute it of tensors, without detach or NumPy."
+                "can differentiate: compute it of real tensors, without detach or NumPy."
             )
 
     def _one_vector(self, matrices: list[nn.Parameter]) -> None:
@@ -285,6 +293,8 @@ class Engine:
         if self._running:
             raise RuntimeError("This fit is running already: wait for it, or begin another Fit.")
         self._check_tied()
+        self.read()  # what an interrupt has left
+        self.done.fill_(self.iteration)
         try:
             self._running = True
             while iterations > 0:
@@ -320,7 +330,8 @@ class Engine:
             return self._run_through(total, as_iterations(frames), progress, watch)
 
     def _run_through(self, total: int, wanted: set, progress: bool, watch) -> bool:
-        hidden = None if progress and sys.stderr else True  # under pythonw there is none
+        there = sys.stderr is not None and not getattr(sys.stderr, "closed", False)
+        hidden = None if progress and there else True  # under pythonw there is none
         bar = tqdm(initial=self.iteration, total=total, desc="restoring", unit="it", disable=hidden)
         try:
             if total - self.iteration > 100:  # recording takes as long as a few dozen iterations
@@ -514,7 +525,7 @@ class Engine:
             elif group == "history":
                 self.history = [self._step_of(row) for row in tensor.tolist()]
             elif group == "frame":
-                self.frames[int(index)] = tensor
+                self.frames[int(index)] = tensor.clone()
             elif group in self._GROUPS:
                 getattr(self, group)[int(index)].copy_(tensor)
             elif group in self._SINGLE:

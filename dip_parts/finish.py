@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,7 @@ def blend(image: torch.Tensor, x_hat, mask, damping: float = 0.5) -> torch.Tenso
     a correction dies out within a few pixels (book, "A better optimiser").  Arguments and
     errors as in `paste`.
     """
-    if not damping >= 0:
+    if not isinstance(damping, Real) or not damping >= 0:
         raise ValueError(f"damping must be 0 or above, not {damping!r}.")
     known, x_hat = _what_is_known(image, x_hat, mask)
     off = torch.where(known, x_hat - image, 0.0)

@@ -4,6 +4,8 @@ The attacks of `attacks.callers` draw many.
 """
 
 import copy
+import itertools
+import math
 import pickle
 import sys
 import threading
@@ -13,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 from attacks.callers import SWITCHES, fitted
+from PIL import Image
 
 import dip_blocks
+from dip_parts import checks
 from dip_parts.devices import numerics
 
 
@@ -438,3 +442,153 @@ def test_a_mask_of_its_own_size():
 def test_no_device_is_called_by_a_number(data, small):
     with pytest.raises(ValueError, match="There is no device '3.5'"):
         dip_blocks.Fit(*data, small, device=3.5)
+
+
+class Odd(dip_blocks.Degradation):
+    """One that says strange things of its data."""
+
+    def __init__(self, compared, size=(16, 16)):
+        self._compared, self._size = compared, size
+
+    def apply(self, image):
+        return image
+
+    def size(self, x_hat):
+        return self._size
+
+    def compared(self, x_hat):
+        return self._compared
+
+
+@pytest.mark.parametrize(
+    ("compared", "words"),
+    [
+        (torch.zeros(1, 16, 16), "Odd.compared marks none of the data"),
+        (torch.ones(1, 8, 16), "mask's shape is"),
+        (torch.ones(3, 16, 16), "mask's shape is"),
+        (torch.full((1, 16, 16), 0.5), "A mask holds 1"),
+    ],
+)
+def test_what_of_the_data_is_compared_is_a_mask(small, compared, words):
+    with pytest.raises(ValueError, match=words):
+        dip_blocks.Fit(torch.rand(3, 16, 16), Odd(compared), small, device="cpu")
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor], ids=["array", "tensor"])
+def test_a_mask_of_another_kind_is_compared_all_the_same(small, kind):
+    x_hat, where = torch.rand(3, 16, 16), np.eye(16, dtype=bool)
+    fit = dip_blocks.Fit(x_hat, Odd(kind(where), (16.0, 16.0)), small, device="cpu")
+    assert fit.mask.shape == (1, 16, 16) and fit.mask.sum() == 16 and fit.shape == (3, 16, 16)
+
+
+def test_an_apply_leaves_the_picture_and_computes_in_real_numbers(small):
+    def painted(image):
+        image[:, :4] = 0
+        return image
+
+    for applied, words in (
+        (painted, "changes the picture that it is given"),
+        (lambda image: image.to(torch.complex64), "of real tensors"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            dip_blocks.Fit(torch.rand(3, 16, 16), Own(None, applied), small, device="cpu")
+
+
+def test_frames_without_end_are_refused(data, small):
+    with pytest.raises(ValueError, match="at most 3 iterations"), pytest.MonkeyPatch.context() as m:
+        m.setattr("dip_parts.checks.MAX_FRAMES", 3)
+        fitted(*data, small, frames=itertools.count(1))
+    assert checks.as_iterations(range(checks.MAX_FRAMES)) == {*range(checks.MAX_FRAMES)}
+
+
+def test_a_fits_frames_are_not_those_of_the_state_it_went_on_from(data, small):
+    fit = dip_blocks.Fit(*data, small, device="cpu")
+    state = fit.state() | {"frame.1": torch.ones(1, 16, 16)}
+    fit.load(state)
+    fit.frames[1].zero_()
+    assert state["frame.1"].all()
+
+
+def test_the_kinds_of_pillows_numbers():
+    """16 bits in any order; what has no known range says what to do that does not cut values."""
+    deep = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    swapped = Image.frombytes("I;16B", (16, 16), deep.astype(">u2").tobytes())
+    assert torch.equal(checks.as_image(swapped), checks.as_image(deep))
+    for mode in ("I", "F"):
+        with pytest.raises(ValueError, match=f"mode {mode} has numbers of no known range"):
+            checks.as_image(Image.new(mode, (4, 4)))
+
+
+def test_a_closed_picture_says_so(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "one.png")
+    for take in (checks.as_image, lambda mask: checks.as_mask(mask, 4, 4)):
+        with Image.open(tmp_path / "one.png") as closed:
+            pass
+        with pytest.raises(ValueError, match="is closed, or its file is: open it anew"):
+            take(closed)
+    with Image.open(tmp_path / "one.png") as opened:
+        assert checks.as_image(opened).shape == (1, 4, 4)
+        assert checks.as_mask(opened, 4, 4).sum() == 0
+
+
+def test_tensors_that_few_operations_know(data):
+    x, mask = torch.eye(8)[None], torch.eye(8)
+    for kind in (torch.float16, torch.bfloat16, torch.float8_e4m3fn):
+        assert torch.equal(checks.as_image(x.to(kind)), x)
+        assert checks.as_image(x.to(kind)).dtype == torch.float32
+    assert torch.equal(checks.as_image(x.to_sparse()), x)
+    assert torch.equal(checks.as_mask(mask.to_sparse_csr(), 8, 8), x)
+    assert dip_blocks.psnr(x.to_sparse(), x.half()) == math.inf
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.full((4, 4), np.nan), np.ones((4, 4)) * np.inf, np.ones((0, 4))]
+)
+def test_psnr_is_of_numbers(wrong):
+    for pair in ((wrong, np.ones((4, 4))), (np.ones((4, 4)), wrong)):
+        with pytest.raises(ValueError, match="empty, or has NaN"):
+            dip_blocks.psnr(*pair)
+
+
+@pytest.mark.parametrize("size", [(8.0, 8), (8, "8"), (0, 8), (8, -1), (True, 8)])
+def test_a_masks_size_is_whole_numbers(size):
+    with pytest.raises(ValueError, match="whole number of pixels a side, 1 or more, not"):
+        dip_blocks.bernoulli_mask(*size)
+    assert dip_blocks.bernoulli_mask(np.int64(1), 1).shape == (1, 1, 1)
+
+
+@pytest.mark.parametrize("damping", ["1", None, torch.ones(1), float("nan"), -0.1])
+def test_a_damping_is_a_number(data, damping):
+    with pytest.raises(ValueError, match="damping must be 0 or above"):
+        dip_blocks.blend(data[0], *data, damping)
+
+
+def test_a_restoration_is_shown_without_its_history(data, small):
+    one = dip_blocks.restore(*data, small, frames=[1], device="cpu", progress=False)
+    assert one.history and one.frames
+    assert "Step(" not in repr(one) and "frames" not in repr(one)
+
+
+def test_a_bar_is_not_shown_where_stderr_is_closed(data, small, monkeypatch, tmp_path):
+    stream = (tmp_path / "log").open("w")
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert len(dip_blocks.restore(*data, small, device="cpu").history) == 3
+
+
+def test_a_fit_interrupted_after_its_note_runs_on(data, small):
+    """The note of the step that was cut in two is not another row's."""
+    fit = dip_blocks.Fit(*data, small, device="cpu")
+    fit.run(1)
+    note = fit.note
+
+    def cut(*arguments):
+        note(*arguments)
+        raise KeyboardInterrupt
+
+    fit.note = cut
+    with pytest.raises(KeyboardInterrupt):
+        fit.run(1)
+    fit.note = note
+    fit.run(2)
+    assert [step.iteration for step in fit.history] == [1, 2, 3] and int(fit.done) == 3
