@@ -283,6 +283,43 @@ def test_one_failure_does_not_stop_a_sweep(tmp_path):
     assert outcome[0].startswith("failed: There is no picture") and outcome[1] == "done"
 
 
+@pytest.mark.parametrize("how", ["replaced", "removed"])
+def test_a_picture_that_changes_while_its_run_is_made(tmp_path, monkeypatch, capsys, how):
+    """The run is stored, as one of the picture that it saw."""
+    file, store = tmp_path / "own.png", tmp_path / "store"
+    for seed, name in enumerate(("own.png", "next.png")):
+        images.save_png(tmp_path / name, np.random.default_rng(seed).random((32, 32)))
+    path, whole = replace(SPEC, image=str(file)).path, file.read_bytes()
+    fit = dip_blocks.restore
+
+    def restore(*given, **options):
+        result = fit(*given, **options)
+        shutil.copy(tmp_path / "next.png", file) if how == "replaced" else file.unlink()
+        return result
+
+    monkeypatch.setattr(dip_blocks, "restore", restore)
+    words = ["run", str(file), "--size", "32", "--recipe", "tiny", "--store", str(store)]
+    assert main([*words, "--device", "cpu"]) == 0
+    assert f"{path}: done" in capsys.readouterr().out
+    assert runs.paths(store) == [path]
+    facts = runs.read(store / path).facts["image"]
+    assert facts["name"] == f"own@{facts['sha256'][:8]}"
+    file.write_bytes(whole)
+    assert runs.stored(replace(SPEC, image=str(file)), store)
+
+
+def test_a_picture_that_changes_before_it_is_read_is_said(tmp_path, monkeypatch):
+    file = tmp_path / "own.png"
+    images.save_png(file, np.zeros((32, 32)))
+    spec = replace(SPEC, image=str(file))
+    assert spec.path
+    loaded = images.load(file, size=32)
+    monkeypatch.setattr(images, "load", lambda *_, **__: loaded + np.float32(0.5))
+    with pytest.raises(runs.RunError, match="being changed just now"):
+        perform(spec, tmp_path / "store")
+    assert not runs.paths(tmp_path / "store")
+
+
 def test_any_executor_will_do(tmp_path):
     specs = [replace(SPEC, iterations=i, seed=seed) for i in (2, 3) for seed in (0, 1)]
     perform(specs[0], tmp_path)

@@ -198,6 +198,7 @@ def _run(args: argparse.Namespace) -> int:
             images.load(spec.image, size=spec.size)
     options = {key: getattr(args, key) for key in ("device", "every", "again", "frames")}
     failed, done = 0, 0
+    paths = {spec: spec.path for spec in specs}  # now: a picture of theirs may be gone in the end
     for spec in specs:
         for member in spec.members:
             if begun := sweeps.progress_of(member, args.store):
@@ -213,7 +214,7 @@ def _run(args: argparse.Namespace) -> int:
                         f": {run.psnr:.2f} dB, {run.facts['wall_time_s']:.0f} s" if run else ""
                     )
                     failed += outcome.startswith("failed")
-                    told(f"[{done}/{len(specs)}] {spec.path}: {outcome}{figures}")
+                    told(f"[{done}/{len(specs)}] {paths[spec]}: {outcome}{figures}")
         except KeyboardInterrupt:
             told(_interrupted(specs, done - failed, args.store))
             return 128 + (stopped[0] if stopped else signal.SIGINT)

@@ -152,7 +152,13 @@ class Spec:
         """
         if images.of_the_book(self.image):
             return self.image
-        return f"{stem(self.image)}@{pixels(self.image, self.size)[:8]}"
+        return self.name_of(pixels(self.image, self.size))
+
+    def name_of(self, digest: str) -> str:
+        """The same for pixels that were read before: the file may be another one by now."""
+        if images.of_the_book(self.image):
+            return self.image
+        return f"{stem(self.image)}@{digest[:8]}"
 
     @property
     def path(self) -> Path:

@@ -123,13 +123,16 @@ def _perform_one(
     made again.
     """
     recipe = spec.resolved()
-    place = _checkpoint(spec, store)
-    with _holding(spec, store, patience):
+    with _holding(spec, store, patience) as path:
+        place = _checkpoint(path, store)
         if not again and (stored := _stored(spec, store)) and (stored.kinds or not pictures):
             for left in (place, aside(place)):  # who stored it may have died before this line
                 left.unlink(missing_ok=True)
             return stored, False
         x = images.load(spec.image, size=spec.size)
+        name = spec.name_of(images.digest(x))
+        if path.parts[1] != name + ("" if spec.size is None else f"-{spec.size}"):
+            raise RunError(f"'{spec.image}' is being changed just now: start again.")
         runs.check_size(x.shape, frames)
         check_memory(recipe, x.shape)
         with runs.blocks_errors():
@@ -156,7 +159,7 @@ def _perform_one(
             for s in run.history
             if s.iteration % every == 0 or s.backtracked or s.iteration in (1, len(run.history))
         ]
-        stored = runs.write(store, spec.path, run)
+        stored = runs.write(store, path, run)
         saved.discard()
         return stored, True
 
@@ -202,25 +205,29 @@ def degradation_of(spec: Spec, x: np.ndarray) -> dip_blocks.Degradation:
 
 @contextmanager
 def _holding(spec: Spec, store: Path, patience: float):
-    """The run's lock; Busy where another process has it for longer than ``patience`` seconds."""
-    lock = runs.lock(store, spec.path, timeout=patience)
+    """The run's lock; Busy where another process has it for longer than ``patience`` seconds.
+
+    Gives the run's path, which is the spec's no more once somebody changes a picture of theirs.
+    """
+    path = spec.path
+    lock = runs.lock(store, path, timeout=patience)
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise Busy(f"Another process is making {spec.path}.") from None
+        raise Busy(f"Another process is making {path}.") from None
     try:
-        yield
+        yield path
     finally:
         lock.release()
 
 
-def _checkpoint(spec: Spec, store: Path) -> Path:
-    return store / WORK / f"{runs.work_name(spec.path)}.safetensors"
+def _checkpoint(path: Path, store: Path) -> Path:
+    return store / WORK / f"{runs.work_name(path)}.safetensors"
 
 
 def _sweep_up(spec: Spec, store: Path) -> None:
     """Remove what a process left that died right after it had stored this run."""
-    place = _checkpoint(spec, store)
+    place = _checkpoint(spec.path, store)
     with suppress(OSError, Busy):
         placing.sweep_up(store / WORK)
         for left in (place, aside(place)):
@@ -234,12 +241,12 @@ def _perform_mean(spec, store, *, again=False, patience=0.0, **options) -> tuple
 
     Members whose pictures are stored are not made again for want of their mean.
     """
-    with _holding(spec, store, patience):
+    with _holding(spec, store, patience) as path:
         if not again and (stored := _stored(spec, store)):
             return stored, False
         options |= {"again": again, "patience": patience, "pictures": True}
         members = [_perform(member, store, **options)[0] for member in spec.members]
-        return runs.write(store, spec.path, means.combine(spec, members)), True
+        return runs.write(store, path, means.combine(spec, members)), True
 
 
 def _stored(spec: Spec, store: Path) -> Run | None:
@@ -274,16 +281,17 @@ def recording(
     def record(result: dip_blocks.Restoration) -> Run:
         seconds = spent + time.perf_counter() - started
         recipe, done = spec.resolved(), len(result.history)
+        digest = images.digest(x)
         degradation = degradation_of(spec, x)
         facts = {
             "format": runs.FORMAT,
             "about": ABOUT,
             "recipe": {"name": spec.recipe, "changes": dict(spec.changes), **recipe.as_dict()},
             "image": {
-                "name": spec.image_name,
+                "name": spec.name_of(digest),
                 "size": spec.size,
                 "shape": list(x.shape),
-                "sha256": images.digest(x),
+                "sha256": digest,
             },
             "p": spec.p,
             **({} if spec.task == tasks.PIXELS else {"task": spec.task}),
@@ -309,7 +317,7 @@ def recording(
             {kind: tasks.channels_last(image) for kind, image in pictures.items()},
             {i: tasks.channels_last(frame) for i, frame in sorted(result.frames.items())},
         )
-        run.source = spec.image if "@" in spec.image_name else None
+        run.source = None if images.of_the_book(spec.image) else spec.image
         return run
 
     yield record
@@ -417,25 +425,29 @@ def dask_executor(address: str):
 
 def progress_of(spec: Spec, store: Path = ROOT) -> str:
     """How far a checkpoint has got, as a sentence has it; empty where there is none."""
-    done = iterations_in(_checkpoint(spec, Path(store)))
+    try:
+        done = iterations_in(_checkpoint(spec.path, Path(store)))
+    except images.ImageError:  # a picture of somebody's that is gone
+        done = 0
     return f"  (checkpoint at iteration {done:,})" if done else ""
 
 
-def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) -> bool:
-    """One run, in whichever process; it is then in the store.  Was it computed now?"""
+def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) -> tuple[Path, bool]:
+    """One run, in whichever process: its path in the store, and whether it was computed now."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads or before)
-        return _perform(spec, Path(store), **options)[1]
+        run, new = _perform(spec, Path(store), **options)
+        return run.place.relative_to(store), new
     finally:
         torch.set_num_threads(before)
 
 
 def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
     try:
-        new = work()
-        run = runs.read(store / spec.path)
-        run.source = spec.image if "@" in spec.image_name else None
+        path, new = work()
+        run = runs.read(store / path)
+        run.source = None if images.of_the_book(spec.image) else spec.image
         return run, "done" if new else "stored already"
     except Busy:
         return None, "another process is making it"
