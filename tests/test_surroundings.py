@@ -266,6 +266,41 @@ def test_a_picture_is_never_written_over_by_the_result_of_another(photo, capsys)
     assert Path("photo-restored.png").read_bytes() == before
 
 
+def test_a_mask_is_never_written_over_by_the_result_of_another_picture(photo, capsys):
+    Path("masks").mkdir()
+    mask = np.full((12, 15), 255, np.uint8)
+    mask[3:6, 4:9] = 0
+    for name in ("photo.png", "photo-restored.png"):
+        Image.fromarray(mask).save(Path("masks", name))
+    shutil.copy(photo, "photo-restored.png")
+    before = Path("masks", "photo-restored.png").read_bytes()
+    words = ["restore", photo, "photo-restored.png", "--mask", "masks", "--to", "masks"]
+    assert cli.main([*words, "--again"]) == 2
+    assert "is the mask of 'photo-restored.png'" in capsys.readouterr().err
+    assert Path("masks", "photo-restored.png").read_bytes() == before
+
+
+def test_a_file_that_may_not_be_read_is_nobodys_result(photo, monkeypatch, capsys):
+    """Also where the same was begun before, and there was no picture yet."""
+    fill = photos.core.fill
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(photos.core, "fill", interrupted)
+    assert cli.main(["restore", photo, "--to", "new.png"]) == 130
+    monkeypatch.setattr(photos.core, "fill", fill)
+    Path("new.png").write_text("theirs")
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(photos.hashlib, "file_digest", refused)
+    assert cli.main(["restore", photo, "--to", "new.png"]) == 2
+    assert "'new.png' is there already" in capsys.readouterr().err
+    assert Path("new.png").read_text() == "theirs"
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [("--grow", "No pixel of"), ("--iterations", "Iterations: from 1 to 100,000,000")],
@@ -348,6 +383,22 @@ def test_an_interrupt_while_it_starts(tmp_path):
         env=os.environ | {"PYTHONPATH": paths},
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (130, "Interrupted.\n", "")
+
+
+def test_an_interrupt_at_the_very_end():
+    """Ctrl-C twice: the second one meets libraries that tidy up."""
+    code = (
+        "import atexit, os, runpy, signal, sys\n"
+        "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        "sys.argv = ['dip_book', '--help']\n"
+        "runpy.run_module('dip_book', run_name='__main__')"
+    )
+    paths = os.pathsep.join([str(ROOT), str(Path(dip_book.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """``python -m dip_book``: see `dip_book.cli`."""
 
+import signal
 import sys
 
 if __name__ == "__main__":
@@ -8,4 +9,7 @@ if __name__ == "__main__":
     except KeyboardInterrupt:  # it takes a second
         print("Interrupted.")
         sys.exit(130)
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:  # who presses Ctrl-C twice meets libraries that tidy up: there is nothing left to stop
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -174,7 +174,7 @@ def restore_all(
     complain = complain or (lambda line: words.print(line, file=sys.stderr, flush=True))
     targets = _targets(pictures, to)
     if options.get("again"):
-        _check_given(targets)
+        _check_given(targets, mask)
     failed = 0
     with stopped_by_signals() as stopped:
         for number, (picture, result) in enumerate(targets.items()):
@@ -315,10 +315,22 @@ def _targets(pictures: list, to: str | Path | None) -> dict[Path, Path]:
     return targets
 
 
-def _check_given(targets: dict[Path, Path]) -> None:
-    """ImageError for a result that is another of the pictures, as "*.png" names them."""
+def _check_given(targets: dict[Path, Path], mask: str | Path | None) -> None:
+    """ImageError for a result that is another of the pictures, as "*.png" names them, or its mask.
+
+    A picture's own mask is looked at when it is its turn.
+    """
     given = {os.path.realpath(picture): picture for picture in targets}
+    masks = {}
+    for picture in targets if mask is not None else ():
+        with contextlib.suppress(ImageError, OSError):  # said when it is its turn
+            masks[os.path.realpath(mask_of(picture, mask))] = picture
     for picture, result in targets.items():
+        if (other := masks.get(os.path.realpath(result), picture)) != picture:
+            raise ImageError(
+                f"'{result}' is the mask of '{other}', and what '{picture}' would be written over "
+                "(--again): choose another folder with --to."
+            )
         if (other := given.get(os.path.realpath(result), picture)) != picture:
             raise ImageError(
                 f"'{other}' is a picture to restore, and what '{picture}' would be written over "
@@ -658,8 +670,9 @@ def _digest(*arrays: np.ndarray) -> str:
 
 
 def _sha256(path: Path) -> str | None:
+    """Of a file's content; None where there is no file, and of one that cannot be read a word."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return None
+        return "unreadable" if os.path.exists(path) else None
