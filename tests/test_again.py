@@ -1,6 +1,7 @@
 """Stored runs made again from their records alone, and compared with what was stored."""
 
 import json
+import os
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -204,3 +205,35 @@ def test_a_record_that_says_too_little_is_refused_in_words(tmp_path, change, wor
     run.facts.update(change)
     with pytest.raises(runs.RunError, match=words):
         again.made_again(run, device="cpu", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (["threads"], 0, "its threads are 0"),
+        (["threads"], 2**40, "its threads are 1099511627776"),
+        (["recipe", "members"], [], "its members are"),
+        (["image", "shape"], [32, 40], "its picture has the shape [32, 32], and not [32, 40]"),
+        (["image", "shape"], [32, 32, 3], "its picture has the shape [32, 32], and not"),
+        (["seeds", "mask"], -5, "its seed of mask is -5"),
+        (["p"], 1e-300, "marks no pixel as known"),
+        (["task"], "shrink3", "cannot be shrunk 3 times"),
+    ],
+)
+def test_an_edited_record_is_refused_in_a_sentence(tmp_path, capsys, place, value, words):
+    perform(SPEC, tmp_path)
+    file = Path(f"{tmp_path / SPEC.path}.json")
+    facts = json.loads(file.read_text())
+    inner = facts
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    file.write_text(json.dumps(facts))
+    assert rerun(tmp_path, SPEC) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_pipe_holds_no_results_of_reruns(tmp_path):
+    os.mkfifo(tmp_path / again.FILE)
+    with pytest.raises(runs.RunError, match="it is no file"):
+        again.check(tmp_path)

@@ -462,6 +462,43 @@ def test_a_damaged_collection_is_named_and_the_rest_is_found(damaged, capsys):
         assert len(runs.find(store)) == 2
 
 
+def test_a_pipe_in_the_place_of_pictures_is_not_waited_for(damaged, capsys):
+    store, (_, bad) = damaged
+    own(store, bad, ".webp").unlink()
+    os.mkfifo(own(store, bad, ".webp"))
+    assert main(["status", "--store", str(store)]) == 0
+    assert "seed0-2it.webp is no file" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["closed", "names alone"])
+def test_a_folder_that_may_not_be_looked_into_is_not_taken_for_an_empty_one(
+    damaged, monkeypatch, how
+):
+    store, (good, bad) = damaged
+    shut = [store / bad.path.parent]
+    scandir = os.scandir
+
+    def look(place="."):
+        if how == "closed" and Path(place) in shut:
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", look)  # and no rights: they do not bind everybody
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place) not in shut)
+    with pytest.warns(runs.DamagedRun, match=f"{bad.path.parent} cannot be read: Permission"):
+        assert good.path in runs.paths(store)
+    shut.append(store)
+    with pytest.raises(runs.RunError, match="The store '.*' cannot be read: Permission denied"):
+        runs.paths(store)
+
+
+def test_a_store_that_may_not_be_looked_into_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    for words in (["status", "--missing"], ["pack"], ["table", "quick"]):
+        assert main([*words, "--store", str(tmp_path)]) == 2
+        assert "cannot be read: Permission denied" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("way", [*WAYS, "no pictures", "a folder", "a collection"])
 def test_a_warning_names_a_run_by_its_path_in_the_store(damaged, way):
     """It gets into pages, where a path of the machine that made them says nothing."""

@@ -164,6 +164,8 @@ def _check(args: argparse.Namespace) -> None:
             raise runs.RunError(f"'{brief(path)}' is no path: it is too long, or has a zero byte.")
     if store is not None and os.path.lexists(store) and not store.is_dir():
         raise runs.RunError(f"'{store}' is no folder: --store takes one with stored runs.")
+    if store is not None and store.is_dir() and not os.access(store, os.R_OK | os.X_OK):
+        raise runs.RunError(f"'{store}' cannot be read: Permission denied.")
 
 
 def _check_bench(args: argparse.Namespace) -> None:

@@ -248,6 +248,8 @@ def check(folder: Path) -> None:
 
 def _stored(file: Path) -> dict:
     try:
+        if file.exists() and not file.is_file():  # a pipe would be waited for
+            raise ValueError("it is no file")
         stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if not isinstance(stored, dict):
             raise ValueError("it holds no results")

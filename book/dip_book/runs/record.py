@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+import stat
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from PIL import Image
 import dip_blocks
 from dip_book import images, tasks
 from dip_book.runs.placing import beside
-from dip_book.runs.spec import RunError
+from dip_book.runs.spec import RunError, blocks_errors
 
 FORMAT = 3
 TALLEST = 16383  # pixels a side of a WebP file
@@ -47,6 +48,8 @@ LARGEST_RECORD, LARGEST_COLLECTION, LARGEST_PICTURE = 8_000_000, 128_000_000, 12
 LONGEST_HISTORY = 100_000
 #: Of facts: how deep they nest, how many values they hold, how long a text is.
 DEEPEST, MOST, LONGEST = 12, 20_000, 10_000
+#: Of a CPU; for more, systems have no memory.
+MOST_THREADS = 4096
 
 
 class Run:
@@ -134,6 +137,11 @@ class Run:
             raise RunError(
                 f"The run {self.name} is of another picture than the '{image['name']}' found here."
             )
+        if list(x.shape) != image["shape"]:
+            raise RunError(
+                f"The run {self.name} is damaged: its picture has the shape {list(x.shape)}, and "
+                f"not {image['shape']}."
+            )
         return x
 
     @property
@@ -142,14 +150,17 @@ class Run:
         return self.facts.get("task", tasks.PIXELS)
 
     def degradation(self) -> dip_blocks.Degradation:
-        """The same as an object; a mask from its seed."""
+        """The same as an object; a mask from its seed.  RunError for one that cannot be."""
         height, width = self.facts["image"]["shape"][:2]
         seed, p = self.facts["seeds"]["mask"], self.facts["p"]
-        return tasks.degradation(self.task, height, width, p=p, seed=seed)
+        with blocks_errors():
+            return tasks.degradation(self.task, height, width, p=p, seed=seed)
 
     def data(self) -> torch.Tensor:
         """x̂ as the run saw it, (C, h, w); errors as `truth`."""
-        return self.degradation().degrade(self.truth(), self.facts["seeds"]["mask"])
+        truth = self.truth()
+        with blocks_errors():
+            return self.degradation().degrade(truth, self.facts["seeds"]["mask"])
 
     def degraded(self) -> tuple[np.ndarray, np.ndarray]:
         """x̂ for eyes, of the picture's size and in [0, 1], and the known pixels (H, W), bool.
@@ -270,13 +281,15 @@ def _check_nested(facts: dict) -> None:
     if size is not None and not (_is_whole(size) and size > 0):
         raise TypeError(f"its picture's size is {_brief(size)}")
     for purpose in ("mask", "weights, z and noise"):
-        if not _is_whole(facts["seeds"][purpose]):
+        if not (_is_whole(facts["seeds"][purpose]) and facts["seeds"][purpose] >= 0):
             raise TypeError(f"its seed of {purpose} is {_brief(facts['seeds'][purpose])}")
     if not 0 < facts["p"] <= 1:
         raise ValueError(f"its p is {_brief(facts['p'])}")
     for key in ("iterations", "recipe_iterations", "wall_time_s"):
         if facts[key] < 0:
             raise ValueError(f"its {key} is {_brief(facts[key])}")
+    if not 1 <= facts["threads"] <= MOST_THREADS:
+        raise ValueError(f"its threads are {_brief(facts['threads'])}")
     for key in ("core_seconds", "peak_memory_mib", "iterations_per_s"):
         if facts.get(key) is not None and not _is_number(facts[key]):
             raise TypeError(f"its {key} is {_brief(facts[key])}")
@@ -286,7 +299,7 @@ def _check_nested(facts: dict) -> None:
     if not isinstance(facts["recipe"]["name"], str):
         raise TypeError(f"its recipe is called {_brief(facts['recipe']['name'])}")
     members = facts["recipe"].get("members", [facts["recipe"]])
-    if not isinstance(members, list):
+    if not isinstance(members, list) or not members:
         raise TypeError(f"its members are {_brief(members)}")
     for member in members:
         if not isinstance(member, dict) or not isinstance(member.get("config", {}), dict):
@@ -423,7 +436,10 @@ def _cut(sheet: np.ndarray, shape: list[int], count: int) -> list[np.ndarray]:
 
 def intact(file: Path, sheet: dict):
     """A picture file, open; ValueError if it is not the one that a record describes."""
-    if file.stat().st_size > LARGEST_PICTURE:
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise ValueError(f"{file.name} is no file")
+    if found.st_size > LARGEST_PICTURE:
         raise ValueError(f"{file.name} has more than {LARGEST_PICTURE / 1e6:.0f} MB")
     content = file.read_bytes()
     if hashlib.sha256(content).hexdigest() != sheet["sha256"]:

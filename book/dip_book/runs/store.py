@@ -17,7 +17,9 @@ records into collections.  Every file is written elsewhere and then moved to its
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import stat
 import warnings
@@ -208,10 +210,12 @@ def find(
 def paths(store: Path = ROOT) -> list[Path]:
     """Of all stored runs, damaged ones too, relative to the store, sorted.
 
-    A damaged collection is named in a warning (`DamagedRun`).
+    A damaged collection is named in a warning (`DamagedRun`), and so is a folder that may not be
+    looked into; RunError if that is the store itself.
     """
     store = Path(store)
     placing.settle(store)
+    _check_folders(store)
     own = [
         file.with_name(file.name.removesuffix(".json"))
         for file in store.glob("*/*/*.json")
@@ -227,6 +231,27 @@ def paths(store: Path = ROOT) -> list[Path]:
             except RunError as error:
                 _skip(str(error))
     return sorted(p for p in found if len(p.parts) == 3 and p.parts[0] not in OTHER_FOLDERS)
+
+
+def _check_folders(store: Path) -> None:
+    """Name the folders that may not be looked into: `glob` takes them for empty without a word."""
+
+    def closed(error: OSError):
+        if not isinstance(error, PermissionError):  # gone meanwhile, say
+            return
+        place = Path(error.filename)
+        if place == store:
+            raise RunError(f"The store '{store}' cannot be read: {reason(error)}.") from None
+        _skip(f"The folder {place.relative_to(store)} cannot be read: {reason(error)}.")
+
+    for folder, inner, _ in os.walk(store, onerror=closed):
+        deep = len(Path(folder).relative_to(store).parts)
+        inner[:] = [name for name in inner if deep or name not in OTHER_FOLDERS]
+        if not os.access(folder, os.X_OK):  # its names may be listed and no more
+            closed(PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder))
+            del inner[:]
+        if deep == 2:
+            del inner[:]
 
 
 def without_record(store: Path, recorded: list[Path]) -> list[Path]:
