@@ -108,7 +108,7 @@ def _channels_first(image) -> torch.Tensor:
     if isinstance(image, torch.Tensor):
         x = _dense(image)
         x = x.double() / 65535 if x.dtype == torch.uint16 else x  # few operations know uint16
-        x = x.float() if x.is_floating_point() and x.element_size() < 4 else x  # or float8
+        x = x.float() if x.is_floating_point() and x.dtype != torch.float64 else x  # or float8
     else:
         array = _array(_looked_up(image))
         if array.dtype == np.uint16:
