@@ -162,7 +162,7 @@ def _looked_up(image):
             f"A picture of the mode {mode} has numbers of no known range: pass np.asarray(image), "
             "divided so that white is 1."
         )
-    if mode not in ("L", "RGB", "I;16", "I;16L", "I;16B", "I;16N"):
+    if mode not in ("L", "RGB") and not mode.startswith("I;16"):
         raise ValueError(
             f"A picture of the mode {mode} is neither grey nor colour alone: "
             "image.convert('RGB') or image.convert('L') makes it so."

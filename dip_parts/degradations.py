@@ -171,10 +171,7 @@ def as_degradation(given, x_hat) -> tuple[Degradation, torch.Tensor]:
     if not isinstance(given, Degradation):
         x_hat = as_image(x_hat)
         return Masked(as_mask(given, *x_hat.shape[-2:])), x_hat
-    x_hat = as_image(x_hat, bounded=given.bounded)
-    if isinstance(given, Masked):
-        as_mask(given.mask, *x_hat.shape[-2:])
-    return given, x_hat
+    return given, as_image(x_hat, bounded=given.bounded)
 
 
 def on(degradation: Degradation, device: torch.device) -> Degradation:

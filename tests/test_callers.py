@@ -391,7 +391,8 @@ def test_known_pixels_are_put_into_a_tensor(data, put):
 
 
 def test_what_degrade_returns_is_two_things(picture, small):
-    for pair in (dip_blocks.degrade(picture), [*dip_blocks.degrade(picture)]):
+    x_hat, mask = dip_blocks.degrade(picture)
+    for pair in ((x_hat, mask), [x_hat, mask], (x_hat, mask.numpy())):
         with pytest.raises(TypeError, match=r"restore\(\*degrade\(image\)\)"):
             dip_blocks.restore(pair, small)
 
@@ -501,6 +502,10 @@ def test_frames_without_end_are_refused(data, small):
     assert checks.as_iterations(range(100_000)) == {*range(100_000)}
     with pytest.raises(ValueError, match="at most 100,000 iterations"):
         checks.as_iterations(range(100_001))
+    endless = itertools.count(1)
+    with pytest.raises(ValueError, match="at most"):
+        checks.as_iterations(endless)
+    assert next(endless) == 100_002  # no more than it takes to know
 
 
 def test_a_fits_frames_are_not_those_of_the_state_it_went_on_from(data, small):
@@ -596,3 +601,9 @@ def test_a_fit_interrupted_after_its_note_runs_on(data, small):
     fit.note = note
     fit.run(2)
     assert [step.iteration for step in fit.history] == [1, 2, 3] and int(fit.done) == 3
+
+
+def test_a_fit_begins_with_nothing_behind_it(data, small):
+    fit = dip_blocks.Fit(*data, small, device="cpu")
+    behind = {name: float(getattr(fit, name)) for name in ("recoveries", "jumped", "done", "row")}
+    assert behind == dict.fromkeys(behind, 0.0)
