@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from copy import copy
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from numbers import Real
+from types import FunctionType, MethodType
 
 import numpy as np
 import torch
@@ -45,24 +46,51 @@ class Degradation:
         """x̂ of a picture (see `as_image`), noise from the seed where the degradation has any."""
         return self.apply(as_image(image))
 
+    def __init_subclass__(cls, **how):
+        super().__init_subclass__(**how)
+        cls.__repr__ = cls.__repr__  # its own: a dataclass would write another, which shortens
+
     def __repr__(self) -> str:
         """Its values, the same in every process: by this a checkpoint knows whose it is."""
-        values = ", ".join(f"{key}={_short(value)}" for key, value in vars(self).items())
-        return f"{type(self).__name__}({values})"
+        values = {}
+        for kind in reversed(type(self).__mro__):
+            for name, value in vars(kind).items():
+                told = callable(value) or isinstance(value, property)
+                if not (told or hasattr(Degradation, name) or name.startswith("_")):
+                    values[name] = value
+        said = ", ".join(f"{key}={_short(v)}" for key, v in (values | vars(self)).items())
+        return f"{type(self).__name__}({said})"
 
 
-def _short(value) -> str:
-    """A value in few letters: an array by its bytes, a function without where it lies in memory."""
+def _short(value, depth: int = 0) -> str:
+    """A value in few letters, without where it lies in memory.
+
+    An array is known by its bytes; a function by its name and by the values that it took along; and
+    an object by its own, to a ``depth`` at which none is looked for any more.
+    """
+    within = partial(_short, depth=depth + 1)
+    if depth > 5:
+        return type(value).__name__
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().reshape(-1).view(torch.uint8).numpy()  # bfloat16, too
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return sha256(value.tobytes()).hexdigest()[:8]
     if isinstance(value, torch.nn.Module):
-        return f"{value}{_short(value.state_dict())}"
+        return f"{value}{within(dict(value.state_dict()))}"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_short(inner)}' for key, inner in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {within(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, (list, tuple)):
-        return f"({', '.join(map(_short, value))})"
+        return f"({', '.join(map(within, value))})"
+    if isinstance(value, partial):
+        return f"partial{within([value.func, value.args, value.keywords])}"
+    if isinstance(value, FunctionType):
+        taken = [cell.cell_contents for cell in value.__closure__ or ()]
+        taken += [value.__defaults__, value.__kwdefaults__]
+        return f"{value.__qualname__}{within([v for v in taken if v is not None])}"
+    if isinstance(value, MethodType):
+        return f"{value.__func__.__qualname__}{within(value.__self__)}"
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        return f"{type(value).__qualname__}{within(vars(value))}"
     return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
 
 

@@ -4,12 +4,14 @@ The attacks of `attacks.callers` draw many.
 """
 
 import copy
+import functools
 import itertools
 import math
 import pickle
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -366,8 +368,68 @@ def test_a_degradation_is_known_by_its_values():
     torch.nn.init.zeros_(layer.weight)
     assert repr(Own(layer)) != before
     assert " at 0x" not in repr(Own(lambda image: image)) + repr(Own([object()]))
+    assert repr(Own(torch.tensor)) == repr(Own(torch.tensor)) != repr(Own(torch.zeros))
     assert repr(Own(np.array([None, "a"]))) == repr(Own(np.array([None, "a"])))
     assert repr(Own(0.5)) == "Own(value=0.5, _applied=None)"
+
+
+def test_a_degradation_is_known_by_what_its_functions_took_along():
+    """By a dataclass's fields, by a class's values, and by objects that hold others."""
+
+    @dataclass
+    class Weighted(dip_blocks.Degradation):
+        weights: torch.Tensor
+        apply = Own.apply
+
+    class Kernel(dip_blocks.Degradation):
+        size_of_it = 3
+
+        @property
+        def asked(self):
+            return 1
+
+    class Holding:
+        def __init__(self, value):
+            self.value = value
+
+        def times(self, image):
+            return image * self.value
+
+    def times(value):
+        return lambda image: image * value
+
+    def given(image, by=2, *, more=3):
+        return image * by * more
+
+    def another(image, by=3, *, more=3):
+        return image * by * more
+
+    def keyword(image, by=2, *, more=4):
+        return image * by * more
+
+    another.__qualname__ = keyword.__qualname__ = given.__qualname__
+    ones = torch.ones(2000)
+    pairs = [
+        (times(2), times(3)),
+        (times(ones), times(ones.index_fill(0, torch.tensor(999), 2.0))),
+        (given, another),
+        (given, keyword),
+        (functools.partial(given, by=4), functools.partial(given, by=5)),
+        (functools.partial(given, 4), functools.partial(given, 5)),
+        (functools.partial(given, 4), functools.partial(another, 4)),
+        (Holding(2), Holding(3)),
+        (Holding(2).times, Holding(3).times),
+        (Holding(2).times, Holding(2).__init__),
+        ([Holding(ones)], [Holding(-ones)]),
+    ]
+    for one, other in pairs:
+        assert repr(Own(one)) == repr(Own(one)) != repr(Own(other))
+    assert repr(Own(times(2))) == repr(Own(times(2)))
+    assert repr(Weighted(ones)) == repr(Weighted(ones)) != repr(Weighted(-ones))
+    assert repr(Kernel()) == "Kernel(size_of_it=3)"
+    circle = []
+    circle.append(circle)
+    assert "list" in repr(Own(circle))  # and no recursion without end
 
 
 def test_a_mean_is_of_restorations_of_one_picture(data, small):

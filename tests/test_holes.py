@@ -9,6 +9,7 @@ import torch
 from dip_book import holes as masks
 from dip_book import images, runs, tasks
 from dip_book.cli import main
+from dip_book.restoring import trial
 from dip_book.results import classical
 from dip_book.results import holes as results
 from dip_book.runs import RunError, Spec, plan, sweeps
@@ -214,3 +215,12 @@ def test_the_papers_pictures_need_not_be_at_hand(monkeypatch):
         whole, missing = rows[f"{picture}, whole"], rows[f"{picture}, missing pixels"]
         apart = [w - m for w, m in zip(whole[:6], missing[:6])]
         assert max(apart) == pytest.approx(min(apart), abs=0.01)
+
+
+@pytest.mark.parametrize("share", [6, 1.0, -0.1, float("nan"), "6%", None])
+@pytest.mark.parametrize("scratched", [masks.scratches, trial.scratches])
+def test_a_share_of_scratches_leaves_a_pixel(scratched, share):
+    """6 for 6 % would be waited for without end."""
+    with pytest.raises(ValueError, match="6 % are 0.06; not"):
+        scratched(32, 32, share)
+    assert 0.9 > scratched(32, 32, 0.2).mean() > 0.3 and scratched(32, 32, 0).mean() > 0.5

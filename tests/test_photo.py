@@ -496,6 +496,20 @@ def test_a_folder_of_masks(holed, clean, missing, fake, tmp_path, capsys):
     assert "holds 2 masks for 'a.jpg': a.bmp, a.png" in capsys.readouterr().err
 
 
+def test_a_picture_is_not_its_own_mask(holed, clean, missing, fake, tmp_path, capsys):
+    """Letters on white look like a mask, and would all be filled in; the mask lies beside it."""
+    write(tmp_path / "scan.png", (~missing * 255).astype(np.uint8))
+    for mask in ("scan.png", "./scan.png"):
+        assert main(["restore", "scan.png", "--mask", mask]) != 0
+        assert "is the picture itself: its mask is another file" in capsys.readouterr().err
+    for folder in (".", ""):
+        assert main(["restore", "scan.png", "--mask", folder]) != 0
+        assert "holds no mask of the name 'scan'" in capsys.readouterr().err
+    write(tmp_path / "scan.bmp", missing)
+    assert main(["restore", "scan.png", "--mask", "."]) == 0
+    assert filled_with("scan-restored.png", ~missing) == "last"
+
+
 def test_two_pictures_never_share_a_result(holed, fake, tmp_path, capsys):
     (tmp_path / "sub").mkdir()
     write(tmp_path / "sub/photo.jpg", np.asarray(Image.open(holed)))

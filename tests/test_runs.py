@@ -461,9 +461,13 @@ def test_data_cannot_end_the_script():
     assert view._repr_html_().count("</script>") == 1 and "<b>" not in view._repr_html_()
 
 
-def test_a_recipe_changed_in_place_lends_its_name_to_no_run(monkeypatch):
-    """A notebook's earlier cell has changed a dictionary: a run would not be what it is called."""
-    monkeypatch.setitem(dip_blocks.QUICK.config, "upsampling_method", "bilinear")
-    with pytest.raises(runs.RunError, match="'quick' had its config changed"):
+def test_a_recipe_changed_in_a_session_lends_its_name_to_no_run(monkeypatch):
+    """A notebook's earlier cell has changed it: a run would not be what it is called."""
+    with monkeypatch.context() as changed:
+        changed.setitem(dip_blocks.QUICK.config, "upsampling_method", "bilinear")
+        with pytest.raises(runs.RunError, match="'quick' was changed in this session"):
+            runs.Spec("camera", recipe="quick").resolved()
+        assert runs.Spec("camera", recipe="blog").resolved()
+    monkeypatch.setitem(dip_blocks.RECIPES, "quick", replace(dip_blocks.QUICK, lr=0.3))
+    with pytest.raises(runs.RunError, match="'quick' was changed in this session"):
         runs.Spec("camera", recipe="quick").resolved()
-    assert runs.Spec("camera", recipe="blog").resolved()

@@ -25,7 +25,7 @@ from dip_book.cli import main, parser
 from dip_book.commands import TABLES
 from dip_book.results import tables
 from dip_book.results.selection import best_run
-from dip_book.runs import checkpoints, plan, sweeps
+from dip_book.runs import archives, checkpoints, plan, sweeps
 from dip_book.table import Figure, Table
 
 import dip_blocks
@@ -494,6 +494,23 @@ def filled(tmp_path):
     for seed in range(3):
         perform(replace(SPEC, iterations=4, seed=seed), store)
     return store
+
+
+def test_a_run_is_compressed_once_to_know_its_size_and_once_to_be_packed(tmp_path, monkeypatch):
+    """Not once for each run that follows it into the archive: minutes, for a book's."""
+    contents = {f"tiny/camera-32/seed{n}-3it": bytes(range(256)) * (n + 1) for n in range(40)}
+    monkeypatch.setattr(
+        archives, "_files", lambda store, path: [(f"{path}.json", contents[str(path)])]
+    )
+    packed, whole = [], archives._zip
+    monkeypatch.setattr(archives, "_zip", lambda part: packed.extend(part) or whole(part))
+    paths = [*map(Path, contents)]
+    (one,) = runs.pack(paths, tmp_path, tmp_path / "one")
+    assert len(packed) == 2 * len(paths)
+    exact = one.stat().st_size / 1e6
+    assert len(runs.pack(paths, tmp_path, tmp_path / "same", limit_mb=exact)) == 1
+    two = runs.pack(paths, tmp_path, tmp_path / "two", limit_mb=exact - 1e-6)
+    assert len(two) == 2 and all(box.stat().st_size < exact * 1e6 for box in two)
 
 
 def test_runs_travel_in_archives(filled, tmp_path):

@@ -101,6 +101,16 @@ def test_a_size_that_cannot_be_shrunk_is_said_before_the_first_iteration(store):
         sweeps.perform(small("shrink4", size=42), store, progress=False)
 
 
+@pytest.mark.parametrize("task", ["shrink16", "shrink32"])
+def test_what_leaves_nothing_to_measure_is_said_before_the_first_iteration(
+    task, store, monkeypatch
+):
+    monkeypatch.setattr(dip_blocks.Fit, "run", None)
+    with pytest.raises(RunError, match="a picture of 32×32 has nothing else"):
+        sweeps.perform(small(task, size=32), store, progress=False)
+    assert tasks.degradation(task, 80, 81).factor in (16, 32)
+
+
 def test_luma_is_as_the_field_has_it():
     white, grey = torch.ones(3, 8, 8), torch.full((1, 8, 8), 0.5)
     assert torch.allclose(means.luma(white), torch.tensor(235 / 255))

@@ -8,6 +8,7 @@ part in it.
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from numbers import Real
 
 import numpy as np
 
@@ -113,13 +114,21 @@ def _outlines(word: str):
     return [Path(polygon) for polygon in whole.to_polygons()], whole.get_extents()
 
 
+def check_share(share) -> None:
+    """Raise a ValueError for what is no share of a picture that leaves a pixel."""
+    if not isinstance(share, Real) or not 0 <= share < 1:
+        raise ValueError(
+            "A share of missing pixels must leave a pixel: it is from 0 to below 1, and 6 % are "
+            f"0.06; not {share!r}."
+        )
+
+
 def scratches(height: int, width: int, share: float, seed: int = 0) -> np.ndarray:
     """Curved scratches from border to border, until a share of the picture is missing.
 
-    Raises ValueError for a share that leaves no pixel.
+    Raises ValueError for a share that is none, or leaves no pixel.
     """
-    if not share < 1:
-        raise ValueError("Scratches must leave a pixel: ask for less than 100 %.")
+    check_share(share)
     random, known = np.random.default_rng(seed), np.ones((height, width), bool)
     size, thin = np.array([height, width]), SCRATCH * min(height, width)
     along = np.linspace(0, 1, 2 * (height + width))[:, None]

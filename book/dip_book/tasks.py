@@ -37,7 +37,13 @@ def degradation(
     if word == "noise":
         return dip_blocks.Noisy(float(number) / 255)
     if word == "shrink":
-        return dip_blocks.Shrunk(int(number))
+        shrunk = dip_blocks.Shrunk(int(number))
+        if min(height, width) <= 2 * shrunk.factor:
+            raise ValueError(
+                f"{task} is measured without {number} pixels at each border: a picture of "
+                f"{width}×{height} has nothing else."
+            )
+        return shrunk
     if task == PIXELS:
         return dip_blocks.Masked(dip_blocks.bernoulli_mask(height, width, p=p, seed=seed))
     if task in images.MASKS:

@@ -354,14 +354,17 @@ def _check_written(result: Path, earlier: list[tuple[Path, Path]]) -> None:
 def mask_of(picture: str | Path, mask: str | Path) -> Path:
     """The mask of a picture: the file itself, or in a folder the one of the picture's name.
 
-    ImageError where there is none, or more than one.
+    ImageError where there is none, or more than one, or it is the picture itself.
     """
     mask, picture = Path(mask), Path(picture)
     if not mask.is_dir():
+        if files.same_file(mask, picture):
+            raise ImageError(f"'{mask}' is the picture itself: its mask is another file.")
         return mask
-    if (mask / picture.name).is_file():
+    of_it = [path for path in mask.iterdir() if path.stem == picture.stem and path.is_file()]
+    named = sorted(path for path in of_it if not files.same_file(path, picture))
+    if mask / picture.name in named:
         return mask / picture.name
-    named = sorted(path for path in mask.iterdir() if path.stem == picture.stem and path.is_file())
     if len(named) == 1:
         return named[0]
     if not named:

@@ -17,6 +17,7 @@ import numpy as np
 from skimage import data
 from skimage.draw import line
 
+from dip_book import holes
 from dip_book.restoring import core
 from dip_book.runs.provenance import peak_memory, provenance
 
@@ -30,7 +31,11 @@ def photo(height: int = 1200, width: int = 1600) -> np.ndarray:
 
 
 def scratches(height: int, width: int, share: float, seed: int = 0) -> np.ndarray:
-    """Which pixels are known, bool (H, W): but for lines of 3 pixels, until so many are missing."""
+    """Which pixels are known, bool (H, W): but for lines of 3 pixels, until so many are missing.
+
+    Raises ValueError for a share that is none: 6 % are 0.06.
+    """
+    holes.check_share(share)
     random, known = np.random.default_rng(seed), np.ones((height, width), bool)
     while known.mean() > 1 - share:
         row, column, angle = random.random(3) * (height, width, np.pi)

@@ -42,15 +42,19 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
     paths = [*dict.fromkeys(map(in_store, map(Path, paths)))]  # what is named twice is packed once
     if not paths:
         raise RunError(f"There is no stored run to pack in {store}.")
-    limit, parts = limit_mb * 1e6, []
+    limit, parts, size = limit_mb * 1e6, [], 0.0
     for path in paths:
         part = _files(store, path)
-        if len(_zip(part)) > limit:
+        alone = len(_zip(part))
+        if alone > limit:
             raise RunError(f"{path} alone is over {limit_mb:g} MB: allow larger archives.")
-        if parts and len(_zip([*parts[-1], *part])) <= limit:
+        more = alone - END_LENGTH  # all but the last words is the same beside others
+        if parts and size + more <= limit:
             parts[-1] += part
+            size += more
         else:
             parts.append(part)
+            size = alone
     archives = [target.parent / f"{target.name}-{n}.zip" for n in range(1, len(parts) + 1)]
     for archive in archives:
         if os.path.lexists(archive) and not _is_copied(archive, store):

@@ -87,11 +87,11 @@ class Spec:
             known = ", ".join([*dip_blocks.RECIPES, *dip_blocks.MEANS])
             raise RunError(f"No recipe is called '{brief(self.recipe)}'; there are {known}.")
         recipe = dip_blocks.RECIPES[self.recipe]
-        if recipe.config != _CONFIGS.get(self.recipe, recipe.config):
+        if recipe != _RECIPES.get(self.recipe, recipe):
             raise RunError(
-                f"The recipe '{self.recipe}' had its config changed in this session: a run "
-                "would not be what its name says. Begin the session anew; but(recipe, {...}) makes "
-                "another, and so do changes of a run."
+                f"The recipe '{self.recipe}' was changed in this session: a run would not be what "
+                "its name says. Begin the session anew, and give a changed recipe a name of its "
+                "own, or a run its changes."
             )
         values = {f.name for f in fields(dip_blocks.Recipe)} - {"config", "iterations"}
         config, changed = _copied(recipe.config), {}
@@ -257,8 +257,8 @@ def _pairs(changes) -> tuple:
     return pairs
 
 
-#: What the recipes' names stand for, whatever a session's earlier cells did to their dictionaries.
-_CONFIGS = {name: deepcopy(recipe.config) for name, recipe in dip_blocks.RECIPES.items()}
+#: What the recipes' names stand for, whatever a session's earlier cells did to them.
+_RECIPES = deepcopy(dip_blocks.RECIPES)
 #: Of a file's name, characters: with all that is added it fits into a file system's 255 bytes.
 LONGEST = 50
 
