@@ -120,6 +120,32 @@ def test_a_checkpoint_holds_all_that_stands_alone(fit, picture, recipe, monkeypa
         assert torch.equal(ours, theirs) and ours.data_ptr() != theirs.data_ptr(), name
 
 
+@pytest.mark.parametrize("good", [0, 1])
+def test_so_many_goings_back_in_a_row_are_tried_and_no_more(fit, monkeypatch, good):
+    fit.run(good)
+    monkeypatch.setattr("dip_parts.engine.MAX_RECOVERIES", 2)
+    original = dip_blocks.masked_loss
+    monkeypatch.setattr(dip_blocks, "masked_loss", lambda *given: original(*given) * math.nan)
+    fit.run(2)
+    with pytest.raises(dip_blocks.DivergenceError, match=f"nan in iteration {good + 3}"):
+        fit.run(1)
+
+
+def test_a_bar_is_shown_on_whatever_can_be_written_to(picture, recipe, monkeypatch):
+    class Plain:  # a stream of somebody's, without all that Python's own have
+        shown = ""
+
+        def write(self, text):
+            self.shown += text
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(sys, "stderr", stream := Plain())
+    dip_blocks.restore(*degrade(picture), replace(recipe, iterations=2), device="cpu")
+    assert "restoring" in stream.shown
+
+
 # Borders ------------------------------------------------------------------------------------
 
 
