@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from dip_book import images, runs, table
-from dip_book.restoring import core, photos
-from dip_book.results import trust
+from dip_book.restoring import classical, core, held_out, photos
+from dip_book.results import compared, tables, trust
 from dip_book.runs import Spec, sweeps
-from dip_book.show import explorer, figures, views
+from dip_book.show import explorer, figures, readings, views
 from PIL import Image
 
 import dip_blocks
@@ -251,3 +251,79 @@ def test_a_drawing_has_the_blocks_that_the_network_has():
     blog, second = words(dip_blocks.BLOG.config), words(dip_blocks.PAPER.config)
     assert any("connect" in text for text in blog) and r"$s_1$    4 × 32×32" in blog
     assert not any("connect" in text for text in second) and r"$s_1$    4 × 64×64" in second
+
+
+SQUARE, KNOWN = np.full((8, 8, 1), 0.5, np.float32), np.ones((8, 8), bool)
+BLOG = dip_blocks.BLOG.config
+
+
+@pytest.mark.parametrize(
+    ("said", "call"),
+    [
+        ("under their titles", lambda: figures.row({})),
+        ("under their titles", lambda: figures.row([SQUARE, SQUARE])),
+        ("under their titles", lambda: figures.row(SQUARE)),
+        *(
+            ("picture of height 8", lambda crop=crop: figures.row({"x": SQUARE}, crop=crop))
+            for crop in (
+                (8, 0, 4, 4), (0, 5, 4, 4), (-4, 0, 4, 4), (0, 0, 0, 4), (0, 0, 4), (0, 0, 4, 4.0),
+                5,
+            )
+        ),
+        *(
+            (next(iter(how)), lambda how=how: figures.row({"x": SQUARE}, **how))
+            for how in (
+                {"columns": 0}, {"columns": 1.5}, {"width": -1}, {"width": 0},
+                {"width": float("nan")}, {"width": "8"},
+            )
+        ),
+        ("there are best, two-upsamplings", lambda: tables.members(recipe="quick")),
+        ("No mean", lambda: tables.members(recipe=["best"])),
+        ("No recipe is called 'nope'", lambda: compared.recipes("quick", "nope")),
+        ("the mean of several networks", lambda: compared.recipes("best")),
+        ("No pixel is known", lambda: classical.biharmonic(SQUARE, ~KNOWN, KNOWN)),
+        ("No pixel is known", lambda: classical.quick(SQUARE, ~KNOWN)),
+        ("of a grey one", lambda: classical.biharmonic(SQUARE[..., 0], KNOWN, KNOWN)),
+        ("of a grey one", lambda: classical.quick(SQUARE.tolist(), KNOWN)),
+        ("not float64", lambda: classical.biharmonic(SQUARE, KNOWN * 1.0, KNOWN)),
+        (r"not bool of shape \(4, 8\)", lambda: classical.biharmonic(SQUARE, KNOWN, KNOWN[:4])),
+        *(
+            ("a multiple of 64", lambda size=size: readings.assembled(BLOG, size=size))
+            for size in ("128", 0, 1, 100, 1e9, 64 * 10**9)
+        ),
+        ("must be a dictionary", lambda: readings.assembled(dip_blocks.BLOG)),
+        ("config lacks", lambda: readings.assembled({})),
+        *(
+            ("A seed must be", lambda seed=seed: held_out.choose(KNOWN, seed=seed))
+            for seed in (-1, "a", None, 0.5, [0, -1])
+        ),
+        *(
+            ("colour: True", lambda colour=colour: images.load("astronaut", colour=colour))
+            for colour in ("grey", 1)
+        ),
+        *(
+            ("a Spec, such as", lambda call=call: call("camera"))
+            for call in (runs.stored, runs.state, lambda spec: next(sweeps.sweep([spec])))
+        ),
+        *(
+            ("Specs in a list", lambda specs=specs: next(sweeps.sweep(specs)))
+            for specs in (Spec("brick"), "brick", None)
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_value_is_said_in_a_sentence(said, call):
+    with pytest.raises(ValueError, match=said) as error:
+        call()
+    assert str(error.value).endswith(".")
+
+
+def test_what_is_cut_out_lies_inside_the_picture(picture):
+    shown = figures.row({"x": picture}, crop=(np.int64(0), 4, 4, picture.shape[1] - 4))
+    assert f'width="{picture.shape[1] - 4}" height="4"' in shown._repr_html_()
+
+
+@pytest.mark.parametrize("name", ["no/x.png", "folder", "x\0.png"], ids=["no folder", "", "zero"])
+def test_a_picture_that_cannot_be_written_is_said(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(images.ImageError, match="cannot be written: .* Name a file"):
+        images.save_png(tmp_path / name, SQUARE)

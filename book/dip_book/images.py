@@ -169,7 +169,8 @@ def load(
         name: a picture of the book's (`of_the_book`), or the path of a picture file: 8-bit grey or
             colour, or 16-bit grey (16-bit colour PNG is read at 8 bits).
         size: crop the middle square and resize it to size × size pixels.
-        colour: three channels; else one, by the usual luma weights.  None: as its name says.
+        colour: true for three channels, false for one, by the usual luma weights; None: as its
+            name says.
 
     Returns:
         float32, shape (H, W), or (H, W, 3) with ``colour``.
@@ -184,6 +185,8 @@ def load(
         )
     if not isinstance(name, (str, os.PathLike)):
         raise ImageError(f"A picture is loaded by its name or path, not {type(name).__name__}.")
+    if not (colour is None or isinstance(colour, (bool, np.bool_))):
+        raise ImageError(f"colour: True, False, or None for as its name says, not {colour!r:.60}.")
     colour = (name in EMBEDDED_RGB or name in COLOUR) if colour is None else colour
     if name in EMBEDDED or name in EMBEDDED_RGB:
         from skimage import data
@@ -291,8 +294,18 @@ def is_file(path: Path) -> bool:
 
 
 def save_png(path: str | os.PathLike, image) -> None:
-    """Write an image, see `to_bytes`, as 8-bit PNG."""
-    Image.fromarray(to_bytes(image)).save(path, format="PNG", optimize=True)
+    """Write an image, see `to_bytes`, as 8-bit PNG, whatever the path's ending.
+
+    Raises ImageError where it is no image, or cannot be written there.
+    """
+    picture = Image.fromarray(to_bytes(image))
+    try:
+        picture.save(path, format="PNG", optimize=True)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        why = getattr(error, "strerror", None) or error
+        raise ImageError(
+            f"'{str(path)[:200]}' cannot be written: {why}. Name a file in a folder that is there."
+        ) from None
 
 
 #: Modes of Pillow's pictures whose numbers are neither grey nor red, green and blue.

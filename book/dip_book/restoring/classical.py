@@ -20,6 +20,25 @@ LARGEST = 40_000
 THICK = 64
 
 
+def _check(image: np.ndarray, known: np.ndarray, wanted: np.ndarray | None = None) -> None:
+    """ValueError for what is no picture with its masks, or where nothing is known."""
+    if not isinstance(image, np.ndarray) or image.ndim != 3:
+        got = getattr(image, "shape", type(image).__name__)
+        raise ValueError(
+            f"The picture is an array (H, W, channels), not {got}: of a grey one pass "
+            "image[..., None]."
+        )
+    for mask in (known,) if wanted is None else (known, wanted):
+        kind = getattr(mask, "dtype", type(mask).__name__), np.shape(mask)
+        if not isinstance(mask, np.ndarray) or kind != (bool, image.shape[:2]):
+            raise ValueError(
+                f"A mask is an array of bool, here of shape {image.shape[:2]}, not {kind[0]} of "
+                f"shape {kind[1]}."
+            )
+    if not known.any():
+        raise ValueError("No pixel is known: there is nothing to fill the holes from.")
+
+
 def quick(image: np.ndarray, known: np.ndarray) -> np.ndarray:
     """A smooth filling: means of what is known, from ever coarser copies of the picture.
 
@@ -30,8 +49,9 @@ def quick(image: np.ndarray, known: np.ndarray) -> np.ndarray:
         image: float32 (H, W, channels); what it holds at missing pixels is not used.
         known: bool (H, W), at least one true.
 
-    Returns a new array, in which known pixels are untouched.
+    Returns a new array, in which known pixels are untouched.  ValueError as `biharmonic`.
     """
+    _check(image, known)
     if known.all():
         return image.copy()
     height, width = known.shape
@@ -67,14 +87,17 @@ def biharmonic(
 
     Args:
         image: float32 (H, W, channels).
-        known: bool (H, W).
+        known: bool (H, W), at least one true.
         wanted: bool (H, W): of which missing pixels the values are asked for.
         seen: called with the share that is done.
         until: by `budget.clock`, when to stop.
 
     Returns (wanted pixels, channels), float32 in [0, 1], in the order of `numpy.flatnonzero`; and
     how many pixels were filled how: {"biharmonic": …, "coarse": …, "quick": …}.
+
+    Raises ValueError for arrays of other shapes, and where no pixel is known.
     """
+    _check(image, known, wanted)
     image, known, coarse = _large_filled(image, known)
     cutting = regions.cut(wanted, CONTEXT, side=256, overlap=16)
     counts = {"biharmonic": 0, "coarse": 0, "quick": 0}

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from dip_book.restoring import regions
+from dip_parts.checks import as_seed
 
 #: Share of the known pixels that is hidden, and the most that one hole may take of them.
 SHARE, MOST = 0.05, 0.13
@@ -82,14 +83,15 @@ def choose(
         seed: a number, or several; the same and the same mask give the same pixels on every
             machine.
 
-    Raises ValueError for a share outside (0, 0.5) or a mask that is not of two dimensions.
+    Raises ValueError for a share outside (0, 0.5), a mask not of two dimensions, what is no seed.
     """
     known = np.asarray(known, bool)
     if known.ndim != 2:
         raise ValueError(f"The mask of known pixels has two dimensions, not {known.ndim}.")
     if not 0 < share < 0.5:
         raise ValueError(f"share must be above 0 and below 0.5, not {share!r}.")
-    random, count = np.random.default_rng(seed), int(known.sum())
+    seeds = [*map(as_seed, seed)] if np.ndim(seed) else as_seed(seed)
+    random, count = np.random.default_rng(seeds), int(known.sum())
     wanted = share * count
     if of_missing is not None and count < known.size:
         wanted = min(wanted, max(of_missing * (known.size - count), 1))

@@ -94,10 +94,13 @@ def _written(value: float | str) -> str:
 
 
 def recipes(*names: str) -> Table:
-    """Recipes of the book side by side with the paper's: the entries in which one differs."""
+    """Recipes of the book side by side with the paper's: the entries in which one differs.
+
+    RunError for what is the name of no network's recipe.
+    """
     columns = {}
     for name in ("paper", *names):
-        entries = dip_blocks.RECIPES[name].as_dict()
+        entries = runs.Spec("camera", recipe=name).resolved().as_dict()
         config = entries.pop("config")
         entries["depth"] = len(config["channels_down"])
         for key, value in config.items():  # all levels are alike

@@ -274,8 +274,11 @@ def seconds(recipe: str = "best", store: Path = runs.ROOT) -> Table:
 def members(store: Path = runs.ROOT, recipe: str = "best") -> Table:
     """A mean of several networks and its members on the paper's 11 images.
 
-    PSNR in dB (averaged, blended) and core-seconds, mask seed 0.
+    PSNR in dB (averaged, blended) and core-seconds, mask seed 0.  RunError for no mean's name.
     """
+    if recipe not in list(dip_blocks.MEANS):
+        known = ", ".join(dip_blocks.MEANS)
+        raise runs.RunError(f"No mean of networks is called {recipe!r:.60}; there are {known}.")
     recipes, rows = [*dip_blocks.MEANS[recipe], recipe], []
     for name in images.STANDARD:
         found = [best_run(title, name, None, store) for title in recipes]

@@ -46,7 +46,7 @@ from dip_book.runs.record import (
     row,
     text,
 )
-from dip_book.runs.spec import RunError, Spec
+from dip_book.runs.spec import RunError, Spec, brief
 
 #: The book's own runs.  Where the package is installed without the book: a folder "runs" in the
 #: present one, because what lies among installed packages goes with them.
@@ -138,12 +138,22 @@ def check(run: Run) -> Run:
     return run
 
 
+def check_spec(spec: Spec) -> None:
+    """RunError for what is no `Spec`."""
+    if not isinstance(spec, Spec):
+        raise RunError(
+            f"A run is asked for by a Spec, such as Spec('camera'), not {brief(spec)!r}."
+        )
+
+
 def state(spec: Spec, store: Path = ROOT) -> tuple[Run | None, str | None]:
     """The stored run of a spec, and what is wrong with it.
 
     (None, None) where none is stored; (run, None) for one of just what the spec computes; else
-    with a sentence that says how it is damaged or differs.  Errors as `Spec.path`.
+    with a sentence that says how it is damaged or differs.  Errors as `Spec.path`, and RunError
+    for no Spec.
     """
+    check_spec(spec)
     store, path = Path(store), spec.path
     if not is_there(store, path):
         return None, None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +26,7 @@ from dip_book.runs.checkpoints import Checkpoint, aside, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs.record import LONGEST_HISTORY
 from dip_book.runs.spec import brief, lacks_memory
+from dip_book.runs.store import check_spec
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
 #: Values a pixel that a level keeps for each of its channels, and what a process takes without a
@@ -349,7 +350,13 @@ def sweep(
         options: see `perform`.
 
     A run that fails does not stop the others.  KeyboardInterrupt leaves what is complete stored.
+    RunError for anything but specs, before the first run.
     """
+    if isinstance(specs, (Spec, str)) or not isinstance(specs, Iterable):
+        raise RunError("A sweep takes Specs in a list, also where it is one: sweep([Spec(...)]).")
+    specs = list(specs)
+    for spec in specs:
+        check_spec(spec)
     store = Path(os.path.realpath(store))  # workers may stand in another folder
     todo = []
     for spec in specs:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import functools
 import io
+from collections.abc import Mapping
+from numbers import Integral, Real
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -85,14 +87,33 @@ def row(pictures: dict, width: float = 8.0, columns: int | None = None, crop: tu
         pictures: title → image in [0, 1]: (H, W), (H, W, 3), or a (C, H, W) tensor of `dip_blocks`.
         width: of all together, inches.
         columns: pictures in one row; all if None.  A narrow page shows fewer.
-        crop: (top, left, height, width) to look at closely, in pixels.
+        crop: (top, left, height, width) to look at closely, in pixels, inside every picture.
+
+    Raises ValueError for what cannot be shown so, ImageError for what is no picture.
     """
-    cut = slice(None), slice(None)
+    if not isinstance(pictures, Mapping) or not pictures:
+        raise ValueError('Pictures are shown under their titles: pass {"a title": picture, ...}.')
+    if columns is not None and not (isinstance(columns, Integral) and columns >= 1):
+        raise ValueError(f"columns: pictures in a row, 1 or more, not {columns!r}.")
+    if not (isinstance(width, Real) and 0 < width < float("inf")):
+        raise ValueError(f"width: inches, above 0, not {width!r}.")
+    shown = {title: images.to_bytes(picture) for title, picture in pictures.items()}
     if crop is not None:
-        top, left, high, wide = crop
-        cut = slice(top, top + high), slice(left, left + wide)
-    shown = {title: images.to_bytes(picture)[cut] for title, picture in pictures.items()}
+        shown = {title: _cut(picture, crop) for title, picture in shown.items()}
     return Photo(shown, columns or len(shown), width)
+
+
+def _cut(picture: np.ndarray, crop: tuple) -> np.ndarray:
+    whole = isinstance(crop, (tuple, list)) and all(isinstance(n, Integral) for n in crop)
+    if whole and len(crop) == 4:
+        top, left, high, wide = crop
+        below, right = picture.shape[0] - top - high, picture.shape[1] - left - wide
+        if min(high, wide) >= 1 and min(top, left, below, right) >= 0:
+            return picture[top : top + high, left : left + wide]
+    raise ValueError(
+        "crop: (top, left, height, width) in pixels, inside the picture of height "
+        f"{picture.shape[0]} and width {picture.shape[1]}, not {crop!r}."
+    )
 
 
 def _figure(title: str, picture: np.ndarray, cell: float) -> str:

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from numbers import Integral
 from typing import NamedTuple
 
 import dip_blocks
+from dip_book import images
 from dip_book.show import views
 from dip_book.show.style import ACCENT, INK, MUTED, VIOLET, WARM
 from dip_book.words import in_html
+from dip_parts import checks
 
 #: Title → config.
 READINGS = {
@@ -122,11 +125,22 @@ class Drawing:
 
     Args:
         readings: title → config.
-        size: pixels a side of the picture.
+        size: pixels a side of the picture, a multiple of what the levels divide by.
         shapes: write channels and size beside each block, not the size alone.
+
+    Raises ValueError for another size, or what is no network's config.
     """
 
     def __init__(self, readings: dict[str, dict], size: int = 256, shapes: bool = False):
+        for config in readings.values():
+            checks.check_config(config, dip_blocks.CHOICES)
+            connect = (dip_blocks.BLOGS_CHOICES | config)["connect"]
+            least, most = 2 ** (len(config["channels_down"]) + connect), images.LARGEST_SIZE
+            if not (isinstance(size, Integral) and least <= size <= most and size % least == 0):
+                raise ValueError(
+                    f"size: pixels a side of the picture, a multiple of {least} up to {most:,}, "
+                    f"not {size!r}."
+                )
         self.readings, self.size, self.shapes = readings, size, shapes
         depth = max(len(config["channels_down"]) for config in readings.values())
         several = len(readings) > 1
