@@ -505,6 +505,9 @@ def test_a_run_is_compressed_once_to_know_its_size_and_once_to_be_packed(tmp_pat
     packed, whole = [], archives._zip
     monkeypatch.setattr(archives, "_zip", lambda part: packed.extend(part) or whole(part))
     paths = [*map(Path, contents)]
+    for alone in (paths[0], str(paths[0])):
+        with pytest.raises(runs.RunError, match="in a list, also where it is one"):
+            runs.pack(alone, tmp_path, tmp_path / "one")
     (one,) = runs.pack(paths, tmp_path, tmp_path / "one")
     assert len(packed) == 2 * len(paths)
     exact = one.stat().st_size / 1e6

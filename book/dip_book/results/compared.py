@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-import dip_blocks
 from dip_book import images, runs
 from dip_book.results.baselines import stored_baselines
 from dip_book.results.optimiser import KIND, race

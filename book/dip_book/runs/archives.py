@@ -39,6 +39,8 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
     be written, or one would be written over a file that holds anything which the store does not.
     """
     store, target = Path(store), Path(target)
+    if isinstance(paths, (str, Path)):
+        raise RunError("Runs to pack are given in a list, also where it is one.")
     paths = [*dict.fromkeys(map(in_store, map(Path, paths)))]  # what is named twice is packed once
     if not paths:
         raise RunError(f"There is no stored run to pack in {store}.")

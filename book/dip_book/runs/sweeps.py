@@ -94,6 +94,7 @@ def perform(
 
 def _perform(spec: Spec, store: Path, *, every: int = 10, **options) -> tuple[Run, bool]:
     """As `perform`; also says whether the run was made now."""
+    check_spec(spec)
     if every < 1:
         raise RunError(f"Write the history every 1 or more iterations, not every {every}.")
     if spec.iterations_in_all / every > LONGEST_HISTORY:
