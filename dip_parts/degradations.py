@@ -46,8 +46,7 @@ class Degradation:
         """x̂ of a picture (see `as_image`), noise from the seed where the degradation has any."""
         return self.apply(as_image(image))
 
-    def __init_subclass__(cls, **how):
-        super().__init_subclass__(**how)
+    def __init_subclass__(cls):
         cls.__repr__ = cls.__repr__  # its own: a dataclass would write another, which shortens
 
     def __repr__(self) -> str:

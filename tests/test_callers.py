@@ -425,11 +425,13 @@ def test_a_degradation_is_known_by_what_its_functions_took_along():
     for one, other in pairs:
         assert repr(Own(one)) == repr(Own(one)) != repr(Own(other))
     assert repr(Own(times(2))) == repr(Own(times(2)))
-    assert repr(Weighted(ones)) == repr(Weighted(ones)) != repr(Weighted(-ones))
+    other = ones.index_fill(0, torch.tensor(999), 2.0)
+    assert repr(Weighted(ones)) == repr(Weighted(ones + 0)) != repr(Weighted(other))
     assert repr(Kernel()) == "Kernel(size_of_it=3)"
     circle = []
     circle.append(circle)
     assert "list" in repr(Own(circle))  # and no recursion without end
+    assert "value=(((((1))))), " in repr(Own([[[[[1]]]]])) and "int" in repr(Own([[[[[[1]]]]]]))
 
 
 def test_a_mean_is_of_restorations_of_one_picture(data, small):
