@@ -208,7 +208,7 @@ def steps_view(
     names = list(shown)
     if start is None:
         least = [
-            min(float(images.to_bytes(picture).std()) / 255 for picture in shown[name].values())
+            min(float(figures.numbers(picture).std()) for picture in shown[name].values())
             for name in names
         ]
         first = next((i for i, spread in enumerate(least) if spread > FLAT), int(np.argmax(least)))
