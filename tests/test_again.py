@@ -160,7 +160,7 @@ def test_several_runs_and_times_are_written_down(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(words) == 2
     said = capsys.readouterr()
-    assert "reruns.json is damaged" in said.err and "stored" not in said.out, "before the work"
+    assert "reruns.json' is damaged" in said.err and "stored" not in said.out, "before the work"
     assert main([*words, "--times", "0"]) == 2
 
 

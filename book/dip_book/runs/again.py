@@ -7,7 +7,6 @@ too.  A reader's own picture is no part of a record; it is looked for by the dig
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ import torch
 
 import dip_blocks
 from dip_book import images
-from dip_book.runs import means, placing, provenance
+from dip_book.runs import means, measured, placing, provenance
 from dip_book.runs.record import Run, text
 from dip_book.runs.spec import RunError, blocks_errors
 from dip_book.tasks import channels_last
@@ -247,15 +246,7 @@ def check(folder: Path) -> None:
 
 
 def _stored(file: Path) -> dict:
-    try:
-        if file.exists() and not file.is_file():  # a pipe would be waited for
-            raise ValueError("it is no file")
-        stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        if not isinstance(stored, dict):
-            raise ValueError("it holds no results")
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{FILE} is damaged: {error}.") from error
-    return stored
+    return measured.read(file) if file.exists() else {}
 
 
 def _add(file: Path, path: Path, several: list[Comparison]) -> Path:
@@ -275,5 +266,4 @@ def _add(file: Path, path: Path, several: list[Comparison]) -> Path:
         "again_with": first.with_now,
         "seconds": round(sum(one.seconds for one in several), 2),
     }
-    placing.write_whole(file, (text(dict(sorted(stored.items()))) + "\n").encode("utf-8"))
-    return file
+    return measured.write(file, text(dict(sorted(stored.items()))))

@@ -365,13 +365,8 @@ def network(config: dict, height: int, width: int, z_channels: int = 32, out_cha
             arrow((left + 1.15, y + 0.76), (left + 1.15, y + 0.26))
             arrow((right + 1.15, y + 0.26), (right + 1.15, y + 0.76))
             if skip[i]:
-                box(
-                    middle,
-                    y,
-                    rf"$s_{i + 1}$    {skip[i]} × {size(i + (not above))}",
-                    "#6d28d9",
-                    wide=2.0,
-                )
+                through = f"{skip[i]} × {size(i + (not above))}"
+                box(middle, y, rf"$s_{i + 1}$    {through}", "#6d28d9", wide=2.0)
                 arrow((left + 2.3, y), (middle, y))
                 arrow((middle + 2.0, y), (right, y))
         y = -(depth + 1)
