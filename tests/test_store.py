@@ -1001,6 +1001,8 @@ def test_what_is_raised_on_purpose_is_said(monkeypatch, tmp_path, capsys, error)
         (["run", "camera", "--set", "skip_from=middle"], "skip_from must be one of"),
         (["restore", "nowhere.png"], "There is no picture"),
         (["bench", "--device", "abacus"], "There is no device 'abacus'"),
+        (["bench", "--size", "128", "64"], "more than 64 pixels"),
+        (["bench", "--size", "8", "--network", "second"], "more than 32 pixels"),
         (["picture"], "run --missing front"),
         (["pack"], "no stored run to pack"),
         (["show", "blog"], "No run is stored"),

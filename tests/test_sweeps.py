@@ -206,6 +206,41 @@ def test_the_checkpoint_of_a_run_whose_maker_died_after_storing_it_is_swept_up(t
     assert not left.exists()
 
 
+@pytest.mark.parametrize("how", ["perform", "sweep", "tidied"])
+def test_making_anew_that_was_cut_off_outlives_who_asks_for_what_is_stored(
+    tmp_path, monkeypatch, how
+):
+    """Hours may be in it; and what went before it was stored, not what came after, is left over."""
+    stored = perform(SPEC, tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(StopError):
+        patch.setattr(checkpoints, "now", lambda: "9999-01-01T00:00:00+00:00")
+        cut_off_after(patch, 23)
+        perform(SPEC, tmp_path, again=True, checkpoint_s=0)
+    if how == "perform":
+        assert perform(SPEC, tmp_path).facts == stored.facts
+    else:
+        if how == "tidied":
+            runs.tidy(tmp_path, {SPEC.path: "pictures"})
+        outcomes = [outcome for *_, outcome in sweeps.sweep([SPEC], tmp_path)]
+        assert outcomes == ["stored already"]
+    assert sweeps.progress_of(SPEC, tmp_path) == "  (checkpoint at iteration 23)"
+    steps, original = [], dip_blocks.Fit.step
+    monkeypatch.setattr(
+        dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit))
+    )
+    perform(SPEC, tmp_path, again=True)
+    assert steps == list(range(23, 40))
+
+
+def test_the_last_checkpoint_of_a_stored_run_is_swept_up(tmp_path, monkeypatch):
+    """Its maker died between the two."""
+    monkeypatch.setattr(checkpoints.Checkpoint, "discard", lambda self: None)
+    perform(SPEC, tmp_path, checkpoint_s=0)
+    assert sweeps.progress_of(SPEC, tmp_path)
+    assert [outcome for *_, outcome in sweeps.sweep([SPEC], tmp_path)] == ["stored already"]
+    assert not sweeps.progress_of(SPEC, tmp_path)
+
+
 def test_a_run_in_progress_elsewhere_is_left_alone(tmp_path):
     work = tmp_path / runs.WORK
     work.mkdir()

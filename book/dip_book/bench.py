@@ -32,7 +32,9 @@ import dip_blocks
 from dip_book import images
 from dip_book.runs import ROOT, measured
 from dip_book.runs.provenance import describe_device, peak_memory, provenance
+from dip_book.runs.spec import blocks_errors
 from dip_book.table import NO_VALUE, Figure, Table
+from dip_parts.layers import padded
 
 IMAGE = "camera"
 FOLDER, WATCHING = "bench", "bench/watching"
@@ -301,10 +303,12 @@ def bench(
         network: one of `NETWORKS`; what is stored of another than the blog's has its name at the
             end.
 
-    Raises ValueError for another network.
+    Raises ValueError for another network; RunError, before the work, for a size that is too small.
     """
     if network not in NETWORKS:
         raise ValueError(f"The network must be one of {', '.join(NETWORKS)}, not {network!r}.")
+    for size in sizes or []:
+        _check_size(size, recipe_of(network))
     at = torch.device(device or dip_blocks.best_device())
     facts = {
         **provenance(), "what": f"{IMAGE}, p = 0.5, grey", "network": network,
@@ -321,6 +325,13 @@ def bench(
     with _in_place(path) as path_now:
         _measure(facts, path_now, sizes, at, rounds, seconds, network)
     return path
+
+
+def _check_size(size: int, recipe: dip_blocks.Recipe) -> None:
+    """RunError for what the recipe's network cannot halve as often as it has levels."""
+    net = dip_blocks.UNet(1, 1, recipe.config)
+    with blocks_errors():
+        padded(torch.empty(1, 1, size, size, device="meta"), net.depth, net.connect is not None)
 
 
 @contextlib.contextmanager

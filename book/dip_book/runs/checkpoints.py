@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import dip_blocks
-from dip_book.runs.provenance import code_digest
+from dip_book.runs.provenance import code_digest, now
 from dip_book.runs.record import reason
 
 
@@ -38,6 +38,7 @@ class Checkpoint:
         state: of the fit to go on from; None where there is nothing that can be continued.
         spent: seconds that went into the fit so far, earlier processes included.
         worked: seconds of a core that the process worked meanwhile, likewise.
+        since: when the first of these processes began, as a record has it.
     """
 
     def __init__(self, path: Path, same: dict, seconds: float):
@@ -49,6 +50,7 @@ class Checkpoint:
         }
         self.key = json.dumps(same | versions, sort_keys=True)
         self._set_aside()
+        self.since = now()
         self.state, self.before, self.worked_before = self._load()
         self.fit: dip_blocks.Fit | None = None  # as last seen
         self.begun = self.written = time.perf_counter()
@@ -98,6 +100,7 @@ class Checkpoint:
             "key": self.key,
             "seconds": f"{self.spent:.3f}",
             "worked": f"{self.worked:.3f}",
+            "since": self.since,
             "sha256": _digest(state),
         }
         for left in self.path.parent.glob(f"{glob.escape(self.path.stem)}.*.tmp"):
@@ -148,6 +151,7 @@ class Checkpoint:
                     f"The checkpoint {self.path.name} is damaged: begun anew.", stacklevel=2
                 )
                 return None, 0.0, 0.0
+            self.since = about.get("since", self.since)
             return tensors, float(about["seconds"]), float(about["worked"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None, 0.0, 0.0
@@ -175,6 +179,23 @@ def _key(path: Path) -> str | None:
         return key if isinstance(json.loads(key), dict) else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         return None
+
+
+def is_left(path: Path, started: str) -> bool:
+    """Is it of a run that has been stored since, by a process that died before it was removed?
+
+    One that was begun later may be hours of making that run anew.
+
+    Args:
+        started: when the process began that stored the run, as its record has it.
+    """
+    if not iterations_in(path):
+        return True
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata()["since"] <= started
+    except (OSError, SafetensorError, KeyError, TypeError):
+        return True
 
 
 def iterations_in(path: Path) -> int:

@@ -40,8 +40,13 @@ def provenance() -> dict:
             **{name: _version(name) for name in PACKAGES},
         },
         **commit(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": now(),
     }
+
+
+def now() -> str:
+    """The time; of two of these the later one is the greater."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @functools.cache

@@ -22,7 +22,7 @@ import torch
 import dip_blocks
 from dip_book import images, runs, tasks
 from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means, placing
-from dip_book.runs.checkpoints import Checkpoint, aside, iterations_in
+from dip_book.runs.checkpoints import Checkpoint, aside, is_left, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs.record import LONGEST_HISTORY
 from dip_book.runs.spec import brief, lacks_memory
@@ -128,8 +128,7 @@ def _perform_one(
     with _holding(spec, store, patience) as path:
         place = _checkpoint(path, store)
         if not again and (stored := _stored(spec, store)) and (stored.kinds or not pictures):
-            for left in (place, aside(place)):  # who stored it may have died before this line
-                left.unlink(missing_ok=True)
+            _remove_left(place, stored)  # who stored it may have died before that
             return stored, False
         x = images.load(spec.image, size=spec.size)
         name = spec.name_of(images.digest(x))
@@ -227,15 +226,21 @@ def _checkpoint(path: Path, store: Path) -> Path:
     return store / WORK / f"{runs.work_name(path)}.safetensors"
 
 
-def _sweep_up(spec: Spec, store: Path) -> None:
+def _remove_left(place: Path, run: Run) -> None:
+    """Remove a stored run's checkpoints, but those of who began to make it anew."""
+    for path in (place, aside(place)):
+        if path.exists() and is_left(path, str(run.facts.get("started", ""))):
+            path.unlink(missing_ok=True)
+
+
+def _sweep_up(spec: Spec, store: Path, run: Run) -> None:
     """Remove what a process left that died right after it had stored this run."""
     place = _checkpoint(spec.path, store)
     with suppress(OSError, Busy):
         placing.sweep_up(store / WORK)
-        for left in (place, aside(place)):
-            if left.exists():
-                with _holding(spec, store, 0.0):
-                    left.unlink(missing_ok=True)
+        if place.exists() or aside(place).exists():
+            with _holding(spec, store, 0.0):
+                _remove_left(place, run)
 
 
 def _perform_mean(spec, store, *, again=False, patience=0.0, **options) -> tuple[Run, bool]:
@@ -369,7 +374,7 @@ def sweep(
             yield spec, None, _failure(error)
             continue
         if done:
-            _sweep_up(spec, store)
+            _sweep_up(spec, store, done)
             yield spec, done, "stored already"
         else:
             todo.append(spec)
