@@ -310,6 +310,30 @@ def test_an_interrupt_before_there_is_a_picture(holed, fake, capsys, tmp_path):
     assert main(["restore", "photo.png"]) == 0
 
 
+def test_who_follows_what_is_said_after_an_interrupted_again_loses_no_work(
+    holed, fake, missing, capsys
+):
+    """With --again, the same command would throw away the hours that it says it goes on from."""
+    assert main(["restore", "photo.png"]) == 0
+    fake.stop_at = 1
+    assert main(["restore", "photo.png", "--again"]) == 130
+    assert "; the same command without --again (again=True) goes on." in capsys.readouterr().out
+    fake.stop_at = None
+    assert main(["restore", "photo.png"]) == 0 and not fake.asked[2]["again"]
+    assert filled_with("photo-restored.png", missing) == "last"
+
+
+def test_an_again_that_was_interrupted_before_it_wrote_begins_anew(holed, fake, capsys):
+    """Without --again, what lies there would be somebody's."""
+    Path("photo-restored.png").write_bytes(b"to be written over")
+    fake.fail = KeyboardInterrupt()
+    assert main(["restore", "photo.png", "--again"]) == 130
+    said = capsys.readouterr().out
+    assert "'photo-restored.png' is as it was; the same command begins anew." in said
+    fake.fail = None
+    assert main(["restore", "photo.png", "--again"]) == 0
+
+
 def test_a_finished_run_is_left_or_continued(holed, fake, capsys):
     assert main(["restore", "photo.png"]) == 0
     assert main(["restore", "photo.png"]) == 0 and len(fake.asked) == 1

@@ -1079,6 +1079,22 @@ def test_a_failed_run_shows_in_the_exit_status(tmp_path, capsys):
     assert "failed: An input of 32×32 is too small" in capsys.readouterr().out
 
 
+def test_an_interrupted_again_says_what_it_makes_once_more(tmp_path, capsys, monkeypatch):
+    one, made = sweeps._perform_one, []
+
+    def perform_one(spec, store, **options):
+        if len(made) == 1:
+            raise KeyboardInterrupt
+        made.append(spec)
+        return one(spec, store, **options)
+
+    monkeypatch.setattr(sweeps, "_perform_one", perform_one)
+    words = ["run", "camera", "brick", "--recipe", "tiny", "--size", "32", "--iterations", "2"]
+    assert main([*words, "--store", str(tmp_path), "--again"]) == 130
+    assert "1 of 2 are stored" in (said := capsys.readouterr().out)
+    assert "because of --again it makes those too once more: name only the others" in said
+
+
 def test_an_interrupt_on_the_command_line(tmp_path, capsys, monkeypatch):
     """What is said is what there is: nothing yet, or a checkpoint."""
     words = ["run", "camera", "--recipe", "tiny", "--size", "32", "--store", str(tmp_path)]

@@ -218,14 +218,14 @@ def _run(args: argparse.Namespace) -> int:
                     failed += outcome.startswith("failed")
                     told(f"[{done}/{len(specs)}] {paths[spec]}: {outcome}{figures}")
         except KeyboardInterrupt:
-            told(_interrupted(specs, done - failed, args.store))
+            told(_interrupted(specs, done - failed, args.store, args.again))
             return 128 + (stopped[0] if stopped else signal.SIGINT)
     if not specs:
         print("Nothing is missing.")
     return 1 if failed else 0
 
 
-def _interrupted(specs: list[runs.Spec], done: int, store: Path) -> str:
+def _interrupted(specs: list[runs.Spec], done: int, store: Path, again: bool) -> str:
     """What there is after an interrupt, and how to go on."""
     begun = any(sweeps.progress_of(member, store) for spec in specs for member in spec.members)
     further = (
@@ -233,6 +233,8 @@ def _interrupted(specs: list[runs.Spec], done: int, store: Path) -> str:
         if begun
         else "makes the others from their beginning, because there is no checkpoint yet"
     )
+    if again and done:
+        further += "; because of --again it makes those too once more: name only the others"
     return f"Interrupted: {done} of {len(specs)} are stored. The same command {further}."
 
 

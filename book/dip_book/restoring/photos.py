@@ -134,7 +134,7 @@ def restore(
         finally:
             said.end()
         if interrupted:
-            raise Unfinished(_so_far(to, showing, job.work is not None))
+            raise Unfinished(_so_far(to, showing, job.work is not None, again))
         job.note(finished=True, done=1.0, report=filled.report)
         for line in (filled.said, f"Written: {showing.to}"):
             if line:
@@ -254,14 +254,18 @@ def _in_words(error: Exception, picture: str | Path) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in str(error))
 
 
-def _so_far(to: Path, showing: Showing, kept: bool) -> str:
+def _so_far(to: Path, showing: Showing, kept: bool, again: bool) -> str:
     if showing.written:
         what = f"The picture so far is in '{showing.to}'"
     else:
         what = f"'{to}' is as it was" if to.exists() else "There is no picture yet"
     further = "goes on" if kept else "begins anew"
+    if kept and again:  # which would throw away what there is
+        further = "without --again (again=True) goes on"
     if showing.to != to:
         further += f", once '{to}' is moved away"
+    elif again and not showing.written and to.exists():  # without it, that is somebody's
+        further = "begins anew"
     return f"Stopped. {what}; the same command {further}."
 
 
