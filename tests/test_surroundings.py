@@ -133,6 +133,17 @@ def test_a_folder_that_is_gone_is_said(tmp_path, monkeypatch, capsys):
     assert "has been removed" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere nobody can remove it")
+def test_a_folder_that_is_gone_is_said_before_a_library_stumbles_over_it(tmp_path):
+    code = "import os, sys; os.rmdir(os.getcwd()); from dip_book.cli import main; main(['status'])"
+    path = os.pathsep.join([str(ROOT), str(ROOT / "book")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stderr == "The folder that you are in has been removed: change into another (cd).\n"
+
+
 def test_a_tilde_that_the_shell_left_is_the_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

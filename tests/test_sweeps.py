@@ -1,5 +1,6 @@
 """Making runs: resumed, killed, shared, scaled out; archives; the command line."""
 
+import multiprocessing
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 import zipfile
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -383,6 +384,18 @@ def test_what_was_not_begun_is_cancelled_when_a_sweep_is_left(tmp_path):
     assert next(going)[2] == "failed: first"
     going.close()
     assert [future.cancelled() for future in Waiting.futures] == [False, True, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
+def test_a_pool_that_forks_is_refused_before_it_hangs(tmp_path):
+    """After a fit with two threads its workers would wait for ever, without a word."""
+    forks = multiprocessing.get_context("fork")
+    with (
+        ProcessPoolExecutor(1, mp_context=forks) as executor,
+        pytest.raises(runs.RunError, match="get_context\\('spawn'\\)"),
+    ):
+        list(sweeps.sweep([SPEC], tmp_path, executor=executor))
+    assert runs.paths(tmp_path) == []
 
 
 def start(code: str) -> subprocess.Popen:

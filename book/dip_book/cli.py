@@ -351,6 +351,12 @@ def main(arguments: list[str] | None = None) -> int:
     _open_streams()
     args = parser().parse_args(arguments)
     try:
+        os.getcwd()
+    except OSError:  # PyTorch's libraries end the process without one, in words of their own
+        said = "The folder that you are in has been removed: change into another (cd)."
+        print(said, file=sys.stderr)
+        return 2
+    try:
         from dip_book import commands  # not before: a word of help needs none of it
     except KeyboardInterrupt:  # it takes seconds
         print("Interrupted.")

@@ -132,12 +132,6 @@ def _in_a_line(error: Exception) -> str:
 
 def _check(args: argparse.Namespace) -> None:
     """RunError for what no command can do anything with, before any of them begins."""
-    try:
-        os.getcwd()
-    except OSError:
-        raise runs.RunError(
-            "The folder that you are in has been removed: change into another (cd)."
-        ) from None
     device = getattr(args, "device", None)
     if device is not None and not re.fullmatch(r"(cpu|mps|cuda(:\d{1,3})?)", device):
         raise runs.RunError(

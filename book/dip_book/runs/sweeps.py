@@ -350,19 +350,21 @@ def sweep(
     """Make many runs; yields each spec, its run, and "stored already", "done" or what went wrong.
 
     Args:
-        executor: any `concurrent.futures.Executor`; a run is then one task, and the store must be a
-            folder that its workers see.  None: one after the other, here.
+        executor: any `concurrent.futures.Executor` but one that forks processes; a run is then one
+            task, and the store must be a folder that its workers see.  None: one after the other,
+            here.
         threads: CPU threads of each run.
         options: see `perform`.
 
     A run that fails does not stop the others.  KeyboardInterrupt leaves what is complete stored.
-    RunError for anything but specs, before the first run.
+    RunError for anything but specs, and for processes that are forked, before the first run.
     """
     if isinstance(specs, (Spec, str)) or not isinstance(specs, Iterable):
         raise RunError("A sweep takes Specs in a list, also where it is one: sweep([Spec(...)]).")
     specs = list(specs)
     for spec in specs:
         check_spec(spec)
+    _check_executor(executor)
     store = Path(os.path.realpath(store))  # workers may stand in another folder
     todo = []
     for spec in specs:
@@ -401,6 +403,19 @@ def sweep(
     finally:
         for future in futures:
             future.cancel()
+
+
+def _check_executor(executor: Executor | None) -> None:
+    """RunError for a pool that forks: a fork of a process that has computed waits for ever.
+
+    It has no threads, and PyTorch's libraries wait for those that the first process had.
+    """
+    context = getattr(executor, "_mp_context", None)  # of ProcessPoolExecutor
+    if context is not None and context.get_start_method() == "fork":
+        raise RunError(
+            "Processes that are forked hang where PyTorch has computed before: have them spawned, "
+            "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))."
+        )
 
 
 def whole(restoration: dip_blocks.Restoration) -> dip_blocks.Restoration:
