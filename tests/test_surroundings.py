@@ -489,21 +489,21 @@ def test_an_interrupted_benchmark_leaves_the_older_one(tmp_path, monkeypatch, ca
     monkeypatch.setattr(bench, "_report", lambda *words: "")
     words = ["bench", "--store", str(tmp_path), "--name", "mine", "--seconds", "0"]
     words += ["--device", "cpu", "--size"]
-    place, stop_at = tmp_path / bench.FOLDER / "mine.json", 64
+    place, stop_at = tmp_path / bench.FOLDER / "mine.json", 192
 
     def sizes(file=place):
         return [*json.loads(file.read_text())["sizes"]]
 
-    assert cli.main([*words, "32", "64"]) == 130
-    assert sizes() == ["32"], "a first one is in its place as far as it came"
+    assert cli.main([*words, "96", "192"]) == 130
+    assert sizes() == ["96"], "a first one is in its place as far as it came"
     stop_at = None
-    assert cli.main([*words, "32", "64"]) == 0 and sizes() == ["32", "64"]
+    assert cli.main([*words, "96", "192"]) == 0 and sizes() == ["96", "192"]
     assert os.listdir(place.parent) == ["mine.json"]
-    stop_at = 64
+    stop_at = 192
     capsys.readouterr()
-    assert cli.main([*words, "16", "64"]) == 130
-    assert sizes() == ["32", "64"], "an older one is not replaced by a part"
-    assert sizes(place.with_suffix(".unfinished")) == ["16"]
+    assert cli.main([*words, "80", "192"]) == 130
+    assert sizes() == ["96", "192"], "an older one is not replaced by a part"
+    assert sizes(place.with_suffix(".unfinished")) == ["80"]
     assert f"{place} is as it was; what was timed since is in" in capsys.readouterr().out
     assert len(bench.results(tmp_path)) == 1
 
