@@ -437,6 +437,16 @@ def test_what_was_begun_long_ago_is_forgotten(holed, fake):
     assert not old.exists() and other.exists()
 
 
+def test_what_was_begun_long_ago_and_goes_on_is_not_forgotten(holed, fake):
+    """The machine slept, or its clock was wrong."""
+    assert main(["restore", "photo.png"]) == 0
+    old = photos.place(Path("photo-restored.png"))
+    os.utime(old / photos.JOB, (0, 0))
+    with photos.filelock.FileLock(old / "lock"):
+        assert main(["restore", "photo.png", "--to", "b.png"]) == 0
+    assert old.exists()
+
+
 def test_a_result_of_another_process_is_waited_for(holed, fake, capsys):
     folder = photos.place(Path("photo-restored.png"))
     folder.mkdir(parents=True)
@@ -558,6 +568,8 @@ def test_an_interrupt_ends_all_and_says_how_many_are_left(holed, fake, tmp_path,
 
 
 def test_arrays_of_a_damaged_picture(holed, clean, missing):
+    with pytest.raises(images.ImageError, match="not int"):
+        photos.load_damaged(123)
     x_hat, known = photos.load_damaged(holed)
     assert (known == ~missing).all() and not x_hat[missing].any()
     assert np.allclose(x_hat[known], clean[known] / 255, atol=1e-6)

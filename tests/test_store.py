@@ -1003,6 +1003,7 @@ def test_what_is_raised_on_purpose_is_said(monkeypatch, tmp_path, capsys, error)
         (["bench", "--device", "abacus"], "There is no device 'abacus'"),
         (["bench", "--size", "128", "64"], "more than 64 pixels"),
         (["bench", "--size", "8", "--network", "second"], "more than 32 pixels"),
+        (["bench", "--name", "..", "--size", "128"], "'..' is no name"),
         (["picture"], "run --missing front"),
         (["pack"], "no stored run to pack"),
         (["show", "blog"], "No run is stored"),
@@ -1012,6 +1013,20 @@ def test_bad_input_is_answered_in_a_sentence(tmp_path, capsys, arguments, messag
     store = [] if arguments[0] == "restore" else ["--store", str(tmp_path)]
     assert main([*arguments, *store]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_store_inside_a_file_is_no_folder(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    store = tmp_path / "file" / "runs" / "mine"
+    assert main(["run", "camera", "--store", str(store)]) == 2
+    assert capsys.readouterr().err.startswith(f"'{tmp_path / 'file'}' is no folder")
+
+
+def test_a_seed_is_added_to_a_seed():
+    from dip_book import cli
+
+    line = ["run", "camera", "--recipe", "quick", "--seed", "1", "2", "--seed", "3"]
+    assert cli.parser().parse_args(line).seed == [1, 2, 3]
 
 
 def test_a_picture_smaller_than_the_network_is_restored(tmp_path, capsys, monkeypatch):

@@ -1092,7 +1092,16 @@ def test_a_failed_run_shows_in_the_exit_status(tmp_path, capsys):
     assert "failed: An input of 32×32 is too small" in capsys.readouterr().out
 
 
-def test_an_interrupted_again_says_what_it_makes_once_more(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["camera", "brick", "--recipe", "tiny"], "it makes those too once more: name only the"),
+        (["camera", "--recipe", "two-tiny"], "it makes a mean's finished members once more, too"),
+    ],
+)
+def test_an_interrupted_again_says_what_it_makes_once_more(
+    tmp_path, capsys, monkeypatch, words, message
+):
     one, made = sweeps._perform_one, []
 
     def perform_one(spec, store, **options):
@@ -1102,10 +1111,12 @@ def test_an_interrupted_again_says_what_it_makes_once_more(tmp_path, capsys, mon
         return one(spec, store, **options)
 
     monkeypatch.setattr(sweeps, "_perform_one", perform_one)
-    words = ["run", "camera", "brick", "--recipe", "tiny", "--size", "32", "--iterations", "2"]
-    assert main([*words, "--store", str(tmp_path), "--again"]) == 130
-    assert "1 of 2 are stored" in (said := capsys.readouterr().out)
-    assert "because of --again it makes those too once more: name only the others" in said
+    monkeypatch.setitem(dip_blocks.RECIPES, "tiny-too", dip_blocks.RECIPES["tiny"])
+    monkeypatch.setitem(dip_blocks.MEANS, "two-tiny", ("tiny", "tiny-too"))
+    line = ["run", *words, "--size", "32", "--iterations", "2", "--store", str(tmp_path), "--again"]
+    assert main(line) == 130
+    said, count = capsys.readouterr().out, len(words) - 2
+    assert f"{count - 1} of {count} are stored" in said and message in said
 
 
 def test_an_interrupt_on_the_command_line(tmp_path, capsys, monkeypatch):

@@ -189,7 +189,7 @@ def parser() -> argparse.ArgumentParser:
         "--seed",
         type=int,
         nargs="+",
-        default=[0],
+        action="extend",  # --seed 1 --seed 2 are two seeds
         help="of mask, weights, z and noise (default: 0)",
     )
     run.add_argument(

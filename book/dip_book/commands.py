@@ -68,7 +68,7 @@ DECIDED = {
     "set": [],
     "size": None,
     "iterations": None,
-    "seed": [0],
+    "seed": None,
     "mask_seed": None,
     "task": "pixels",
     "precision": None,
@@ -156,8 +156,9 @@ def _check(args: argparse.Namespace) -> None:
     for path in (*paths, *getattr(args, "archive", []), *getattr(args, "image", [])):
         if path is not None and not isinstance(path, list) and images.no_path(path):
             raise runs.RunError(f"'{brief(path)}' is no path: it is too long, or has a zero byte.")
-    if store is not None and os.path.lexists(store) and not store.is_dir():
-        raise runs.RunError(f"'{store}' is no folder: --store takes one with stored runs.")
+    for place in () if store is None else (store, *store.absolute().parents):
+        if os.path.lexists(place) and not place.is_dir():
+            raise runs.RunError(f"'{place}' is no folder: --store takes one with stored runs.")
     if store is not None and store.is_dir() and not os.access(store, os.R_OK | os.X_OK):
         raise runs.RunError(f"'{store}' cannot be read: Permission denied.")
 
@@ -169,7 +170,7 @@ def _check_bench(args: argparse.Namespace) -> None:
         raise runs.RunError(f"Seconds: 0 or more, not {args.seconds:g}.")
     if wrong := [side for side in args.size or [] if not 2 <= side <= images.LARGEST_SIZE]:
         raise runs.RunError(f"Sizes: from 2 to {images.LARGEST_SIZE:,} pixels, not {wrong[0]}.")
-    if args.name is not None and not re.fullmatch(r"[\w .()+-]{1,100}", args.name):
+    if args.name is not None and not re.fullmatch(r"(?!\.+$)[\w .()+-]{1,100}", args.name):
         raise runs.RunError(f"'{brief(args.name)}' is no name: letters, digits, spaces, .()+-")
 
 
@@ -229,6 +230,8 @@ def _interrupted(specs: list[runs.Spec], done: int, store: Path, again: bool) ->
     )
     if again and done:
         further += "; because of --again it makes those too once more: name only the others"
+    elif again and any(len(spec.members) > 1 for spec in specs):
+        further += "; because of --again it makes a mean's finished members once more, too"
     return f"Interrupted: {done} of {len(specs)} are stored. The same command {further}."
 
 
@@ -263,7 +266,7 @@ def _specs(args: argparse.Namespace) -> list[runs.Spec]:
             precision=args.precision,
             task=args.task,
         )
-        for image, seed in product(args.image, args.seed)
+        for image, seed in product(args.image, args.seed or [0])
     ]
 
 

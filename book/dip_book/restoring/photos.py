@@ -212,6 +212,8 @@ def load_damaged(
     Returns:
         x̂: float32 in [0, 1], (H, W) or (H, W, 3), 0 at missing pixels; m: bool, (H, W).
     """
+    for path, needed in ((picture, True), (mask, False)):
+        _check_path(path, needed)
     photo = files.read(picture)
     known = masks.find(photo, mask, **options).known
     return photo.floats(known), known
@@ -661,11 +663,15 @@ def _record(folder: Path) -> dict | None:
 
 
 def _forget_old() -> None:
-    """Remove jobs that nobody has touched for long."""
+    """Remove jobs that nobody has touched for long, but those at which a process still is."""
     for record in work_root().glob(f"*/{JOB}"):
-        old = time.time() - record.stat().st_mtime > KEPT_DAYS * 86400
-        if old and _record(record.parent) is not None:
-            shutil.rmtree(record.parent, ignore_errors=True)
+        with contextlib.suppress(filelock.Timeout, OSError, NotImplementedError):
+            if time.time() - record.stat().st_mtime <= KEPT_DAYS * 86400:
+                continue
+            # a machine may have slept so long, or its clock be wrong
+            with filelock.FileLock(record.parent / "lock", timeout=0):
+                if _record(record.parent) is not None:
+                    shutil.rmtree(record.parent, ignore_errors=True)
 
 
 def _digest(*arrays: np.ndarray) -> str:
