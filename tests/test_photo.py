@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -445,6 +446,27 @@ def test_what_was_begun_long_ago_and_goes_on_is_not_forgotten(holed, fake):
     with photos.filelock.FileLock(old / "lock"):
         assert main(["restore", "photo.png", "--to", "b.png"]) == 0
     assert old.exists()
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_restoration_goes_on_where_its_folder_was_moved(holed, fake, capsys, copied):
+    """Of a copy it does not: that has two results, and one job."""
+    Path("photos").mkdir()
+    Path("photo.png").rename("photos/photo.png")
+    fake.stop_at = 1
+    assert main(["restore", "photos/photo.png", "--to", "photos"]) == 130
+    (fake.asked[0]["work"] / "state").write_text("hours of work")
+    fake.stop_at = None
+    if copied:
+        shutil.copytree("photos", "album")
+    else:
+        Path("photos").rename("album")
+    status = main(["restore", "album/photo.png", "--to", "album"])
+    if copied:
+        assert status == 2 and "is there already" in capsys.readouterr().err
+    else:
+        assert status == 0 and not fake.asked[0]["work"].exists()
+        assert (fake.asked[1]["work"] / "state").read_text() == "hours of work"
 
 
 def test_a_result_of_another_process_is_waited_for(holed, fake, capsys):

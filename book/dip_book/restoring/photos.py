@@ -551,6 +551,8 @@ class Job:
             _forget_old()
         try:
             folder = place(to)
+            if to.exists() and not folder.exists():
+                _follow(to, folder)
             folder.mkdir(parents=True, exist_ok=True)
             facts = _record(folder)
             if facts is None and any(path.name != "lock" for path in folder.iterdir()):
@@ -660,6 +662,20 @@ def _record(folder: Path) -> dict | None:
         return facts | {"done": min(max(float(facts.get("done", 0.0)), 0.0), 1.0)}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _follow(to: Path, folder: Path) -> None:
+    """Where a result was moved, with the folder it is in, say: have its job follow it."""
+    content = _sha256(to)
+    for record in work_root().glob(f"*/{JOB}"):
+        facts = _record(record.parent) or {}
+        if content in (facts.get("written"), facts.get("next")) and not os.path.lexists(
+            str(facts.get("to"))
+        ):
+            with contextlib.suppress(filelock.Timeout, OSError, NotImplementedError):
+                with filelock.FileLock(record.parent / "lock", timeout=0):
+                    record.parent.rename(folder)
+                return
 
 
 def _forget_old() -> None:
