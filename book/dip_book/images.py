@@ -14,6 +14,7 @@ Four kinds of picture:
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -298,9 +299,15 @@ def save_png(path: str | os.PathLike, image) -> None:
 
     Raises ImageError where it is no image, or cannot be written there.
     """
-    picture = Image.fromarray(to_bytes(image))
+    from dip_book.runs.placing import write_whole  # not before: runs import this
+
+    content = io.BytesIO()
+    Image.fromarray(to_bytes(image)).save(content, format="PNG", optimize=True)
     try:
-        picture.save(path, format="PNG", optimize=True)
+        if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout, say
+            Path(path).write_bytes(content.getvalue())
+        else:  # a full disk leaves the picture that was there
+            write_whole(Path(path), content.getvalue())
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         why = getattr(error, "strerror", None) or error
         raise ImageError(
