@@ -1,5 +1,8 @@
 """What callers of the book's functions may do, and a figure that left its page."""
 
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -327,3 +330,29 @@ def test_a_picture_that_cannot_be_written_is_said(tmp_path, name):
     (tmp_path / "folder").mkdir()
     with pytest.raises(images.ImageError, match="cannot be written: .* Name a file"):
         images.save_png(tmp_path / name, SQUARE)
+
+
+def test_a_picture_that_was_there_outlives_a_full_disk(tmp_path, monkeypatch):
+    images.save_png(tmp_path / "x.png", SQUARE)
+    before = (tmp_path / "x.png").read_bytes()
+    write = Path.write_bytes
+
+    def full(path, data):
+        write(path, data[:20])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(images.ImageError, match="No space left"):
+        images.save_png(tmp_path / "x.png", 1 - SQUARE)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+    assert (tmp_path / "x.png").read_bytes() == before
+
+
+def test_a_picture_into_a_pipe(tmp_path):
+    """A device or a pipe is written into, and nothing takes its place."""
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit((tmp_path / "pipe").read_bytes)
+        images.save_png(tmp_path / "pipe", SQUARE)
+        assert read.result(timeout=60).startswith(b"\x89PNG")
+    assert (tmp_path / "pipe").is_fifo()

@@ -469,6 +469,29 @@ def test_a_restoration_goes_on_where_its_folder_was_moved(holed, fake, capsys, c
         assert (fake.asked[1]["work"] / "state").read_text() == "hours of work"
 
 
+def test_what_was_interrupted_and_moved_outlives_another_result_of_its_name(
+    holed, missing, fake, tmp_path
+):
+    """The picture with another mask is tried under the old name; then the first goes on."""
+    write(tmp_path / "mask.png", np.where(missing, 0, 255).astype(np.uint8))
+    more = np.where(missing, 0, 255).astype(np.uint8)
+    more[0, 0] = 0
+    write(tmp_path / "more.png", more)
+    fake.stop_at = 1
+    assert main(["restore", "photo.png", "--mask", "mask.png"]) == 130
+    (fake.asked[0]["work"] / "state").write_text("hours of work")
+    Path("older").mkdir()
+    Path("photo-restored.png").rename("older/photo-restored.png")
+    fake.stop_at = None
+    assert main(["restore", "photo.png", "--mask", "more.png"]) == 0
+    assert not (fake.asked[1]["work"] / "state").exists()
+    assert main(["restore", "photo.png", "--mask", "mask.png", "--to", "older"]) == 0
+    assert (fake.asked[2]["work"] / "state").read_text() == "hours of work"
+    Path("photo-restored.png").rename("older/another.png")  # it was finished
+    assert main(["restore", "photo.png", "--mask", "mask.png"]) == 0
+    assert len([*(tmp_path / ".work").iterdir()]) == 2, "of finished ones nothing is set aside"
+
+
 def test_a_result_of_another_process_is_waited_for(holed, fake, capsys):
     folder = photos.place(Path("photo-restored.png"))
     folder.mkdir(parents=True)

@@ -655,6 +655,26 @@ def test_more_minutes_go_on_with_the_same_network(tmp_path, clock, monkeypatch):
     assert second.report["iterations"] == 10 and len(paces) == 1
 
 
+@pytest.mark.parametrize("pace", [1.0, 100.0])  # time for a narrower network; for none at all
+def test_what_was_begun_with_so_many_iterations_is_kept_where_minutes_go_on(
+    tmp_path, clock, monkeypatch, interrupted_after, pace
+):
+    """Hours may be in it, and no option asks for the width that it was begun with."""
+    monkeypatch.setattr(budget, "FEWEST", 8)
+    clock.step = 0.0
+    monkeypatch.setattr(core._Job, "_pace", lambda self: pace / self.canvases[0].pixels)
+    x, known = photo(), with_hole()
+    given = damaged(x, known)
+    disarm = interrupted_after(9)
+    first = fill(given, known, iterations=12, work=tmp_path)
+    assert first.report["iterations"] == 9
+    disarm()
+    second = fill(given, known, minutes=0.1, work=tmp_path)
+    whole = fill(given, known, iterations=12, work=tmp_path)
+    assert second.report["iterations"] == 12 and (second.image == whole.image).all()
+    assert not [*tmp_path.glob("*.other")]
+
+
 def test_a_folder_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / core.PLAN).write_text("{")
     x, known = photo(), with_hole()

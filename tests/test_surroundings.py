@@ -513,14 +513,31 @@ def test_results_of_two_who_make_runs_again_are_both_kept(tmp_path, monkeypatch)
     drawn = {"raw": np.zeros((2, 2), np.float32)}
     found = [again.Comparison(figures, figures, None, {}, {}, {}, 1.0, drawn)]
 
-    class Lock(again.filelock.FileLock):
-        def __enter__(self):  # somebody else was first
-            super().__enter__()
+    class Lock(store.filelock.FileLock):
+        def acquire(self):  # somebody else was first
+            super().acquire()
             again._add(tmp_path / again.FILE, Path("theirs"), found)
 
-    monkeypatch.setattr(again.filelock, "FileLock", Lock)
+    monkeypatch.setattr(store.filelock, "FileLock", Lock)
     again.store(Path("ours"), found, tmp_path)
     assert {*json.loads((tmp_path / again.FILE).read_text())} == {"ours", "theirs"}
+
+
+@pytest.mark.parametrize("words", ["tidy", "rerun --write quick/camera-32/seed0-3it"])
+def test_a_lock_that_nobody_opens_again_is_not_waited_for_for_ever(
+    words, tmp_path, monkeypatch, capsys
+):
+    """Before the work, where there is any."""
+    spec = Spec("camera", 32, "quick", iterations=3)
+    store_run(tmp_path, spec, 20.0)
+    monkeypatch.setattr(store, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(again, "made_again", lambda *args, **options: pytest.fail("hours"))
+    (tmp_path / placing.WORK).mkdir(exist_ok=True)
+    name = "tidy" if words == "tidy" else again.FILE
+    with store.filelock.FileLock(tmp_path / placing.WORK / f"{name}.lock"):
+        assert cli.main([*words.split(), "--store", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{name}.lock' is another process's for more than 0.1 seconds" in said
 
 
 def test_a_whole_disk_is_not_searched_for_a_picture(tmp_path, monkeypatch):

@@ -154,10 +154,11 @@ def test_a_checkpoint_of_other_settings_waits_for_who_goes_back(tmp_path, monkey
             perform(SPEC, store, checkpoint_s=0)
 
     cut(23)
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "code_digest", lambda: "another")
-        with pytest.warns(UserWarning, match=r"begun anew.* iteration \d+ is of another code;"):
-            cut(7)
+    for after, code in ((7, "another"), (5, "and a third")):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, "code_digest", lambda code=code: code)
+            with pytest.warns(UserWarning, match=r"begun anew.* iteration \d+ is of another code;"):
+                cut(after)
     steps, original = [], dip_blocks.Fit.step
     monkeypatch.setattr(
         dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit))
@@ -165,6 +166,22 @@ def test_a_checkpoint_of_other_settings_waits_for_who_goes_back(tmp_path, monkey
     assert comparable(perform(SPEC, store)) == comparable(whole)
     assert 20 < steps[0] <= 23, "from where the first was cut off"
     assert not [*(store / runs.WORK).glob("*.other"), *(store / runs.WORK).glob("*.safetensors")]
+
+
+def test_what_an_earlier_version_set_aside_is_gone_on_from(tmp_path, monkeypatch):
+    """It had room for one."""
+    with monkeypatch.context() as patch, pytest.raises(StopError):
+        cut_off_after(patch, 23)
+        perform(SPEC, tmp_path, checkpoint_s=0)
+    (saved,) = (tmp_path / runs.WORK).glob("*.safetensors")
+    saved.rename(saved.with_suffix(".other"))
+    steps, original = [], dip_blocks.Fit.step
+    monkeypatch.setattr(
+        dip_blocks.Fit, "step", lambda fit: (steps.append(fit.iteration), original(fit))
+    )
+    perform(SPEC, tmp_path)
+    assert 20 < steps[0] <= 23
+    assert not [*(tmp_path / runs.WORK).glob("*.other")]
 
 
 def test_seconds_add_up_over_a_stop(tmp_path, monkeypatch):

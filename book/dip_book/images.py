@@ -14,6 +14,7 @@ Four kinds of picture:
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -298,14 +299,30 @@ def save_png(path: str | os.PathLike, image) -> None:
 
     Raises ImageError where it is no image, or cannot be written there.
     """
-    picture = Image.fromarray(to_bytes(image))
+    content = io.BytesIO()
+    Image.fromarray(to_bytes(image)).save(content, format="PNG", optimize=True)
     try:
-        picture.save(path, format="PNG", optimize=True)
+        if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout, say
+            Path(path).write_bytes(content.getvalue())
+        else:
+            _replace(Path(os.path.realpath(path)), content.getvalue())
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         why = getattr(error, "strerror", None) or error
         raise ImageError(
             f"'{str(path)[:200]}' cannot be written: {why}. Name a file in a folder that is there."
         ) from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it: a full disk leaves what was there."""
+    draft = path.with_name(f".{path.name[:50]}.{os.getpid()}.part")
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
 
 
 #: Modes of Pillow's pictures whose numbers are neither grey nor red, green and blue.

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -415,6 +415,11 @@ class _Job:
             if chosen.canvases < len(areas):
                 seconds = self._spent() + budget.needed(pace, areas, len(members)) / MARGIN
                 self.report["minutes_for_all"] = max(round(seconds / 60, 1), 0.1)
+            chosen = replace(  # what was begun with so many iterations stays a part of the picture
+                chosen,
+                width=kept.get("width", chosen.width),
+                canvases=max(chosen.canvases, kept.get("canvases", 0)),
+            )
             plan = {"pace": pace, "minutes": self.minutes} | asdict(chosen)
             return self._keep(
                 plan | {"iterations": max(chosen.iterations, kept.get("iterations", 0))}

@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -628,10 +629,23 @@ class Job:
             return True
         if other or again:
             if other and self.folder is not None:  # of a result that is gone
+                if not there:
+                    self._set_aside()
                 shutil.rmtree(self.folder / "fit", ignore_errors=True)
             self.facts = same
             self.note()
         return False
+
+    def _set_aside(self) -> None:
+        """What was not finished, of a result that was moved: `_follow` finds it by its content."""
+        if not self.facts.get("written") or self.facts.get("finished", False):
+            return
+        folder = self.folder.with_name(f"{self.folder.name}-{uuid.uuid4().hex[:8]}")
+        with contextlib.suppress(OSError):
+            folder.mkdir()
+            (self.folder / "fit").rename(folder / "fit")
+            record = {"what": MARK, **self.facts, "to": ""}  # its place is another's now
+            files.write_whole(folder / JOB, json.dumps(record, indent=1).encode())
 
     def note(self, **facts) -> None:
         """Write facts down."""

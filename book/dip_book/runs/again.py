@@ -15,7 +15,6 @@ from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 
@@ -24,6 +23,7 @@ from dip_book import images
 from dip_book.runs import means, measured, placing, provenance
 from dip_book.runs.record import Run, text
 from dip_book.runs.spec import RunError, blocks_errors
+from dip_book.runs.store import alone
 from dip_book.tasks import channels_last
 
 #: Of a store: what came of making its runs again.
@@ -234,15 +234,15 @@ def store(path: Path, several: list[Comparison], folder: Path) -> Path:
     Returns the file.  RunError for one that is no such file.
     """
     file = folder / FILE
-    (folder / placing.WORK).mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / placing.WORK / f"{FILE}.lock"):  # two may have results at once
+    with alone(folder, FILE):  # two may have results at once
         return _add(file, path, several)
 
 
 def check(folder: Path) -> None:
     """RunError or OSError, before the work, where `store` could not add to the store's `FILE`."""
-    _stored(folder / FILE)
-    placing.try_writing(folder / FILE)
+    with alone(folder, FILE):
+        _stored(folder / FILE)
+        placing.try_writing(folder / FILE)
 
 
 def _stored(file: Path) -> dict:

@@ -81,7 +81,7 @@ class Checkpoint:
     def discard(self) -> None:
         """The fit has come to its end."""
         with suppress(OSError):  # it is swept up by who asks for the run again
-            for path in (self.path, aside(self.path)):
+            for path in (self.path, *asides(self.path)):
                 path.unlink(missing_ok=True)
 
     def _try_to_save(self, fit: dip_blocks.Fit) -> None:
@@ -117,24 +117,23 @@ class Checkpoint:
 
         Hours of work may be in it: another commit, or another number of threads, is a slip.
         """
-        ours, other = aside(self.path), _key(self.path)
+        other = _key(self.path)
         if other == self.key:
             return
-        back = _key(ours) == self.key
+        theirs = None if other is None else aside(self.path, other)
         with suppress(OSError):
-            moved = self.path.with_suffix(f".{os.getpid()}.moved") if back else ours
-            if other is not None:
-                os.replace(self.path, moved)
-            if back:
-                os.replace(ours, self.path)
-                if other is not None:
-                    os.replace(moved, ours)
-        if other is not None and not back:
-            theirs, now = json.loads(other), json.loads(self.key)
-            names = [name for name in now if theirs.get(name) != now[name]]
+            if theirs is not None:
+                os.replace(self.path, theirs)
+            for ours in asides(self.path):
+                if _key(ours) == self.key:
+                    os.replace(ours, self.path)
+                    return
+        if theirs is not None:
+            then, now = json.loads(other), json.loads(self.key)
+            names = [name for name in now if then.get(name) != now[name]]
             warnings.warn(
                 f"{self.path.stem}: begun anew. The checkpoint at iteration "
-                f"{iterations_in(ours):,} is of another {', '.join(names)}; until this is done, "
+                f"{iterations_in(theirs):,} is of another {', '.join(names)}; until this is done, "
                 "whoever goes back to that goes on from it.",
                 stacklevel=3,
             )
@@ -166,9 +165,19 @@ def _digest(state: dict[str, torch.Tensor]) -> str:
     return found.hexdigest()
 
 
-def aside(path: Path) -> Path:
-    """Where a checkpoint lies while another, of other settings, is in its place."""
-    return path.with_suffix(".other")
+def aside(path: Path, key: str) -> Path:
+    """Where a checkpoint of these settings lies while another, of other ones, is in its place.
+
+    Settings may be changed more than once, and none of these takes another's place.
+    """
+    return path.with_suffix(f".{hashlib.sha256(key.encode()).hexdigest()[:8]}.other")
+
+
+def asides(path: Path) -> list[Path]:
+    """All that lie aside; also the one without a digest, of an earlier version."""
+    digest = 8 * "[0-9a-f]"
+    found = sorted(path.parent.glob(f"{glob.escape(path.stem)}.{digest}.other"))
+    return found + [old for old in (path.with_suffix(".other"),) if old.exists()]
 
 
 def _key(path: Path) -> str | None:

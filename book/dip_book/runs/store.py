@@ -23,7 +23,7 @@ import os
 import re
 import stat
 import warnings
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -53,6 +53,7 @@ from dip_book.runs.spec import RunError, Spec, brief
 _BOOK = Path(__file__).resolve().parents[2]
 ROOT = _BOOK / "runs" if (_BOOK / "_toc.yml").is_file() else Path("runs")
 ANY = -1  # size of whatever run
+PATIENCE_S = 60.0  # seconds that a moment's work of another process is waited for
 AT_ONCE = 100  # runs that are locked together: some systems open no more than 256 files
 OTHER_FOLDERS = {WORK, "bench"}
 #: Stored results that are no runs.
@@ -110,6 +111,28 @@ def lock(store: Path, path: Path, timeout: float = 0.0) -> filelock.FileLock:
     store, path = Path(store), Path(path)
     (store / WORK).mkdir(parents=True, exist_ok=True)
     return filelock.FileLock(store / WORK / f"{work_name(path)}.lock", timeout=timeout)
+
+
+@contextmanager
+def alone(store: Path, name: str):
+    """What one process at a time does, in a moment; RunError where another is at it for long.
+
+    On a disk without locks a lock is a file, and one that was copied there stays for ever.
+    """
+    (store / WORK).mkdir(parents=True, exist_ok=True)
+    file = store / WORK / f"{name}.lock"
+    held = filelock.FileLock(file, timeout=PATIENCE_S)
+    try:
+        held.acquire()
+    except filelock.Timeout:
+        raise RunError(
+            f"'{file}' is another process's for more than {PATIENCE_S:g} seconds: wait for it. If "
+            "there is none, as where a store was copied to a disk without locks, remove that file."
+        ) from None
+    try:
+        yield
+    finally:
+        held.release()
 
 
 # Reading ------------------------------------------------------------------------------------
@@ -376,8 +399,7 @@ def tidy(store: Path, kept: dict[Path, str]) -> list[tuple[Path, str]]:
     for path in paths(store):
         if path in kept:
             recipes.setdefault(path.parts[0], []).append(path)
-    (store / WORK).mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(store / WORK / "tidy.lock"):
+    with alone(store, "tidy"):
         for recipe, chosen in recipes.items():
             for begin in range(0, len(chosen), AT_ONCE):
                 with ExitStack() as locks:

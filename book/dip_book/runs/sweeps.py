@@ -22,7 +22,7 @@ import torch
 import dip_blocks
 from dip_book import images, runs, tasks
 from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means, placing
-from dip_book.runs.checkpoints import Checkpoint, aside, is_left, iterations_in
+from dip_book.runs.checkpoints import Checkpoint, asides, is_left, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs.record import LONGEST_HISTORY
 from dip_book.runs.spec import brief, lacks_memory
@@ -228,7 +228,7 @@ def _checkpoint(path: Path, store: Path) -> Path:
 
 def _remove_left(place: Path, run: Run) -> None:
     """Remove a stored run's checkpoints, but those of who began to make it anew."""
-    for path in (place, aside(place)):
+    for path in (place, *asides(place)):
         if path.exists() and is_left(path, str(run.facts.get("started", ""))):
             path.unlink(missing_ok=True)
 
@@ -238,7 +238,7 @@ def _sweep_up(spec: Spec, store: Path, run: Run) -> None:
     place = _checkpoint(spec.path, store)
     with suppress(OSError, Busy):
         placing.sweep_up(store / WORK)
-        if place.exists() or aside(place).exists():
+        if place.exists() or asides(place):
             with _holding(spec, store, 0.0):
                 _remove_left(place, run)
 
