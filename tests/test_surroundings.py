@@ -465,6 +465,8 @@ def test_a_place_that_takes_no_results_is_named_before_the_work(
     monkeypatch.setattr("jupyter_client.manager.start_new_kernel", work)
     monkeypatch.setattr(bench, "device_peak", lambda device: {})
     (tmp_path / "file").touch()
+    # which would see a file in the way; not a disk that is read-only
+    monkeypatch.setattr(commands, "_check", lambda args: None)
     assert cli.main([*command.split(), "--store", str(tmp_path / "file" / "store")]) == 2
     assert "Not a directory" in capsys.readouterr().err
 
