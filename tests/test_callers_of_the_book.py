@@ -1,7 +1,9 @@
 """What callers of the book's functions may do, and a figure that left its page."""
 
 import errno
+import io
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +25,7 @@ import dip_blocks
     [
         {"minutes": "2"}, {"minutes": float("inf")}, {"iterations": "2"}, {"iterations": 1.5},
         {"seed": "0"}, {"seed": -1}, {"recipe": ["best"]}, {"work": "/dev/null/x"},
-        {"minutes": True}, {"iterations": True}, {"work": __file__},
+        {"minutes": True}, {"iterations": True}, {"work": __file__}, {"work": 5},
     ],
     ids=str,
 )  # fmt: skip
@@ -60,6 +62,42 @@ def test_many_pictures_may_be_one(tmp_path, monkeypatch):
     for pictures in ("x.png", Path("x.png"), ["x.png"], iter(["x.png"])):
         assert photos.restore_all(pictures, tmp_path / "y.png") == 0
     assert heard == [Path("x.png")] * 4
+
+
+@pytest.mark.parametrize("pictures", [None, 5, [None], ["x.png", None]], ids=str)
+def test_pictures_that_are_none_are_named(tmp_path, monkeypatch, pictures):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(images.ImageError, match="are named by their paths, not (NoneType|int)"):
+        photos.restore_all(pictures, tmp_path)
+
+
+class Tee:
+    """What scripts put in the place of stdout: all that `print` asks of a stream."""
+
+    def __init__(self):
+        self.written = ""
+
+    def write(self, text):
+        self.written += text
+
+    def flush(self):
+        pass
+
+
+def test_a_script_s_own_stdout_may_be_no_whole_stream(tmp_path, monkeypatch, picture):
+    monkeypatch.chdir(tmp_path)
+    images.save_png("x.png", np.where(picture > 0.2, picture, 0))
+    closed, ascii_alone = io.StringIO(), io.TextIOWrapper(io.BytesIO(), "ascii")
+    closed.close()
+    for number, stream in enumerate((Tee(), None, closed, ascii_alone)):
+        with monkeypatch.context() as there:
+            there.setattr(sys, "stdout", stream)
+            to = photos.restore("x.png", f"é{number}.png", iterations=1)
+        assert to.is_file()
+        if isinstance(stream, Tee):
+            assert stream.written.endswith("Written: é0.png\n")
+    ascii_alone.flush()
+    assert ascii_alone.buffer.getvalue().endswith(b"Written: ?3.png\n")
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "sparse"])
@@ -330,6 +368,12 @@ def test_a_picture_that_cannot_be_written_is_said(tmp_path, name):
     (tmp_path / "folder").mkdir()
     with pytest.raises(images.ImageError, match="cannot be written: .* Name a file"):
         images.save_png(tmp_path / name, SQUARE)
+
+
+@pytest.mark.parametrize("path", [None, 1, b"x.png", io.BytesIO()], ids=lambda p: type(p).__name__)
+def test_a_picture_is_saved_under_a_path(path):
+    with pytest.raises(images.ImageError, match="saved under a name or path, not "):
+        images.save_png(path, SQUARE)
 
 
 def test_a_picture_that_was_there_outlives_a_full_disk(tmp_path, monkeypatch):

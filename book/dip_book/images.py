@@ -299,6 +299,8 @@ def save_png(path: str | os.PathLike, image) -> None:
 
     Raises ImageError where it is no image, or cannot be written there.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ImageError(f"A picture is saved under a name or path, not {type(path).__name__}.")
     content = io.BytesIO()
     Image.fromarray(to_bytes(image)).save(content, format="PNG", optimize=True)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import html
 import re
+import sys
 import unicodedata
 
 #: Characters shown of one text; a record may hold megabytes.
@@ -146,15 +147,33 @@ def drawn(text) -> str:
 
 
 def told(*words) -> None:
-    """`print` of how far some work is: a full disk behind the words does not end the work."""
+    """`print` of how far some work is: a full disk behind the words does not end the work.
+
+    Nor does a stream that somebody has closed.
+    """
     try:
         print(*words, flush=True)
     except BrokenPipeError:  # nobody reads on
         raise
-    except OSError:
+    except (OSError, ValueError):
         pass
 
 
 def print(*words, **options) -> None:  # noqa: A001
-    """`print` for what holds words from files: a terminal obeys none of them."""
-    builtins.print(*(plain(word, lines=True) for word in words), **options)
+    """`print` for what holds words from files: a terminal obeys none of them.
+
+    A letter that the stream has not got is "?".
+    """
+    stream = options.get("file") or sys.stdout
+    builtins.print(*(encodable(plain(word, lines=True), stream) for word in words), **options)
+
+
+def encodable(text: str, stream) -> str:
+    """The text without letters at which writing to this stream would fail.
+
+    A script's stdout may be of ASCII alone, where no command has reconfigured it.
+    """
+    encoding = getattr(stream, "encoding", None)
+    if not isinstance(encoding, str) or getattr(stream, "errors", "strict") != "strict":
+        return text
+    return text.encode(encoding, "replace").decode(encoding)

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,8 @@ def fill(
         RunError: an unknown recipe or device; no time, no iteration; checkpoints of other settings.
     """
     job = _Job(image, known, minutes, recipe, iterations, seed, device, precision, smaller)
+    if work is not None and not isinstance(work, (str, PathLike)):
+        raise runs.RunError(f"work is the path of a folder for checkpoints, not {brief(work)}.")
     job.work, job.again = None if work is None else Path(work), again
     if job.work is not None and job.work.exists() and not job.work.is_dir():
         raise runs.RunError(f"'{job.work}' is a file: work is a folder for checkpoints.")

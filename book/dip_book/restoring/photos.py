@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
@@ -169,8 +169,11 @@ def restore_all(
         ImageError: before any work: two pictures with one result, a target that is no folder, a
             result that would take the place of another picture (with ``again``).
     """
-    pictures = [pictures] if isinstance(pictures, (str, os.PathLike)) else [*pictures]
-    for path in (*pictures, to, mask):
+    several = isinstance(pictures, Iterable) and not isinstance(pictures, (str, os.PathLike))
+    pictures = [*pictures] if several else [pictures]
+    for path in pictures:
+        _check_path(path, needed=True)
+    for path in (to, mask):
         _check_path(path)
     complain = complain or (lambda line: words.print(line, file=sys.stderr, flush=True))
     targets = _targets(pictures, to)
@@ -390,7 +393,7 @@ class Saying:
 
     def __init__(self, say: Callable[[str], None] | None):
         self.say = say
-        self.live = say is print and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self.live = say is print and _on_a_terminal() and os.environ.get("TERM") != "dumb"
         self.open, self.shown, self.last = False, "", -np.inf
 
     def line(self, text: str) -> None:
@@ -408,7 +411,8 @@ class Saying:
         """One that the next replaces; where nothing can be replaced, only now and then."""
         if self.live:
             width = shutil.get_terminal_size().columns - 1
-            print(f"\r\x1b[K{words.plain(text)[:width]}", end="", flush=True)
+            line = words.encodable(words.plain(text)[:width], sys.stdout)
+            print(f"\r\x1b[K{line}", end="", flush=True)
             self.open, self.shown = True, text
         elif weighty or time.monotonic() - self.last >= PLAIN_S:
             self.line(text)
@@ -419,6 +423,14 @@ class Saying:
         if self.open:
             print(flush=True)
             self.open = False
+
+
+def _on_a_terminal() -> bool:
+    """Is stdout one?  A script may have put something in its place that is no whole stream."""
+    try:
+        return sys.stdout.isatty()
+    except (AttributeError, ValueError):  # no stream at all, as under pythonw; or a closed one
+        return False
 
 
 class Showing:
