@@ -500,6 +500,37 @@ def test_a_result_of_another_process_is_waited_for(holed, fake, capsys):
     assert "Another process is restoring into 'photo-restored.png'" in capsys.readouterr().err
 
 
+def test_numbers_of_other_kinds_are_numbers(holed, fake):
+    """A loop over numpy's; and what was made with one is found again."""
+    options = {"seed": np.int64(1), "minutes": np.float32(3), "smaller": np.bool_(True)}
+    photos.restore("photo.png", **options, say=None)
+    photos.restore("photo.png", "few.png", iterations=np.int32(3), say=None)
+    said = []
+    photos.restore("photo.png", "few.png", iterations=3, say=said.append)
+    assert len(fake.asked) == 2 and "is there already, restored from" in said[-1]
+
+
+@pytest.mark.parametrize("line", ["51×37 pixels", "A smooth filling"])
+def test_a_result_goes_where_it_was_to_go_when_its_reader_stands_elsewhere(
+    holed, fake, missing, tmp_path, line
+):
+    """A notebook's %cd while a thread restores; a picture of the same name there stays."""
+    theirs = tmp_path / "elsewhere" / "photo-restored.png"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"theirs")
+
+    def say(text):
+        if line in text:
+            os.chdir(theirs.parent)
+
+    photos.restore(tmp_path / "photo.png", "photo-restored.png", say=say)
+    said = []
+    photos.restore(tmp_path / "photo.png", tmp_path / "photo-restored.png", say=said.append)
+    assert "is there already, restored from" in said[-1], "it was not found again"
+    assert Path.cwd() == theirs.parent and theirs.read_bytes() == b"theirs"
+    assert filled_with(tmp_path / "photo-restored.png", missing) == "last"
+
+
 SLOW = """
 import sys, time
 from pathlib import Path

@@ -96,6 +96,10 @@ def restore(
     for path, needed in ((picture, True), (to, False), (mask, False)):
         _check_path(path, needed)
     _check_values(minutes, iterations, seed, recipe, device, precision)
+    # as JSON can hold them, in whichever kind they came
+    seed, smaller = int(seed), bool(smaller)
+    minutes = None if minutes is None else float(minutes)
+    iterations = None if iterations is None else int(iterations)
     to = target(picture, to)
     mask = None if mask is None else mask_of(picture, mask)
     files.check_target(to, [picture] if mask is None else [picture, mask])
@@ -457,7 +461,7 @@ class Showing:
         self.settings = settings
         self.least = self.done = self.next = 0.0
         self.written = False
-        self.there = _sha256(to)  # what lies there: of an earlier call, or to be written over
+        self.there = _sha256(job.file)  # what lies there: of an earlier call, or to be written over
         of_use = found.known | found.filled
         rows, columns = np.flatnonzero(of_use.any(1)), np.flatnonzero(of_use.any(0))
         self.box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -493,20 +497,21 @@ class Showing:
         pixels = self.photo.merged(image, self.found.filled, self.found.known, self.box)
         content = self.photo.encoded(self.to, pixels, self.found.alpha)
         digest = hashlib.sha256(content).hexdigest()
-        if _sha256(self.to) not in (None, self.there):
+        if _sha256(self.job.file) not in (None, self.there):
             self._step_aside()
         self.job.note(next=digest)  # before: whoever is killed between the two finds his own again
-        files.write_whole(self.to, content)
+        files.write_whole(self.job.file, content)
         self.written, self.there = True, digest
         self.job.note(written=digest, finished=False, done=self.done, **self.settings)
 
     def _step_aside(self) -> None:
         """The picture so far is somebody else's now, retouched, say: what follows goes beside."""
-        theirs, number = self.to, 2
-        while os.path.lexists(self.to):
+        theirs, file, number = self.to, self.job.file, 2
+        while os.path.lexists(file.with_name(self.to.name)):
             self.to = theirs.with_name(f"{theirs.stem}-{number}{theirs.suffix}")
             number += 1
         self.job = Job(self.to, None)  # theirs is no result of this job any more
+        self.job.begun = file.absolute().with_name(self.to.name)
         self.said.line(
             f"'{theirs}' has been changed meanwhile, and stays as it is: the picture goes to "
             f"'{self.to}'."
@@ -550,11 +555,20 @@ class Job:
         folder: of the job; None where none can be kept, and then nothing can go on.
         facts: what its record says: the digests of the picture's pixels, of what is missing, and of
             the result as it was written last; the settings; whether it came to its end.
+        begun: the result's whole path, as its reader stood at the beginning.
     """
 
     to: Path
     folder: Path | None
     facts: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.begun = self.to.absolute()
+
+    @property
+    def file(self) -> Path:
+        """The result, also where a notebook's %cd has changed the folder since."""
+        return self.to if self.to.absolute() == self.begun else self.begun
 
     @classmethod
     @contextlib.contextmanager
@@ -625,9 +639,9 @@ class Job:
             "missing": _digest(found.filled, found.known),
         }
         other = [key for key, digest in same.items() if self.facts.get(key) != digest]
-        there = self.to.exists()
+        there = self.file.exists()
         if there and not again:
-            if _sha256(self.to) not in (self.facts.get("written"), self.facts.get("next")):
+            if _sha256(self.file) not in (self.facts.get("written"), self.facts.get("next")):
                 raise ImageError(
                     f"'{self.to}' is there already: choose another name, or write over it with "
                     "--again (again=True)."
@@ -663,7 +677,7 @@ class Job:
         """Write facts down."""
         self.facts |= facts
         if self.folder is not None:
-            record = {"what": MARK, "to": os.path.realpath(self.to), **self.facts}
+            record = {"what": MARK, "to": os.path.realpath(self.file), **self.facts}
             with contextlib.suppress(OSError):  # a full disk: then nothing can go on
                 files.write_whole(self.folder / JOB, json.dumps(record, indent=1).encode())
 
