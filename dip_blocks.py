@@ -496,5 +496,5 @@ def restore(
         fit.load(resume)
     with numerics(fit.device, fit.precision):
         finished = fit.run_through(recipe.iterations, frames, progress, watch)
-        image, averaged = fit.image(), fit.averaged_image()
+        image, averaged = fit.pictures()
     return Restoration(image, averaged, fit.history, fit.frames, interrupted=not finished)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import torch
 
@@ -208,4 +208,5 @@ def kept_memory():
                 mallopt(mmap_max, 2**16)
                 mallopt(mmap_threshold, 2**25)
                 mallopt(trim_threshold, 2**26)
-                trim(0)
+                with suppress(KeyboardInterrupt):  # what was computed is not lost so late
+                    trim(0)

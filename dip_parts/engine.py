@@ -451,6 +451,17 @@ class Engine:
         within = self._within(now, self.recipe.jump * best)
         return (self.averaged if within else self.best[1]).cpu().clone()
 
+    def pictures(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`image` and `averaged_image`; an interrupt meanwhile, of one who pressed twice, is late.
+
+        A large picture takes seconds to draw, and a second press would cost the whole fit; a third
+        does end it.
+        """
+        try:
+            return self.image(), self.averaged_image()
+        except KeyboardInterrupt:
+            return self.image(), self.averaged_image()
+
     @staticmethod
     def _within(loss: float, limit: float) -> bool:
         return math.isfinite(loss) and not loss > limit  # with a limit that is NaN, too

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import dip_blocks
 from dip_blocks import DivergenceError, Fit, degrade, psnr, restore
+from dip_parts import devices
 from dip_parts.checks import OPTIMISERS, PRECISIONS
 from dip_parts.engine import MAX_RECOVERIES
 
@@ -1132,6 +1133,48 @@ def test_an_interrupt_returns_what_there_is(picture, recipe, monkeypatch, where)
     result = restore(x_hat, mask, recipe, progress=False)
     assert result.interrupted and len(result.history) == 5
     assert torch.isfinite(result.image).all()
+
+
+@pytest.mark.parametrize("method", ["draw", "loss"])
+def test_a_second_interrupt_while_the_pictures_are_drawn_loses_nothing(
+    picture, recipe, monkeypatch, method
+):
+    """The first shows nothing for a while, and is pressed again; the third is meant."""
+    data = degrade(picture)
+    original, presses = getattr(Fit, method), []
+
+    def stop(fit):
+        if fit.iteration == 3:
+            raise KeyboardInterrupt
+
+    once = restore(*data, recipe, progress=False, watch=stop)
+
+    def call(fit, image):
+        if fit.iteration == 3 and presses:
+            presses.pop()
+            raise KeyboardInterrupt
+        return original(fit, image)
+
+    monkeypatch.setattr(Fit, method, call)
+    presses.append("second")
+    result = restore(*data, recipe, progress=False, watch=stop)
+    assert not presses and result.interrupted and len(result.history) == 3
+    assert torch.equal(result.image, once.image) and torch.equal(result.averaged, once.averaged)
+    presses.extend(["second", "third"])
+    with pytest.raises(KeyboardInterrupt):
+        restore(*data, recipe, progress=False, watch=stop)
+
+
+def test_an_interrupt_while_memory_is_given_back_is_late(picture, recipe, monkeypatch):
+    given_back = []
+
+    def trim(keep):
+        given_back.append(keep)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(devices, "_glibc", lambda: (lambda *words: None, trim))
+    result = restore(*degrade(picture), recipe, device="cpu", iterations=2, progress=False)
+    assert len(result.history) == 2 and given_back
 
 
 def interrupts(step):
