@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import copy
 import json
 import re
 import tempfile
@@ -43,7 +44,7 @@ def edit(rng, tree) -> None:
     for step in way:
         inside = inside[step]
     how = rng.choice(["other", "other", "gone", "added", "renamed"])
-    wrong = WRONG[int(rng.integers(len(WRONG)))]
+    wrong = copy.deepcopy(WRONG[int(rng.integers(len(WRONG)))])  # or it would end within itself
     if how == "other":
         inside[key] = wrong
     elif how == "gone":

@@ -133,6 +133,9 @@ def refused_by_the_system(rng, folder):
 
 def no_rights(rng, folder):
     """The folders may be looked at and not written to."""
+    import skimage.io  # noqa: F401 - now: nobody may not look into the folder of root's Python
+
+    "".encode("cp437")  # zipfile's, likewise
     job = str(rng.choice(JOBS))
     before = _prepared(folder, job)
     root = os.geteuid() == 0
