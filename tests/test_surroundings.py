@@ -427,6 +427,17 @@ def test_results_that_lack_something_inside_are_named(tmp_path, change, said, ca
     assert "baselines.json' holds what it should not" in found and said in found
 
 
+@pytest.mark.parametrize("form", ["markdown", "latex"])
+def test_a_value_that_cannot_be_written_into_a_table_is_its_files_fault(tmp_path, capsys, form):
+    facts = json.loads((runs.ROOT / "filling-recipes.json").read_text(encoding="utf-8"))
+    for case in facts["cases"].values():
+        case["missing"] = case["measured"]["quick"] = {"a": {}}
+    (tmp_path / "filling-recipes.json").write_text(json.dumps(facts), encoding="utf-8")
+    line = ["table", "filling_recipes", "--store", str(tmp_path), "--format", form]
+    assert cli.main(line) == 2
+    assert "filling-recipes.json' holds what it should not" in capsys.readouterr().err
+
+
 def test_errors_that_no_file_is_to_blame_for_are_not_put_on_one():
     with pytest.raises(KeyError), measured.sound():
         {}["x"]

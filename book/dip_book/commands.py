@@ -422,7 +422,8 @@ def _say_again(several: list[again.Comparison]) -> None:
 def _table(args: argparse.Namespace) -> int:
     with measured.sound():
         table = TABLES[args.name](store=args.store)
-    print(table.to(args.format))
+        written = table.to(args.format)  # a cell's value may be none that can be written
+    print(written)
     if table.lacks and args.format == "csv":  # its rows are a program's
         print(table.lacks, file=sys.stderr)
     return 0
