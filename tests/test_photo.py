@@ -467,6 +467,8 @@ def test_a_restoration_goes_on_where_its_folder_was_moved(holed, fake, capsys, c
     else:
         assert status == 0 and not fake.asked[0]["work"].exists()
         assert (fake.asked[1]["work"] / "state").read_text() == "hours of work"
+        record = json.loads((fake.asked[1]["work"].parent / photos.JOB).read_text())
+        assert record["to"] == os.path.realpath("album/photo-restored.png"), "not where it was"
 
 
 def test_what_was_interrupted_and_moved_outlives_another_result_of_its_name(

@@ -677,7 +677,7 @@ class Job:
         """Write facts down."""
         self.facts |= facts
         if self.folder is not None:
-            record = {"what": MARK, "to": os.path.realpath(self.file), **self.facts}
+            record = {**self.facts, "what": MARK, "to": os.path.realpath(self.file)}
             with contextlib.suppress(OSError):  # a full disk: then nothing can go on
                 files.write_whole(self.folder / JOB, json.dumps(record, indent=1).encode())
 
