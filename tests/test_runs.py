@@ -310,7 +310,7 @@ def test_the_books_runs_are_what_they_say():
                 10 ** (-run.psnr / 10) + 1 / (12 * 255**2)
             )  # 8 bits cost a little
             # A mean of two pictures of 8 bits lies between two values every other time, and all of
-            # these are rounded to one side.  In one picture rounding and errors go together a little.
+            # these are rounded to one side.  In one picture it goes with its errors a little.
             assert measured == pytest.approx(rounded, abs=0.06 if "members" in facts else 0.02), (
                 run.place
             )
