@@ -21,7 +21,7 @@ from conftest import store_run
 from dip_book import bench, cli, commands, images, runs, words
 from dip_book.build import pairs
 from dip_book.restoring import photos
-from dip_book.results import denoising, filling, holes
+from dip_book.results import decibel, denoising, filling, holes
 from dip_book.runs import Spec, again, measured, placing, provenance, store, sweeps
 from PIL import Image
 
@@ -461,7 +461,7 @@ def test_results_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", [
     "baselines", "ceilings", "holes", "measure denoising", "measure shrinking", "measure filling",
-    "bench", "bench --watching",
+    "measure decibel", "bench", "bench --watching",
 ])  # fmt: skip
 def test_a_place_that_takes_no_results_is_named_before_the_work(
     command, tmp_path, monkeypatch, capsys
@@ -470,7 +470,7 @@ def test_a_place_that_takes_no_results_is_named_before_the_work(
         raise AssertionError("work that would be lost")
 
     for there, name in ((images, "load"), (bench, "floor"), (holes, "opencv"), (filling, "measure"),
-                        (denoising, "watched")):  # fmt: skip
+                        (denoising, "watched"), (decibel, "measure")):  # fmt: skip
         monkeypatch.setattr(there, name, work if name != "opencv" else dict)
     monkeypatch.setitem(sys.modules, "cv2", None if command != "holes" else type(sys)("cv2"))
     monkeypatch.setattr("jupyter_client.manager.start_new_kernel", work)

@@ -1066,6 +1066,7 @@ def test_every_table_is_printed(capsys, name):
         "filling": "hole",
         "filling_recipes": "hole",
         "filling_errors": "hole",
+        "decibel": "deepinv",
     }
     assert first.get(name, "Montage") in capsys.readouterr().out
 

@@ -65,14 +65,19 @@ class Contestant:
             self.step()
         return iterations
 
-    def trace(self, seconds: float, device: torch.device) -> Iterator[tuple[float, float | None]]:
-        """Iterate for so many seconds; after each step the seconds so far, and PSNR in dB."""
-        begun, now = time.perf_counter(), 0.0
+    def trace(
+        self, seconds: float, device: torch.device, clock: Callable[[], float] = time.perf_counter
+    ) -> Iterator[tuple[float, float | None]]:
+        """Iterate for so many seconds of a clock.
+
+        After each step the seconds so far, and PSNR in dB.
+        """
+        begun, now = clock(), 0.0
         with self.surroundings():
             while now < seconds:
                 self.run(1)
                 synchronise(device)
-                now = time.perf_counter() - begun
+                now = clock() - begun
                 yield now, self.psnr
 
 
@@ -208,13 +213,15 @@ class DeepInv(Contestant):
         self.prior(self.x_hat, self.physics)
         return iterations
 
-    def trace(self, seconds: float, device: torch.device) -> list[tuple[float, float]]:
+    def trace(
+        self, seconds: float, device: torch.device, clock: Callable[[], float] = time.perf_counter
+    ) -> list[tuple[float, float]]:
         """See `Contestant.trace`; the output that the loss is given."""
-        begun, notes = time.perf_counter(), []
+        begun, notes = clock(), []
 
         def watched(loss, arguments, named):
             output = named["x_net"][0].detach().cpu().clamp(0, 1)
-            notes.append((time.perf_counter() - begun, dip_blocks.psnr(output, self.truth)))
+            notes.append((clock() - begun, dip_blocks.psnr(output, self.truth)))
             if notes[-1][0] > seconds:
                 raise TimeoutError
 
@@ -466,9 +473,9 @@ def _store(path: Path, facts: dict) -> None:
     measured.write(path, json.dumps(facts, indent=2, ensure_ascii=False))
 
 
-def problem(size: int, device: torch.device) -> tuple:
+def problem(size: int, device: torch.device, image: str = IMAGE) -> tuple:
     """x̂, mask, truth and device: what every contestant is given."""
-    truth = dip_blocks.as_image(images.load(IMAGE, size=size))
+    truth = dip_blocks.as_image(images.load(image, size=size))
     return *dip_blocks.degrade(truth), truth, device
 
 

@@ -31,12 +31,12 @@ TABLES = (
     "averaged", "papers_with_muon", "ssim", "embedded", "quick", "precision", "ceilings",
     "switches", "ideas",
     "repeated", "reached", "one_precision", "muon", "pairs", "longer", "longer_hidden",
-    "sooner", "straightforward",
+    "sooner", "straightforward", "decibel",
     "hidden", "hidden_pairs", "blends", "large", "noise", "noise_rules", "noise_ideas",
     "noise_papers", "noise_distances", "shrunk", "shrunk_ideas", "set5", "set5_gains",
     "large_hole", "covered", "holes_papers", "filling", "filling_recipes", "filling_errors",
 )  # fmt: skip
-MEASURED = ("denoising", "shrinking", "filling")
+MEASURED = ("denoising", "shrinking", "filling", "decibel")
 NETWORKS = ("blog", "paper", "second")
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -337,9 +337,9 @@ def parser() -> argparse.ArgumentParser:
     )
     measuring = command(
         "measure",
-        "measure what chapters 13, 14 and 17 read beside the stored runs, and store the figures: "
-        "what is missing of noise and its stopping rules, all of super-resolution, or what is "
-        "missing of filling (hours)",
+        "measure what chapters 12, 13, 14 and 17 read beside the stored runs, and store the "
+        "figures: what is missing of noise and its stopping rules, all of super-resolution, what "
+        "is missing of filling (hours), or of what a decibel costs (40 minutes; needs deepinv)",
     )
     measuring.add_argument("what", choices=MEASURED)
     command("picture", "draw the front page's pictures from a stored run of the camera")

@@ -23,6 +23,7 @@ from dip_book.results import (
     baselines,
     ceiling,
     compared,
+    decibel,
     denoising,
     filling,
     holes,
@@ -49,12 +50,14 @@ TABLES = {
     **shrinking.TABLES,
     **holes.TABLES,
     **filling.TABLES,
+    **decibel.TABLES,
 }
 #: What `measure` writes, by the functions that do.
 MEASURED = {
     "denoising": (denoising.store_stopping, denoising.store_classical),
     "shrinking": (shrinking.write,),
     "filling": (filling.store_filling,),
+    "decibel": (decibel.store_decibel,),
 }
 
 #: What is raised on purpose, with a message for whom it concerns, and what a system says of files

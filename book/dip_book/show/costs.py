@@ -1,4 +1,4 @@
-"""The drawings of the chapter "How fast": stored benchmarks, one panel for each machine."""
+"""What time buys, drawn: stored benchmarks, a panel for each machine; a decibel's cost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,20 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from dip_book import bench, words
-from dip_book.show.style import ACCENT, BLUE, GREEN, GREY, INK, MUTED, PINK, STYLE, VIOLET, WARM
+from dip_book import bench, images, words
+from dip_book.show.style import (
+    ACCENT,
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    MUTED,
+    PINK,
+    STYLE,
+    VIOLET,
+    WARM,
+    looks,
+)
 
 #: Loop → colour and mark; a loop that is not named here is drawn like the first.
 LOOPS = {
@@ -116,6 +128,28 @@ def gains(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
             axis.set_xlim(left=0)
             axis.set_xlabel("times as fast as\nthe straightforward loop")
         _legend(figure, axes)
+    plt.close(figure)
+    return figure
+
+
+def decibels(facts: dict) -> Figure:
+    """PSNR against core-seconds, of what `decibel.stored_decibel` gives; a panel a picture."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(facts["pictures"]), figsize=(8, 3.9), squeeze=False, layout="constrained"
+        )
+        for axis, (image, curves) in zip(axes[0], facts["pictures"].items()):
+            for (who, curve), look in zip(curves.items(), looks(curves)):
+                ends = {"markevery": [len(curve) - 1], "marker": look.mark, "ms": 6}
+                line = look.line if len(curve) > 1 else "none"
+                axis.plot(*zip(*curve), color=look.colour, ls=line, label=words.drawn(who), **ends)
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.set_ylim(bottom=10)
+            axis.set_title(words.drawn(images.title(image)), loc="left")
+            axis.set_xlabel("seconds of one core")
+        axes[0][0].set_ylabel("PSNR, dB")
+        _legend(figure, axes[0])
     plt.close(figure)
     return figure
 
