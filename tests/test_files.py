@@ -243,6 +243,20 @@ def test_one_bit():
     assert np.array_equal(photo.pixels, np.where(HOLE, 0, 255))
 
 
+def test_channels_that_are_no_colours_are_said(tmp_path):
+    path = tmp_path / "five.tif"
+    five = np.random.default_rng(0).integers(0, 255, (12, 14, 5), np.uint8)
+    extra = {"photometric": "rgb", "extrasamples": ["unspecified", "unspecified"]}
+    tifffile.imwrite(path, five, **extra)
+    photo = read(path)
+    assert np.array_equal(photo.pixels, five[..., :3])
+    assert photo.notes == [
+        f"'{path}' has 2 further channels beside its colours: they are left out."
+    ]
+    tifffile.imwrite(path, five[..., :3], photometric="rgb")
+    assert read(path).notes == []
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "LAB"])
 def test_inks_and_lab_are_read_as_rgb_and_that_is_said(mode):
     picture = Image.fromarray(COLOUR)

@@ -20,7 +20,7 @@ from attacks.surroundings import Full
 from conftest import store_run
 from dip_book import bench, cli, commands, images, runs, words
 from dip_book.build import pairs
-from dip_book.restoring import photos
+from dip_book.restoring import files, photos
 from dip_book.results import decibel, denoising, filling, holes
 from dip_book.runs import Spec, again, measured, placing, provenance, store, sweeps
 from PIL import Image
@@ -245,13 +245,10 @@ def test_two_results_that_are_one_file_on_this_disk(photo, tmp_path, capsys, mon
     """As where "PHOTO" and "photo" are one name; the first is kept."""
     (tmp_path / "more").mkdir()
     shutil.copy(photo, tmp_path / "more" / "PHOTO.png")
-    real, ours = os.path.samefile, {"photo-restored.png", "PHOTO-restored.png"}
-    one = lambda a, b: {Path(a).name, Path(b).name} == ours or real(a, b)  # noqa: E731
-    monkeypatch.setattr(os.path, "samefile", one)
-    exists = os.path.exists
-    monkeypatch.setattr(
-        os.path, "exists", lambda path: Path(path).name == "PHOTO-restored.png" or exists(path)
-    )
+    one = lambda path: str(path).replace("PHOTO-", "photo-")  # noqa: E731
+    for there, name in ((files, "identity"), (os.path, "exists")):
+        real = getattr(there, name)
+        monkeypatch.setattr(there, name, lambda path, real=real: real(one(path)))
     assert cli.main(["restore", photo, "more/PHOTO.png", "--again"]) == 1
     assert "is the file that 'photo.png' was restored into" in capsys.readouterr().err
     assert Path("photo-restored.png").exists()

@@ -475,7 +475,19 @@ def _read(path: Path, opened: Image.Image, head: bytes) -> Photo:
         ]
     if photo.bits == 8 and (bits := _bits(opened, tags, coded)) > 8:
         photo.notes.append(f"'{path}' has {bits} bits, of which 8 are read.")
+    told = any("further channel" in note for note in photo.notes)
+    if not told and (more := _further(opened, tags)):
+        photo.notes.append(
+            f"'{path}' has {more} further channel{'s' if more > 1 else ''} beside its colours: "
+            "they are left out."
+        )
     return photo
+
+
+def _further(opened: Image.Image, tags: dict) -> int:
+    """How many channels of a TIFF file Pillow passes over: neither colours nor transparency."""
+    samples = tags.get(277, 1)
+    return max(0, samples - len(opened.getbands())) if isinstance(samples, int) else 0
 
 
 def _bits(opened: Image.Image, tags: dict, tile: list) -> int:
@@ -826,6 +838,12 @@ def check_target(to: str | Path, sources: list[str | Path] = ()) -> None:
             f"The folder '{to.parent}' cannot be written to ({error.strerror}): choose another "
             "with --to."
         ) from None
+
+
+def identity(path: str | Path) -> tuple[int, int]:
+    """The same for all names of a file, hard links among them; OSError for what is not there."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:

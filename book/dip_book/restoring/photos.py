@@ -185,11 +185,12 @@ def restore_all(
         _check_given(targets, mask)
     failed = 0
     with stopped_by_signals() as stopped:
+        written = {}  # a file → the picture that was restored into it
         for number, (picture, result) in enumerate(targets.items()):
             if len(targets) > 1:
                 Saying(say).line(f"[{number + 1}/{len(targets)}] {picture}")
             try:
-                _check_written(result, list(targets.items())[:number])
+                _check_written(result, written)
                 restore(picture, result, mask=mask, say=say, **options)
             except (Unfinished, KeyboardInterrupt) as end:
                 what = str(end) if isinstance(end, Unfinished) else "Stopped; nothing is written."
@@ -204,6 +205,8 @@ def restore_all(
                     raise
                 failed += 1
                 complain(_in_words(error, picture))
+            if os.path.exists(result):
+                written.setdefault(files.identity(result), picture)
     if failed and len(targets) > 1:
         complain(f"{failed} of {len(targets)} pictures were not restored.")
     return 0 if not failed else 2 if failed == len(targets) else 1
@@ -352,17 +355,16 @@ def _check_given(targets: dict[Path, Path], mask: str | Path | None) -> None:
             )
 
 
-def _check_written(result: Path, earlier: list[tuple[Path, Path]]) -> None:
+def _check_written(result: Path, written: dict[tuple[int, int], Path]) -> None:
     """ImageError for the result of an earlier picture, by another name.
 
     On many disks "A-restored.png" and "a-restored.png" are one file.
     """
-    for picture, other in earlier:
-        if os.path.exists(result) and files.same_file(result, other):
-            raise ImageError(
-                f"'{result}' is the file that '{picture}' was restored into: restore this one by "
-                "itself, with --to."
-            )
+    if os.path.exists(result) and (picture := written.get(files.identity(result))) is not None:
+        raise ImageError(
+            f"'{result}' is the file that '{picture}' was restored into: restore this one by "
+            "itself, with --to."
+        )
 
 
 def mask_of(picture: str | Path, mask: str | Path) -> Path:
