@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+PORT ?= 8000
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FRONT := _build/html/index.html
@@ -48,8 +49,9 @@ notebooks: $(READY) ## Bring the chapters' text and .ipynb together, executing w
 links: $(READY) ## Ask every other site that the book links to whether the page is still there
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter-book build . --config _config.yml --toc book/_toc.yml --builder linkcheck
 
-serve: book ## Build the site and serve it on http://localhost:8000
-	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+serve: book ## Build the site and serve it on http://localhost:8000 (PORT=8001 for another port)
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT))).close()' 2> /dev/null || { echo "Port $(PORT) is taken, by another make serve, say. Try: make serve PORT=8001"; exit 1; }
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 clean: ## Remove the built site and its cache (.venv stays; `rm -r .venv` removes it)
 	@rm -rf _build

@@ -237,3 +237,12 @@ def test_a_pipe_holds_no_results_of_reruns(tmp_path):
     os.mkfifo(tmp_path / again.FILE)
     with pytest.raises(runs.RunError, match="it is no file"):
         again.check(tmp_path)
+
+
+def test_what_is_no_run_and_no_number_of_threads_is_said(tmp_path):
+    with pytest.raises(runs.RunError, match="as runs.read or runs.find give it, not 'blog/"):
+        again.made_again(Path("blog/camera-128/seed0-300it"))
+    run = runs.find(task="pixels")[0]
+    for threads in (0, "two", 10**6):
+        with pytest.raises(runs.RunError, match="Threads: from 1 to 1,024, not"):
+            again.made_again(run, threads=threads)

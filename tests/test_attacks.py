@@ -1,7 +1,11 @@
 """A few attempts of every attack; `make attack` makes thousands."""
 
+import json
+
 import attacks
 import pytest
+from attacks import __main__ as command
+from dip_book import runs
 
 
 @pytest.mark.parametrize("attack", attacks.attacks(), ids=lambda attack: attack.name)
@@ -25,6 +29,21 @@ def test_a_fault_is_counted_with_its_number_and_comes_again(capsys):
                 attacks.attempt(attack, 3, number)
         else:
             assert attacks.attempt(attack, 3, number) == "held"
+
+
+def test_an_interrupt_keeps_the_counts_of_the_attacks_before_it(tmp_path, monkeypatch, capsys):
+    def interrupted(rng, folder):
+        raise KeyboardInterrupt
+
+    whole = attacks.Attack("whole", "It holds.", lambda rng, folder: "held")
+    cut = attacks.Attack("cut", "It is cut short.", interrupted)
+    monkeypatch.setattr(command, "attacks", lambda: [whole, cut, whole])
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    (tmp_path / command.FILE).write_text('{"cut": {"attempts": 7}}')
+    assert command.main(["--write", "--minutes", "0.0001"]) == 130
+    stored = json.loads((tmp_path / command.FILE).read_text())
+    assert stored["whole"]["attempts"] and stored["cut"] == {"attempts": 7}
+    assert "Interrupted." in capsys.readouterr().err
 
 
 def test_names_are_unique():

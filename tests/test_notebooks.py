@@ -210,6 +210,69 @@ def test_sync_loses_nothing_when_both_sides_were_edited(chapter):
     assert (chapter.read_text(), chapter.with_suffix(".ipynb").read_text()) == before
 
 
+@pytest.mark.parametrize(
+    "cell, said",
+    [
+        (
+            nbformat.v4.new_markdown_cell(
+                "![shot.png](attachment:shot.png)",
+                attachments={"shot.png": {"image/png": "aGVsbG8="}},
+            ),
+            "holds a picture that was pasted into a cell",
+        ),
+        (nbformat.v4.new_markdown_cell("```\nnot closed"), "its text would cut or join"),
+        (nbformat.v4.new_markdown_cell("    code\n+++ x"), "its text would cut or join"),
+        (
+            nbformat.v4.new_markdown_cell("```{code-cell} ipython3\n1\n```"),
+            "its text would cut or join",
+        ),
+    ],
+    ids=["picture", "fence", "plus", "cell"],
+)
+def test_what_a_text_has_no_place_for_is_not_dropped_from_the_notebook(chapter, cell, said):
+    pair = chapter.with_suffix(".ipynb")
+    stored = nbformat.read(pair, as_version=4)
+    stored.cells.insert(1, cell)
+    nbformat.write(stored, pair)
+    before = chapter.read_bytes(), pair.read_bytes()
+    with pytest.raises(pairs.PairError, match=said):
+        pairs.sync(chapter, "")
+    assert (chapter.read_bytes(), pair.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(":tags: [setup", ":tags: [[setup").encode(),
+        lambda text: text.replace("---\n", "---\n\t", 1).encode(),
+        lambda text: (text + "\n+++ x\n").encode(),
+        lambda text: text.replace('print("one")', ':odd\nprint("one")').encode(),
+        lambda text: text.replace("A chapter", "Ein Kapitel für Leser").encode("latin-1"),
+    ],
+    ids=["tags", "header", "plus", "option", "letters"],
+)
+def test_a_text_that_cannot_be_read_is_said_and_stays(chapter, change, capsys):
+    chapter.write_bytes(change(chapter.read_text(encoding="utf-8")))
+    before = chapter.read_bytes(), chapter.with_suffix(".ipynb").read_bytes()
+    assert pairs.main([chapter.stem]) == 1
+    assert "01-small.md cannot be read as a chapter's text (" in capsys.readouterr().out
+    assert (chapter.read_bytes(), chapter.with_suffix(".ipynb").read_bytes()) == before
+
+
+def test_an_interrupt_of_the_pairs_is_a_word(chapter, monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pairs, "sync", interrupted)
+    assert pairs.main([chapter.stem]) == 130 and "interrupted" in capsys.readouterr().out
+
+
+def test_a_kernel_that_dies_is_a_cell_that_fails(chapter):
+    chapter.write_text(chapter.read_text().replace('print("one")', "import os; os._exit(1)"))
+    with pytest.raises(pairs.PairError, match="A cell failed"):
+        pairs.sync(chapter, "")
+
+
 def test_a_cell_that_fails_is_reported_and_stores_nothing(chapter):
     before = chapter.with_suffix(".ipynb").read_text()
     chapter.write_text(chapter.read_text().replace('print("one")', "1 / 0"))

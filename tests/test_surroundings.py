@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -239,6 +240,19 @@ def test_make_works_in_a_folder_with_a_blank(tmp_path):
 
 
 # What is asked for --------------------------------------------------------------------------------
+
+
+def test_a_port_that_is_taken_is_said(tmp_path):
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("serve: book", "serve:")
+    (tmp_path / "Makefile").write_text(makefile, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        make = ["make", "serve", f"BIN={Path(sys.executable).parent}", f"PORT={port}"]
+        done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert f"Port {port} is taken" in done.stdout and done.returncode
+    assert "Traceback" not in done.stderr
 
 
 def test_two_results_that_are_one_file_on_this_disk(photo, tmp_path, capsys, monkeypatch):

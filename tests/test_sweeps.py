@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import zipfile
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -385,8 +385,28 @@ def test_any_executor_will_do(tmp_path):
     assert len(runs.find(tmp_path)) == 4
 
 
+@pytest.mark.parametrize("executor", ["dask", type("Client", (), {"submit": None})()])
+def test_what_is_no_executor_is_said_before_anything_is_handed_over(executor, tmp_path):
+    with pytest.raises(runs.RunError, match="executor of concurrent.futures, or to Dask by client"):
+        next(sweeps.sweep([SPEC], tmp_path, executor=executor))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "two", True, 10**6])
+def test_threads_that_no_machine_has_are_refused_before_they_end_the_process(threads, tmp_path):
+    with pytest.raises(runs.RunError, match="Threads: from 1 to 1,024, not"):
+        next(sweeps.sweep([SPEC], tmp_path, threads=threads))
+
+
+@pytest.mark.parametrize("key", ["every", "frames"])
+@pytest.mark.parametrize("value", ["ten", None, 1.5])
+def test_what_is_no_whole_number_is_said(key, value, tmp_path):
+    with pytest.raises(runs.RunError, match=f"not (every )?{value}"):
+        perform(SPEC, tmp_path, **{key: value})
+    assert not runs.paths(tmp_path)
+
+
 def test_what_was_not_begun_is_cancelled_when_a_sweep_is_left(tmp_path):
-    class Waiting:
+    class Waiting(Executor):
         futures = []
 
         def submit(self, *_arguments):
@@ -610,6 +630,14 @@ def test_unpacking_replaces_nothing(filled, tmp_path):
     before = mine.read_text()
     assert [what for _, what in runs.unpack(archive, filled)] == ["kept ours"]
     assert mine.read_text() == before
+
+
+def test_runs_to_pack_are_named_by_their_paths(filled, tmp_path):
+    for given in (runs.find(filled), [SPEC], [None]):
+        with pytest.raises(runs.RunError, match="named by their paths, as run.name"):
+            runs.pack(given, filled, tmp_path / "box")
+    named = [run.name for run in runs.find(filled)]
+    assert runs.pack(iter(named), filled, tmp_path / "box")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from dip_book.results import (
     tables,
 )
 from dip_book.runs import again, archives, measured, plan, sweeps
-from dip_book.runs.spec import brief, lacks_memory
+from dip_book.runs.spec import brief, check_threads, lacks_memory
 from dip_book.show import figures
 from dip_book.words import print, told  # names in files may hold what a terminal obeys
 
@@ -64,7 +64,7 @@ MEASURED = {
 #: that cannot be read or written; anything else is a fault of ours.
 EXPECTED = (runs.RunError, images.ImageError, dip_blocks.DivergenceError, OSError)
 #: More is a slip of the keyboard.
-MOST_THREADS, MOST_FRAMES = 1024, 1000
+MOST_FRAMES = 1000
 #: Options of `run` that `--missing` has its own values for, and what they are if not given.
 DECIDED = {
     "recipe": "blog",
@@ -140,9 +140,7 @@ def _check(args: argparse.Namespace) -> None:
         raise runs.RunError(
             f"There is no device '{brief(device)}' here; write cuda, cuda:1, mps or cpu."
         )
-    threads = getattr(args, "threads", None)
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise runs.RunError(f"Threads: from 1 to {MOST_THREADS:,}, not {threads}.")
+    check_threads(getattr(args, "threads", None))
     frames = getattr(args, "frames", 0)
     if not 0 <= frames <= MOST_FRAMES:
         raise runs.RunError(f"Frames: from 0 to {MOST_FRAMES:,}, not {frames}.")

@@ -42,6 +42,7 @@ class Counts:
     outcomes: Counter = field(default_factory=Counter)
     faults: dict[int, str] = field(default_factory=dict)  # number of the attempt → traceback
     seconds: float = 0.0
+    interrupted: bool = False
 
     @property
     def attempts(self) -> int:
@@ -68,6 +69,9 @@ def run(attack: Attack, seed: int = 0, most: int | None = None, seconds: float =
         number = counts.attempts
         try:
             counts.outcomes[attempt(attack, seed, number)] += 1
+        except KeyboardInterrupt:
+            counts.interrupted = True
+            break
         except Exception:
             counts.faults[number] = traceback.format_exc()
     counts.seconds = time.monotonic() - began

@@ -36,11 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
     found = []
     for attack in chosen:
         counts = run(attack, options.seed, seconds=60 * options.minutes)
-        found.append(counts)
         report(counts)
+        if counts.interrupted:
+            print("Interrupted.", file=sys.stderr)
+            break
+        found.append(counts)  # what was cut short takes no older counts' place
     if options.write:
         write(found)
-    return 1 if any(counts.faults for counts in found) else 0
+    return 130 if counts.interrupted else 1 if any(counts.faults for counts in found) else 0
 
 
 def report(counts: Counts) -> None:

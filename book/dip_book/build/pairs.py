@@ -129,10 +129,11 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
     The side that was edited wins; the .ipynb remembers what both were when they last agreed.  Then
     it is executed anew if its code changed, or if ``execute``.
 
-    Raises PairError if both sides were edited apart, and if the executed notebook failed.
+    Raises PairError if both sides were edited apart, if one holds what the other cannot, and if the
+    executed notebook failed.
     """
     pair = path.with_suffix(".ipynb")
-    text = jupytext.read(path, fmt=TEXT)
+    text = _parsed(path)
     stored = _read(pair) if pair.exists() else None
     same_code, done = stored is not None and _code(stored) == _code(text), ".ipynb"
     if stored is not None and differences(text, stored) and _edited(stored, stored):
@@ -141,7 +142,7 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
                 f"{path.name} and {pair.name} were both edited and disagree. Keep one, restore the "
                 "other (with git, say), and run this again."
             )
-        text, done = jupytext.reads(jupytext.writes(stored, fmt=TEXT), fmt=TEXT), "text"
+        text, done = _as_text(stored, pair), "text"
     text = with_setup(text, path.stem, url)
     written = jupytext.writes(text, fmt=TEXT)
     if written != path.read_text(encoding="utf-8"):
@@ -165,6 +166,44 @@ def sync(path: Path, url: str, execute: bool = False) -> str:
         done = "executed"
     _replace(pair, nbformat.writes(_light(text)) + "\n")
     return done
+
+
+def _parsed(path: Path):
+    """A chapter's text side; PairError for what cannot be read as one."""
+    try:
+        text = jupytext.read(path, fmt=TEXT)
+        nbformat.validate(text)
+        return text
+    except OSError:
+        raise
+    except Exception as error:  # of jupytext, YAML, nbformat, or of letters in no UTF-8
+        said = " ".join(str(error).split())[:200]
+        raise PairError(f"{path.name} cannot be read as a chapter's text ({said}).") from None
+
+
+def _as_text(stored, pair: Path):
+    """A notebook as its text side has it; PairError where that would lose or change a cell."""
+    if any(cell.get("attachments") for cell in stored.cells):
+        raise PairError(
+            f"{pair.name} holds a picture that was pasted into a cell, and its text has no place "
+            "for one: save the picture as a file, and link to that."
+        )
+    try:
+        text = jupytext.reads(jupytext.writes(stored, fmt=TEXT), fmt=TEXT)
+    except Exception:  # jupytext reads not all that it writes
+        text = None
+    if text is None or _content(text) != _content(stored):
+        raise PairError(
+            f"{pair.name} has a cell that its text would cut or join: a +++, a ``` that is never "
+            "closed, or a {code-cell} in a cell of text. Change it, and run this again."
+        )
+    return text
+
+
+def _content(notebook) -> list[tuple[str, str]]:
+    """Kinds and sources of the cells that say something; blanks around them do not count."""
+    found = [(c.cell_type, "\n".join(c.source.splitlines()).strip()) for c in notebook.cells]
+    return [(kind, source) for kind, source in found if source]
 
 
 def _read(pair: Path):
@@ -195,7 +234,7 @@ def run_cells(notebook) -> None:
     Raises PairError with the cell's error if it fails.
     """
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     os.environ |= {"TQDM_DISABLE": "1", STILL: "1"}
     try:
@@ -209,7 +248,7 @@ def run_cells(notebook) -> None:
             ],  # errors; not each kernel's words on its transport
             resources={"metadata": {"path": str(FOLDER)}},
         ).execute()
-    except CellExecutionError as error:
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise PairError(f"A cell failed:\n{error}") from None
 
 
@@ -302,9 +341,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{path.stem}: ", end="", flush=True)
         try:
             print(sync(path, repository_url(), options.execute), flush=True)
-        except PairError as error:
+        except (PairError, OSError) as error:  # a disk that is full, a file that may not be read
             print(error)
             status = 1
+        except KeyboardInterrupt:
+            print("interrupted")
+            return 130
     return status
 
 

@@ -22,7 +22,7 @@ import dip_blocks
 from dip_book import images
 from dip_book.runs import means, measured, placing, provenance
 from dip_book.runs.record import Run, text
-from dip_book.runs.spec import RunError, blocks_errors
+from dip_book.runs.spec import RunError, blocks_errors, brief, check_threads
 from dip_book.runs.store import alone
 from dip_book.tasks import channels_last
 
@@ -109,6 +109,11 @@ def made_again(
         ImageError: a picture that is not at hand.
         KeyboardInterrupt: after an interrupt; nothing is kept.
     """
+    if not isinstance(run, Run):
+        raise RunError(
+            f"A stored run is made again as runs.read or runs.find give it, not '{brief(run)}'."
+        )
+    check_threads(threads)
     recipes, facts = recipes_of(run), run.facts
     if " and " in facts["precision"]:  # of a mean of networks that computed in several
         raise RunError(

@@ -41,6 +41,12 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
     store, target = Path(store), Path(target)
     if isinstance(paths, (str, Path)):
         raise RunError("Runs to pack are given in a list, also where it is one.")
+    paths = [*paths]
+    if wrong := [path for path in paths if not isinstance(path, (str, Path))]:
+        raise RunError(
+            f"Runs to pack are named by their paths, as run.name or Spec.path, not by a "
+            f"{type(wrong[0]).__name__}."
+        )
     paths = [*dict.fromkeys(map(in_store, map(Path, paths)))]  # what is named twice is packed once
     if not paths:
         raise RunError(f"There is no stored run to pack in {store}.")

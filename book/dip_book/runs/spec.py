@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import lru_cache
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -318,6 +318,7 @@ def _like(default, value):
 #: Levels of a network, and channels or pixels of a kernel in one: more is a slip of the keyboard.
 MOST_LEVELS, MOST_OF_A_LEVEL = 30, 65_536
 MOST_ITERATIONS = 100_000_000
+MOST_THREADS = 1024  # with too many more the system ends the process, without a word
 LONGEST_PATH = 215  # bytes; with what is added to it a name has 255 at most
 
 
@@ -337,6 +338,12 @@ def _whole(key: str, value) -> int:
 def is_number(value, kind: type) -> bool:
     """Is it of a kind of `numbers`?  True and False are none, whatever Python says."""
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def check_threads(threads: int | None) -> None:
+    """RunError for a number of threads that a run cannot be computed with."""
+    if threads is not None and not (is_number(threads, Integral) and 1 <= threads <= MOST_THREADS):
+        raise RunError(f"Threads: from 1 to {MOST_THREADS:,}, not {brief(threads)}.")
 
 
 def brief(value) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager, suppress
+from numbers import Integral
 from pathlib import Path
 
 import filelock
@@ -25,7 +26,7 @@ from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means, placing
 from dip_book.runs.checkpoints import Checkpoint, asides, is_left, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs.record import LONGEST_HISTORY
-from dip_book.runs.spec import brief, lacks_memory
+from dip_book.runs.spec import brief, check_threads, is_number, lacks_memory
 from dip_book.runs.store import check_spec
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
@@ -95,8 +96,10 @@ def perform(
 def _perform(spec: Spec, store: Path, *, every: int = 10, **options) -> tuple[Run, bool]:
     """As `perform`; also says whether the run was made now."""
     check_spec(spec)
-    if every < 1:
-        raise RunError(f"Write the history every 1 or more iterations, not every {every}.")
+    if not is_number(every, Integral) or every < 1:
+        raise RunError(f"Write the history every 1 or more iterations, not every {brief(every)}.")
+    if not is_number(frames := options.get("frames", 0), Integral):
+        raise RunError(f"Frames: a whole number of them is kept, not {brief(frames)}.")
     if spec.iterations_in_all / every > LONGEST_HISTORY:
         raise RunError(
             f"{spec.iterations_in_all:,} iterations would make a history of more than "
@@ -357,7 +360,8 @@ def sweep(
         options: see `perform`.
 
     A run that fails does not stop the others.  KeyboardInterrupt leaves what is complete stored.
-    RunError for anything but specs, and for processes that are forked, before the first run.
+    RunError for anything but specs, for a number of threads that no machine has, for what is no
+    executor, and for processes that are forked, before the first run.
     """
     if isinstance(specs, (Spec, str)) or not isinstance(specs, Iterable):
         raise RunError("A sweep takes Specs in a list, also where it is one: sweep([Spec(...)]).")
@@ -365,6 +369,7 @@ def sweep(
     for spec in specs:
         check_spec(spec)
     _check_executor(executor)
+    check_threads(threads)
     store = Path(os.path.realpath(store))  # workers may stand in another folder
     todo = []
     for spec in specs:
@@ -406,10 +411,16 @@ def sweep(
 
 
 def _check_executor(executor: Executor | None) -> None:
-    """RunError for a pool that forks: a fork of a process that has computed waits for ever.
+    """RunError for what is no executor, as Dask's client, and for a pool that forks.
 
-    It has no threads, and PyTorch's libraries wait for those that the first process had.
+    A fork of a process that has computed waits for ever: it has no threads, and PyTorch's libraries
+    wait for those that the first process had.
     """
+    if executor is not None and not isinstance(executor, Executor):
+        raise RunError(
+            "A sweep is handed to an executor of concurrent.futures, or to Dask by "
+            f"client.get_executor(pure=False), not to a {type(executor).__name__}."
+        )
     context = getattr(executor, "_mp_context", None)  # of ProcessPoolExecutor
     if context is not None and context.get_start_method() == "fork":
         raise RunError(
