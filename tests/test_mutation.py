@@ -132,3 +132,24 @@ def test_the_operators_do_what_they_say():
         line, mutant = described("dip_blocks", source, mutated)
         assert applied(source, mutant) == mutated and source.splitlines()[line - 1].strip()
     assert HERE.name == "mutants"
+
+
+def test_a_memory_that_was_cut_short_is_made_again(monkeypatch, tmp_path):
+    from mutants import __main__ as command
+
+    monkeypatch.setattr(command, "CACHE", tmp_path)
+    (tmp_path / "generated.json").write_text('{"of": "abc", "muta')
+    one = Mutant(**known("named.toml")[0].mutant.__dict__)
+    fake = type(command)("mutants.generate")
+    fake.generated = lambda: [one]
+    monkeypatch.setitem(sys.modules, "mutants.generate", fake)
+    assert command.every_mutant() == command.every_mutant() == [one]
+
+
+def test_a_key_of_no_mutant_is_refused(monkeypatch, capsys):
+    from mutants import __main__ as command
+
+    monkeypatch.setattr(command, "every_mutant", list)
+    with pytest.raises(SystemExit):
+        command.main(["--only", "zzz"])
+    assert "no mutant's key begins with 'zzz'" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = all_of_them
     if options.only:
         chosen = [mutant for mutant in all_of_them if mutant.key.startswith(options.only)]
+        if not chosen:
+            parser.error(f"no mutant's key begins with {options.only!r}")
     elif options.sample is not None:
         # in the order of the drawing: a larger sample goes on where a smaller one ended
         chosen = random.Random(options.seed).sample(chosen, len(chosen))[: options.sample]
@@ -91,8 +94,9 @@ def every_mutant() -> list[Mutant]:
     """All that Cosmic Ray makes, which takes it half a minute: remembered while nothing changes."""
     path = CACHE / "generated.json"
     now = method_digest() + digest(HERE / "generate.py", HERE / "__init__.py")
-    if path.exists() and (stored := json.loads(path.read_text()))["of"] == now:
-        return [Mutant(**values) for values in stored["mutants"]]
+    with suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or one cut short
+        if (stored := json.loads(path.read_text()))["of"] == now:
+            return [Mutant(**values) for values in stored["mutants"]]
     print("Making mutants (a minute) ...", file=sys.stderr)
     from mutants.generate import generated
 
@@ -232,4 +236,7 @@ def write(found, all_of_them, options, tests: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before the first verdict, or between what is remembered
+        sys.exit("Interrupted: what was judged is remembered.")
