@@ -14,7 +14,7 @@ from dip_book import images, runs, table
 from dip_book.restoring import classical, core, held_out, photos
 from dip_book.results import compared, tables, trust
 from dip_book.runs import Spec, sweeps
-from dip_book.show import explorer, figures, readings, views
+from dip_book.show import costs, explorer, figures, readings, views
 from PIL import Image
 
 import dip_blocks
@@ -318,6 +318,14 @@ BLOG = dip_blocks.BLOG.config
                 {"width": float("nan")}, {"width": "8"},
             )
         ),
+        *(
+            ("is no history", lambda other=other: figures.curves({"x": other}))
+            for other in (SQUARE, [1, 2], None, [[1]])
+        ),
+        ("loss, psnr or lr", lambda: figures.curves({}, what="mse")),
+        ("Histories have names", lambda: figures.curves([])),
+        ("nothing to draw", lambda: costs.growth([])),
+        ("nothing to draw", lambda: costs.gains([])),
         ("there are best, two-upsamplings", lambda: tables.members(recipe="quick")),
         ("No mean", lambda: tables.members(recipe=["best"])),
         ("No recipe is called 'nope'", lambda: compared.recipes("quick", "nope")),

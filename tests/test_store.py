@@ -531,6 +531,15 @@ def test_a_notebook_s_warnings_name_no_place_of_the_machine(monkeypatch, tmp_pat
     assert said == "DamagedRun: Skipped. other.json is damaged: it holds no record.\n"
 
 
+def test_a_run_of_a_newer_book_is_not_to_be_made_anew(tmp_path):
+    perform(SPEC, tmp_path)
+    record_ = json.loads(own(tmp_path, SPEC).read_text())
+    own(tmp_path, SPEC).write_text(json.dumps(record_ | {"format": 4}))
+    with pytest.raises(runs.RunError, match="a newer version of the book reads it") as raised:
+        runs.read(tmp_path / SPEC.path)
+    assert "again" not in str(raised.value)
+
+
 def test_a_run_of_format_2_is_refused_in_a_sentence(tmp_path):
     (tmp_path / SPEC.path).mkdir(parents=True)
     (tmp_path / SPEC.path / "run.json").write_text('{"format": 2}')
@@ -742,6 +751,7 @@ def test_an_archive_with_anothers_picture_is_refused(tmp_path):
         (("seeds", "mask"), "0"),
         (("p",), 0),
         (("task",), "nonsense"),
+        (("machine",), "mine"),
         (("recipe", "config"), 3),
         (("pictures", "kinds"), ["raw"] * 9),
         (("pictures", "shape"), [3, 5]),

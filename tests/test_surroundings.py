@@ -384,17 +384,36 @@ def test_without_the_book_its_results_are_missing_and_not_damaged(tmp_path, caps
     assert said.startswith("There are no results '") and "damaged" not in said
 
 
-def test_without_the_book_runs_are_no_part_of_what_is_installed(tmp_path):
-    """They would go when it is removed."""
+@pytest.fixture
+def installed(tmp_path):
+    """Runs code in a folder, by a package that was installed without the book (pip install .)."""
     packages = tmp_path / "site-packages"
     shutil.copytree(Path(dip_book.__file__).parent, packages / "dip_book")
-    code = "from dip_book import runs; print(runs.ROOT)"
-    paths = os.pathsep.join([str(packages), str(ROOT)])
-    environment = os.environ | {"PYTHONPATH": paths}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == "runs", done.stderr
+    shutil.copytree(ROOT / "dip_parts", packages / "dip_parts")
+    shutil.copy(ROOT / "dip_blocks.py", packages)
+
+    def run(code: str, folder: Path) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True,
+            env=os.environ | {"PYTHONPATH": str(packages)},
+        )  # fmt: skip
+        assert not done.returncode, done.stderr
+        return done.stdout.strip()
+
+    return run
+
+
+def test_without_the_book_runs_are_no_part_of_what_is_installed(installed, tmp_path):
+    """They would go when it is removed."""
+    assert installed("from dip_book import runs; print(runs.ROOT)", tmp_path) == "runs"
+
+
+def test_a_notebook_of_a_clone_shows_the_clone_s_runs_whatever_is_installed(installed, tmp_path):
+    code = "from dip_book import runs; print(runs.ROOT); print(len(runs.paths()) > 0)"
+    assert installed(code, ROOT / "notebooks").split() == [str(ROOT / "book" / "runs"), "True"]
+    code = "from dip_book.build import first_cell; first_cell.notebook()"
+    assert "without its stored runs" in installed(code, tmp_path)
+    assert "without its stored runs" not in installed(code, ROOT / "notebooks")
 
 
 def test_an_interrupt_while_it_starts(tmp_path):

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import tomllib
 import warnings
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -45,6 +46,23 @@ def notebook() -> None:
     print(
         f"Runs on {device} ({name}), PyTorch {torch.__version__}, Python {sys.version.split()[0]}."
     )
+    if book() is None:
+        print(
+            "The book is installed without its stored runs, which most chapters show: open this "
+            "notebook inside a clone of the book's repository."
+        )
+
+
+def book() -> Path | None:
+    """The folder of the repository: the one that this file belongs to; where it was installed as a
+    package, the one that one stands in.  None without."""
+    around = [ROOT]
+    with suppress(OSError):  # the present folder is gone, or may not be looked into
+        around += [here := Path.cwd(), *here.parents]
+        for folder in around:
+            if all((folder / name).is_file() for name in ("dip_blocks.py", "book/_toc.yml")):
+                return folder
+    return None
 
 
 def told(message, category, filename, lineno, line=None) -> str:

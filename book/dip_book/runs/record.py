@@ -295,6 +295,8 @@ def _check_nested(facts: dict) -> None:
             raise TypeError(f"its {key} is {_brief(facts[key])}")
     if not isinstance(facts.get("versions", {}), dict):
         raise TypeError(f"its versions are {_brief(facts['versions'])}")
+    if not isinstance(facts.get("machine") or {}, dict):
+        raise TypeError(f"its machine is {_brief(facts['machine'])}")
     tasks.check(facts.get("task", tasks.PIXELS))
     if not isinstance(facts["recipe"]["name"], str):
         raise TypeError(f"its recipe is called {_brief(facts['recipe']['name'])}")
@@ -341,9 +343,12 @@ def _check_sheet(what: str, sheet: dict) -> None:
 
 def other_format(place: Path, number) -> str:
     """What to say of a run that another version stored."""
+    if _is_whole(number) and number > FORMAT:  # made anew, what is whole would be lost
+        what = "a newer version of the book reads it."
+    else:
+        what = "make it again (again=True, --again), or remove it."
     return (
-        f"The run {named(place)} has format {_brief(number)}, this version reads {FORMAT}: "
-        "make it again (again=True, --again), or remove it."
+        f"The run {named(place)} has format {_brief(number)}, this version reads {FORMAT}: {what}"
     )
 
 

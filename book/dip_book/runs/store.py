@@ -31,6 +31,7 @@ import filelock
 
 import dip_blocks
 from dip_book import images, tasks
+from dip_book.build import first_cell
 from dip_book.runs import placing
 from dip_book.runs.placing import WORK, beside
 from dip_book.runs.record import (
@@ -48,10 +49,11 @@ from dip_book.runs.record import (
 )
 from dip_book.runs.spec import RunError, Spec, brief
 
-#: The book's own runs.  Where the package is installed without the book: a folder "runs" in the
-#: present one, because what lies among installed packages goes with them.
-_BOOK = Path(__file__).resolve().parents[2]
-ROOT = _BOOK / "runs" if (_BOOK / "_toc.yml").is_file() else Path("runs")
+#: The book's own runs.  Where the package is installed without the book, and nobody stands in a
+#: clone of it: a folder "runs" in the present one, because what lies among installed packages goes
+#: with them.
+_BOOK = first_cell.book()
+ROOT = Path("runs") if _BOOK is None else _BOOK / "book" / "runs"
 ANY = -1  # size of whatever run
 PATIENCE_S = 60.0  # seconds that a moment's work of another process is waited for
 AT_ONCE = 100  # runs that are locked together: some systems open no more than 256 files

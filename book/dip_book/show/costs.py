@@ -156,6 +156,8 @@ def decibels(facts: dict) -> Figure:
 
 def _panels(results: list[dict], size: tuple[float, float]):
     """One panel a machine, each with its name; side by side, with one vertical axis."""
+    if not results:
+        raise ValueError("There is nothing to draw: no benchmark is given, or none is stored.")
     shape = (max(size[0] * len(results), 6), size[1])
     figure, axes = plt.subplots(
         1, len(results), figsize=shape, sharey=True, squeeze=False, layout="constrained"

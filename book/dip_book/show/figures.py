@@ -20,6 +20,7 @@ from matplotlib.ticker import MultipleLocator
 import dip_blocks
 from dip_book import images, runs, words
 from dip_book.results.selection import best_run
+from dip_book.runs.spec import brief
 from dip_book.show.photographs import row
 from dip_book.show.style import ACCENT, INK, LIGHT, MUTED, STYLE, WARM, looks
 from dip_book.table import Figure
@@ -32,7 +33,10 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
         histories: legend → list of `dip_blocks.Step`; or several such lists, drawn alike.
         what: "loss", "psnr" or "lr".
         label: of the vertical axis.
+
+    Raises ValueError for what is no history, and for another quantity.
     """
+    _check_histories(histories, what)
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
         for (name, history), look in zip(histories.items(), looks(histories)):
@@ -56,6 +60,22 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
         axis.set_ylabel(label or {"loss": "loss", "psnr": "PSNR, dB", "lr": "learning rate"}[what])
         axis.legend()
     return _closed(figure)
+
+
+def _check_histories(histories: dict, what: str) -> None:
+    if what not in ("loss", "psnr", "lr"):
+        raise ValueError(f"What is drawn is loss, psnr or lr, not {brief(what)}.")
+    if not isinstance(histories, dict):
+        raise ValueError(
+            f"Histories have names: {{'a name': fit.history}}, not {brief(histories)}."
+        )
+    for name, history in histories.items():
+        several = history if isinstance(history, list) else [history]
+        several = several if several and isinstance(several[0], list) else [history]
+        for steps in several:
+            steps = steps if isinstance(steps, (list, tuple)) else [None]
+            if not all(isinstance(step, dip_blocks.Step) for step in steps):
+                raise ValueError(f"What is named {brief(name)} is no history: draw its .history.")
 
 
 def run_summary(run):
