@@ -54,12 +54,15 @@ def notebook() -> None:
 
 
 def book() -> Path | None:
-    """The folder of the repository: the one that this file belongs to; where it was installed as a
-    package, the one that one stands in.  None without."""
+    """The repository's folder: this file's own, or else the one that one stands in.  None without.
+
+    The second is asked for where the package was installed without the book.
+    """
     around = [ROOT]
-    with suppress(OSError):  # the present folder is gone, or may not be looked into
+    with suppress(OSError):  # the present folder is gone
         around += [here := Path.cwd(), *here.parents]
-        for folder in around:
+    for folder in around:
+        with suppress(OSError):  # it may not be looked into
             if all((folder / name).is_file() for name in ("dip_blocks.py", "book/_toc.yml")):
                 return folder
     return None
