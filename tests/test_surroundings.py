@@ -83,6 +83,34 @@ def test_a_full_disk_behind_the_words_is_said_and_ends_no_work(photo, monkeypatc
     assert "What is printed cannot be written: No space left" in capfd.readouterr().err
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no such terminals here")
+def test_a_terminal_that_is_closed_ends_no_work(photo, monkeypatch, capfd):
+    near, far = os.openpty()
+
+    def fill(image, known, *, progress=None, **options):
+        filled = np.where(known, image, 0.5).astype(np.float32)
+        progress(photos.core.Progress("a quarter", filled, 0.25, None))
+        os.close(near)  # its window; the work was put into the background before (disown)
+        progress(photos.core.Progress("half", filled, 0.5, None))
+        return photos.core.Filled(filled, {"all": "done"}, "Filled.", False)
+
+    monkeypatch.setattr(photos.core, "fill", fill)
+    with open(far, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        assert cli.main(["restore", photo, "--to", "new.png"]) == 2
+    (job,) = Path(".work").glob("*/job.json")
+    assert json.loads(job.read_text())["report"] == {"all": "done"}, "the work was ended"
+    assert "What is printed cannot be written" in capfd.readouterr().err
+
+
+def test_words_to_a_closed_terminal_leave_the_other_pictures_to_be_restored(photo, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(Full()), "utf-8"))
+    Path("to").mkdir()
+    assert photos.restore_all(["none.png", photo], "to", say=lambda line: None) == 1
+    assert Path("to/photo-restored.png").exists()
+
+
 def test_nobody_who_listens_ends_the_work(monkeypatch):
     def broken(*words, **options):
         raise BrokenPipeError(32, "Broken pipe")

@@ -94,15 +94,15 @@ def run(args: argparse.Namespace) -> int:
         _be_silent()
         return 0
     except EXPECTED as error:
-        print(_in_a_line(error), file=sys.stderr)
+        told(_in_a_line(error), file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        print("This does not fit into the machine's memory: ask for less.", file=sys.stderr)
+        told("This does not fit into the machine's memory: ask for less.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Interrupted.")
+        told("Interrupted.")
         return 130
 
 
@@ -177,7 +177,7 @@ def _check_bench(args: argparse.Namespace) -> None:
 
 def _say(message, category, filename, lineno, file=None, line=None) -> None:
     """A warning without the place in the code, which tells a reader nothing."""
-    print(message, file=sys.stderr)
+    told(message, file=sys.stderr)
 
 
 def _restore(args: argparse.Namespace) -> int:

@@ -179,7 +179,7 @@ def restore_all(
         _check_path(path, needed=True)
     for path in (to, mask):
         _check_path(path)
-    complain = complain or (lambda line: words.print(line, file=sys.stderr, flush=True))
+    complain = complain or (lambda line: words.told(line, file=sys.stderr))
     targets = _targets(pictures, to)
     if options.get("again"):
         _check_given(targets, mask)
@@ -405,7 +405,7 @@ class Saying:
     def line(self, text: str) -> None:
         """One that stays."""
         if self.open and text == self.shown:
-            print("\r\x1b[K", end="")  # it stands there already, perhaps cut off
+            words.live("\r\x1b[K", end="")  # it stands there already, perhaps cut off
             self.open = False
         self.end()
         if self.say is print:
@@ -418,7 +418,7 @@ class Saying:
         if self.live:
             width = shutil.get_terminal_size().columns - 1
             line = words.encodable(words.plain(text)[:width], sys.stdout)
-            print(f"\r\x1b[K{line}", end="", flush=True)
+            words.live(f"\r\x1b[K{line}", end="")
             self.open, self.shown = True, text
         elif weighty or time.monotonic() - self.last >= PLAIN_S:
             self.line(text)
@@ -427,7 +427,7 @@ class Saying:
     def end(self) -> None:
         """Leave the line that was to be replaced as it is."""
         if self.open:
-            print(flush=True)
+            words.live()
             self.open = False
 
 
