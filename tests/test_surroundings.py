@@ -226,6 +226,27 @@ def test_links_in_a_circle_are_no_reason_to_fail(photo, capsys):
     assert len(lines) == 3 and all("loop.png'" in line for line in lines)
 
 
+def test_a_result_behind_a_link_that_leads_elsewhere_by_now_is_gone_on_with(photo, monkeypatch):
+    Path("share").mkdir()
+    Path("to").symlink_to("share")
+
+    def fill(image, known, *, progress=None, **options):
+        filled = np.where(known, image, 0.5).astype(np.float32)
+        progress(photos.core.Progress("half", filled, 0.5, None))
+        if Path("share").exists():  # a disk that is found at another place after it was lost
+            os.rename("share", "share-2")
+            os.unlink("to")
+            os.symlink("share-2", "to")
+            return photos.core.Filled(filled, {}, "", True)
+        return photos.core.Filled(filled, {}, "Filled.", False)
+
+    monkeypatch.setattr(photos.core, "fill", fill)
+    with pytest.raises(photos.Unfinished, match="the same command goes on"):
+        photos.restore(photo, "to/new.png", say=None)
+    assert photos.restore(photo, "to/new.png", say=None) == Path("to/new.png")
+    assert len([*Path(".work").iterdir()]) == 1, "there is nothing that went on"
+
+
 def test_a_link_stays_one(tmp_path):
     (tmp_path / "far").mkdir()
     link, target = tmp_path / "link.png", tmp_path / "far" / "target.png"

@@ -558,6 +558,7 @@ class Job:
         facts: what its record says: the digests of the picture's pixels, of what is missing, and of
             the result as it was written last; the settings; whether it came to its end.
         begun: the result's whole path, as its reader stood at the beginning.
+        placed: where that led, behind links, at the beginning: what `place` knows the folder by.
     """
 
     to: Path
@@ -566,6 +567,7 @@ class Job:
 
     def __post_init__(self):
         self.begun = self.to.absolute()
+        self.placed = os.path.realpath(self.to)
 
     @property
     def file(self) -> Path:
@@ -679,7 +681,7 @@ class Job:
         """Write facts down."""
         self.facts |= facts
         if self.folder is not None:
-            record = {**self.facts, "what": MARK, "to": os.path.realpath(self.file)}
+            record = {**self.facts, "what": MARK, "to": self.placed}
             with contextlib.suppress(OSError):  # a full disk: then nothing can go on
                 files.write_whole(self.folder / JOB, json.dumps(record, indent=1).encode())
 
