@@ -569,6 +569,18 @@ def test_a_folder_in_the_place_of_results_is_named(tmp_path):
     assert os.listdir(tmp_path / "new") == []
 
 
+def test_a_benchmark_whose_words_find_no_place_is_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "timings", lambda *words, **options: {})
+    for name in ("floor", "device_peak"):
+        monkeypatch.setattr(bench, name, lambda *words: {})
+    monkeypatch.setattr(bench, "_report", lambda *words: "words")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(Full()), "utf-8"))
+    words = ["bench", "--store", str(tmp_path), "--name", "mine", "--seconds", "0"]
+    cli.main([*words, "--device", "cpu", "--size", "96", "128"])
+    facts = json.loads((tmp_path / bench.FOLDER / "mine.json").read_text())
+    assert [*facts["sizes"]] == ["96", "128"]
+
+
 def test_an_interrupted_benchmark_leaves_the_older_one(tmp_path, monkeypatch, capsys):
     def timed(size, *words, **options):
         if size == stop_at:
