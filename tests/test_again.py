@@ -1,7 +1,9 @@
 """Stored runs made again from their records alone, and compared with what was stored."""
 
+import io
 import json
 import os
+import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attacks.surroundings import Full
 from conftest import small_config
 from dip_book import images, runs
 from dip_book.cli import main
@@ -246,3 +249,12 @@ def test_what_is_no_run_and_no_number_of_threads_is_said(tmp_path):
     for threads in (0, "two", 10**6):
         with pytest.raises(runs.RunError, match="Threads: from 1 to 1,024, not"):
             again.made_again(run, threads=threads)
+
+
+def test_what_was_made_again_outlives_a_terminal_that_is_closed(tmp_path, monkeypatch):
+    perform(SPEC, tmp_path)
+    closed = io.TextIOWrapper(io.BufferedWriter(Full()), "utf-8", line_buffering=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", closed)
+        rerun(tmp_path, SPEC, "--write")
+    assert SPEC.path.as_posix() in (tmp_path / "reruns.json").read_text()

@@ -83,6 +83,34 @@ def test_a_full_disk_behind_the_words_is_said_and_ends_no_work(photo, monkeypatc
     assert "What is printed cannot be written: No space left" in capfd.readouterr().err
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no such terminals here")
+def test_a_terminal_that_is_closed_ends_no_work(photo, monkeypatch, capfd):
+    near, far = os.openpty()
+
+    def fill(image, known, *, progress=None, **options):
+        filled = np.where(known, image, 0.5).astype(np.float32)
+        progress(photos.core.Progress("a quarter", filled, 0.25, None))
+        os.close(near)  # its window; the work was put into the background before (disown)
+        progress(photos.core.Progress("half", filled, 0.5, None))
+        return photos.core.Filled(filled, {"all": "done"}, "Filled.", False)
+
+    monkeypatch.setattr(photos.core, "fill", fill)
+    with open(far, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        assert cli.main(["restore", photo, "--to", "new.png"]) == 2
+    (job,) = Path(".work").glob("*/job.json")
+    assert json.loads(job.read_text())["report"] == {"all": "done"}, "the work was ended"
+    assert "What is printed cannot be written" in capfd.readouterr().err
+
+
+def test_words_to_a_closed_terminal_leave_the_other_pictures_to_be_restored(photo, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(Full()), "utf-8"))
+    Path("to").mkdir()
+    assert photos.restore_all(["none.png", photo], "to", say=lambda line: None) == 1
+    assert Path("to/photo-restored.png").exists()
+
+
 def test_nobody_who_listens_ends_the_work(monkeypatch):
     def broken(*words, **options):
         raise BrokenPipeError(32, "Broken pipe")
@@ -196,6 +224,27 @@ def test_links_in_a_circle_are_no_reason_to_fail(photo, capsys):
     assert cli.main(["status", "--store", "loop.png"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3 and all("loop.png'" in line for line in lines)
+
+
+def test_a_result_behind_a_link_that_leads_elsewhere_by_now_is_gone_on_with(photo, monkeypatch):
+    Path("share").mkdir()
+    Path("to").symlink_to("share")
+
+    def fill(image, known, *, progress=None, **options):
+        filled = np.where(known, image, 0.5).astype(np.float32)
+        progress(photos.core.Progress("half", filled, 0.5, None))
+        if Path("share").exists():  # a disk that is found at another place after it was lost
+            os.rename("share", "share-2")
+            os.unlink("to")
+            os.symlink("share-2", "to")
+            return photos.core.Filled(filled, {}, "", True)
+        return photos.core.Filled(filled, {}, "Filled.", False)
+
+    monkeypatch.setattr(photos.core, "fill", fill)
+    with pytest.raises(photos.Unfinished, match="the same command goes on"):
+        photos.restore(photo, "to/new.png", say=None)
+    assert photos.restore(photo, "to/new.png", say=None) == Path("to/new.png")
+    assert len([*Path(".work").iterdir()]) == 1, "there is nothing that went on"
 
 
 def test_a_link_stays_one(tmp_path):
@@ -518,6 +567,18 @@ def test_a_folder_in_the_place_of_results_is_named(tmp_path):
         measured.check(tmp_path / "x.json")
     measured.check(tmp_path / "new" / "y.json")
     assert os.listdir(tmp_path / "new") == []
+
+
+def test_a_benchmark_whose_words_find_no_place_is_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "timings", lambda *words, **options: {})
+    for name in ("floor", "device_peak"):
+        monkeypatch.setattr(bench, name, lambda *words: {})
+    monkeypatch.setattr(bench, "_report", lambda *words: "words")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(Full()), "utf-8"))
+    words = ["bench", "--store", str(tmp_path), "--name", "mine", "--seconds", "0"]
+    cli.main([*words, "--device", "cpu", "--size", "96", "128"])
+    facts = json.loads((tmp_path / bench.FOLDER / "mine.json").read_text())
+    assert [*facts["sizes"]] == ["96", "128"]
 
 
 def test_an_interrupted_benchmark_leaves_the_older_one(tmp_path, monkeypatch, capsys):

@@ -34,6 +34,7 @@ from dip_book.runs import ROOT, measured
 from dip_book.runs.provenance import describe_device, peak_memory, provenance
 from dip_book.runs.spec import blocks_errors
 from dip_book.table import NO_VALUE, Figure, Table
+from dip_book.words import told
 from dip_parts.layers import padded
 
 IMAGE = "camera"
@@ -368,19 +369,16 @@ def _measure(facts: dict, path: Path, sizes, at: torch.device, rounds, seconds, 
         }
         for who, timed in entry["contestants"].items():
             timed["peak_memory_mib"] = memory(who, size, at, network)
-        print(_report(size, entry), flush=True)
         _store(path, facts)
+        told(_report(size, entry))
     if seconds:
         size = min(map(int, facts["sizes"]))
         facts["time_to_psnr"] = {"size": size, "seconds": seconds, "reached": {}}
         for who, make in contestants(at, size, network).items():
             facts["time_to_psnr"]["reached"][who] = reached = time_to_psnr(make, size, at, seconds)
             _store(path, facts)
-            print(
-                f"{size}×{size}, {who}: "
-                + ", ".join(f"{level} dB {s:.1f} s" for level, s in reached.items()),
-                flush=True,
-            )
+            levels = ", ".join(f"{level} dB {s:.1f} s" for level, s in reached.items())
+            told(f"{size}×{size}, {who}: {levels}")
 
 
 def watching(

@@ -94,15 +94,15 @@ def run(args: argparse.Namespace) -> int:
         _be_silent()
         return 0
     except EXPECTED as error:
-        print(_in_a_line(error), file=sys.stderr)
+        told(_in_a_line(error), file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        print("This does not fit into the machine's memory: ask for less.", file=sys.stderr)
+        told("This does not fit into the machine's memory: ask for less.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Interrupted.")
+        told("Interrupted.")
         return 130
 
 
@@ -177,7 +177,7 @@ def _check_bench(args: argparse.Namespace) -> None:
 
 def _say(message, category, filename, lineno, file=None, line=None) -> None:
     """A warning without the place in the code, which tells a reader nothing."""
-    print(message, file=sys.stderr)
+    told(message, file=sys.stderr)
 
 
 def _restore(args: argparse.Namespace) -> int:
@@ -391,11 +391,12 @@ def _rerun(args: argparse.Namespace) -> int:
             again.made_again(run, args.picture, device=args.device, threads=args.threads)
             for _ in range(args.times)
         ]
+        stored = again.store(path, several, args.store) if args.write else None  # before any word
         if len(args.run) > 1:
-            print(f"{name}:")
+            told(f"{name}:")
         _say_again(several)
-        if args.write:
-            print(f"Stored in {again.store(path, several, args.store)}")
+        if stored:
+            told(f"Stored in {stored}")
         whole = all(one.same or one.apart <= args.within > 0 for one in several)
         status = status if whole else 1
     return status
@@ -406,18 +407,18 @@ def _say_again(several: list[again.Comparison]) -> None:
     found = several[0]
     for kind, then in found.stored.items():
         now = found.now[kind]
-        print(f"{runs.KINDS[kind]}: {then:.2f} dB stored, {now:.2f} dB now ({now - then:+.4f})")
+        told(f"{runs.KINDS[kind]}: {then:.2f} dB stored, {now:.2f} dB now ({now - then:+.4f})")
     for kind, levels in found.pixels.items():
-        print(f"{runs.KINDS[kind]}: pixels differ by {levels} of 255 at most")
+        told(f"{runs.KINDS[kind]}: pixels differ by {levels} of 255 at most")
     if found.first_apart is not None:
-        print(f"The losses differ from iteration {found.first_apart:,} on.")
+        told(f"The losses differ from iteration {found.first_apart:,} on.")
     for difference in found.differences:
-        print(f"Another {difference}.")
+        told(f"Another {difference}.")
     if len(several) > 1:
         equal, apart = again.spread(several)
         far = "equal to the last bit" if equal else f"up to {apart:.4f} dB apart"
-        print(f"Made {len(several)} times: {far}.")
-    print("The same." if all(one.same for one in several) else "Not the same.")
+        told(f"Made {len(several)} times: {far}.")
+    told("The same." if all(one.same for one in several) else "Not the same.")
 
 
 def _table(args: argparse.Namespace) -> int:

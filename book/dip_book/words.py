@@ -146,13 +146,22 @@ def drawn(text) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def told(*words) -> None:
+def told(*words, **options) -> None:
     """`print` of how far some work is: a full disk behind the words does not end the work.
 
-    Nor does a stream that somebody has closed.
+    Nor does a stream that somebody has closed, nor the window of a terminal.
     """
+    _said(print, *words, flush=True, **options)
+
+
+def live(*words, **options) -> None:
+    """`told` of what a terminal is to obey."""
+    _said(builtins.print, *words, flush=True, **options)
+
+
+def _said(by, *words, **options) -> None:
     try:
-        print(*words, flush=True)
+        by(*words, **options)
     except BrokenPipeError:  # nobody reads on
         raise
     except (OSError, ValueError):

@@ -179,7 +179,7 @@ def restore_all(
         _check_path(path, needed=True)
     for path in (to, mask):
         _check_path(path)
-    complain = complain or (lambda line: words.print(line, file=sys.stderr, flush=True))
+    complain = complain or (lambda line: words.told(line, file=sys.stderr))
     targets = _targets(pictures, to)
     if options.get("again"):
         _check_given(targets, mask)
@@ -405,7 +405,7 @@ class Saying:
     def line(self, text: str) -> None:
         """One that stays."""
         if self.open and text == self.shown:
-            print("\r\x1b[K", end="")  # it stands there already, perhaps cut off
+            words.live("\r\x1b[K", end="")  # it stands there already, perhaps cut off
             self.open = False
         self.end()
         if self.say is print:
@@ -418,7 +418,7 @@ class Saying:
         if self.live:
             width = shutil.get_terminal_size().columns - 1
             line = words.encodable(words.plain(text)[:width], sys.stdout)
-            print(f"\r\x1b[K{line}", end="", flush=True)
+            words.live(f"\r\x1b[K{line}", end="")
             self.open, self.shown = True, text
         elif weighty or time.monotonic() - self.last >= PLAIN_S:
             self.line(text)
@@ -427,7 +427,7 @@ class Saying:
     def end(self) -> None:
         """Leave the line that was to be replaced as it is."""
         if self.open:
-            print(flush=True)
+            words.live()
             self.open = False
 
 
@@ -558,6 +558,7 @@ class Job:
         facts: what its record says: the digests of the picture's pixels, of what is missing, and of
             the result as it was written last; the settings; whether it came to its end.
         begun: the result's whole path, as its reader stood at the beginning.
+        placed: where that led, behind links, at the beginning: what `place` knows the folder by.
     """
 
     to: Path
@@ -566,6 +567,7 @@ class Job:
 
     def __post_init__(self):
         self.begun = self.to.absolute()
+        self.placed = os.path.realpath(self.to)
 
     @property
     def file(self) -> Path:
@@ -679,7 +681,7 @@ class Job:
         """Write facts down."""
         self.facts |= facts
         if self.folder is not None:
-            record = {**self.facts, "what": MARK, "to": os.path.realpath(self.file)}
+            record = {**self.facts, "what": MARK, "to": self.placed}
             with contextlib.suppress(OSError):  # a full disk: then nothing can go on
                 files.write_whole(self.folder / JOB, json.dumps(record, indent=1).encode())
 
