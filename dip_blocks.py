@@ -440,7 +440,7 @@ class Fit(Engine):
         return self.z * shown, self.mask * (1 - shown)
 
     def step(self) -> None:
-        """One iteration of the blog's "Learning process"."""
+        """One iteration of the blog's "Learning process", for `run` to call."""
         z, wanted = self.hidden() if self.recipe.hide else (self.perturbed(), self.mask)
         output = self.draw(z)
         loss = masked_loss(self.degradation.apply(output), self.x_hat, wanted)

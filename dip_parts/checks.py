@@ -314,6 +314,27 @@ def check_draw(height, width, p) -> None:
         raise ValueError(f"p is the probability that a pixel is known, between 0 and 1; got {p!r}.")
 
 
+def check_count(iterations) -> None:
+    """Raise a ValueError for what is no number of iterations."""
+    if not _is_number(iterations, Integral) or iterations < 0:
+        raise ValueError(f"Iterations are counted in whole numbers, 0 or more, not {iterations!r}.")
+
+
+def as_sides(given, name: str) -> tuple[int, int]:
+    """Height and width of a picture, as a degradation of this name gives them, or a ValueError."""
+    try:
+        height, width = sides = [int(side) for side in given]
+        right = min(sides) >= 1 and sides == list(given)
+    except (TypeError, ValueError, OverflowError):
+        right = False
+    if not right:
+        raise ValueError(
+            f"{name}.size has to give the picture's height and width, two whole numbers, not "
+            f"{given!r}."
+        )
+    return height, width
+
+
 def as_iterations(given) -> set[int]:
     """Iterations whose output is kept; ValueError for what is not whole numbers."""
     try:

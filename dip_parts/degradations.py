@@ -70,8 +70,12 @@ def _short(value, depth: int = 0) -> str:
     within = partial(_short, depth=depth + 1)
     if depth > 5:
         return type(value).__name__
+    if isinstance(value, torch.Tensor) and value.layout != torch.strided:  # its whole may be huge
+        parts = _sparse_parts(value.detach())
+        return f"{value.layout}{tuple(value.shape)}{within(parts)}"
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().reshape(-1).view(torch.uint8).numpy()  # bfloat16, too
+        value = value.detach().cpu().resolve_conj().resolve_neg().reshape(-1)
+        value = value.contiguous().view(torch.uint8).numpy()  # bfloat16, too
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return sha256(value.tobytes()).hexdigest()[:8]
     if isinstance(value, torch.nn.Module):
@@ -91,6 +95,16 @@ def _short(value, depth: int = 0) -> str:
     if hasattr(value, "__dict__") and not isinstance(value, type):
         return f"{type(value).__qualname__}{within(vars(value))}"
     return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _sparse_parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Where a sparse tensor has values, and which."""
+    if tensor.layout == torch.sparse_coo:
+        tensor = tensor.coalesce()
+        return [tensor.indices(), tensor.values()]
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+    return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
 
 
 class Masked(Degradation):
@@ -204,7 +218,8 @@ def as_degradation(given, x_hat) -> tuple[Degradation, torch.Tensor]:
 def on(degradation: Degradation, device: torch.device) -> Degradation:
     """The same with its tensors on a device: the loop then copies nothing in an iteration."""
     moved = copy(degradation)
-    for name, value in vars(moved).items():
+    values = vars(moved)  # not by setattr: a frozen dataclass refuses that
+    for name, value in values.items():
         if isinstance(value, torch.Tensor):
-            setattr(moved, name, value.to(device))
+            values[name] = value.to(device)
     return moved

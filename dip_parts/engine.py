@@ -21,7 +21,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from dip_parts.checks import as_iterations, as_mask, as_truth, check_precision
+from dip_parts.checks import (
+    as_iterations,
+    as_mask,
+    as_sides,
+    as_truth,
+    check_count,
+    check_precision,
+)
 from dip_parts.degradations import Masked, as_degradation, on
 from dip_parts.devices import as_device, best_precision, cuda_graph, switches_kept, undisturbed
 from dip_parts.layers import Dropout
@@ -78,7 +85,8 @@ class Engine:
     def __init__(self, x_hat, degradation, recipe, truth, device, precision):
         degradation, x_hat = as_degradation(degradation, x_hat)
         #: Of the picture that is looked for; x̂ may be smaller.
-        self.shape = (x_hat.shape[0], *map(int, degradation.size(x_hat)))
+        sides = as_sides(degradation.size(x_hat), type(degradation).__name__)
+        self.shape = (x_hat.shape[0], *sides)
         if recipe.hide and self.shape != x_hat.shape:
             raise ValueError(
                 f"Pixels can be hidden (hide = {recipe.hide:g}) only of data that have the "
@@ -272,7 +280,13 @@ class Engine:
         errors = [self._mse(self.output), self._mse(self.averaged)]
         values = [loss.detach(), self.rate, jumped, self.recoveries, *errors]
         row = torch.stack([value.float() for value in values])[None]
-        self.notes.index_copy_(0, self.row, row)
+        try:
+            self.notes.index_copy_(0, self.row, row)
+        except IndexError:  # on a CPU; a GPU says so later
+            raise RuntimeError(
+                "step() is one iteration as run() calls it, which then reads what was noted: call "
+                "run(1) instead, again and again."
+            ) from None
         self.row += 1
         self.done += 1
 
@@ -287,9 +301,10 @@ class Engine:
     def run(self, iterations: int) -> None:
         """So many iterations; the history has them when this returns.
 
-        Raises RuntimeError while another thread runs this fit, and for a network that was taken
-        out of the fit's hands (`_check_tied`).
+        Raises ValueError for what is no number of iterations; RuntimeError while another thread
+        runs this fit, and for a network that was taken out of the fit's hands (`_check_tied`).
         """
+        check_count(iterations)
         if self._running:
             raise RuntimeError("This fit is running already: wait for it, or begin another Fit.")
         self._check_tied()

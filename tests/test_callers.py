@@ -539,6 +539,75 @@ def test_what_of_the_data_is_compared_is_a_mask(small, compared, words):
         dip_blocks.Fit(torch.rand(3, 16, 16), Odd(compared), small, device="cpu")
 
 
+@pytest.mark.parametrize(
+    "size", [(1, 16, 16), 16, None, "16", (16.5, 16), (0, 16), (16, float("inf")), ("16", "16")]
+)
+def test_a_size_is_height_and_width(small, size):
+    with pytest.raises(ValueError, match=r"Odd.size has to give .* two whole numbers"):
+        dip_blocks.Fit(torch.rand(3, 16, 16), Odd(torch.ones(16, 16), size), small, device="cpu")
+
+
+@pytest.mark.parametrize("count", ["10", 10.5, 2.0, None, -1, True])
+def test_iterations_are_counted(data, small, count):
+    fit = dip_blocks.Fit(*data, small, device="cpu")
+    with pytest.raises(ValueError, match="Iterations are counted in whole numbers"):
+        fit.run(count)
+    fit.run(np.int64(2))
+    assert fit.iteration == 2
+
+
+def test_who_steps_by_hand_is_told_of_run(data, small):
+    fit = dip_blocks.Fit(*data, small, device="cpu")
+    fit.step()
+    with pytest.raises(RuntimeError, match="call run"):
+        fit.step()
+
+
+#: Tensors that have no bytes to look at as they are.
+LAYOUTS = {
+    "COO": lambda: torch.eye(16).to_sparse(),
+    "CSR": lambda: torch.eye(16).to_sparse_csr(),
+    "CSC": lambda: torch.eye(16).to_sparse_csc(),
+    "BSR": lambda: torch.eye(16).to_sparse_bsr((2, 2)),
+    "conjugate": lambda: torch.fft.fft(torch.arange(9.0)).conj(),
+    "negative": lambda: torch.fft.fft(torch.arange(9.0)).conj().imag,
+    "expanded": lambda: torch.zeros(1).expand(9),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_a_degradation_may_hold_any_tensor(small, name):
+    """A checkpoint knows it by its values, however they lie in memory."""
+    own = Odd(torch.ones(1, 16, 16))
+    own.matrix = LAYOUTS[name]()
+    fit = dip_blocks.Fit(torch.rand(3, 16, 16), own, small, device="cpu")
+    fit.run(1)
+    fit.load(fit.state())
+    before = repr(own)
+    own.matrix = LAYOUTS[name]()
+    assert repr(own) == before
+    own.matrix = own.matrix + own.matrix if name != "expanded" else torch.ones(1).expand(9)
+    assert repr(own) != before
+
+
+@dataclass(frozen=True)
+class Frozen(dip_blocks.Degradation):
+    """As somebody writes it who wants nothing to change."""
+
+    kernel: torch.Tensor
+
+    def apply(self, image):
+        return image * self.kernel
+
+
+def test_a_degradation_may_be_a_frozen_dataclass(small):
+    own = Frozen(torch.full((1, 16, 16), 0.5))
+    fit = dip_blocks.Fit(torch.rand(3, 16, 16), own, small, device="cpu")
+    fit.run(1)
+    assert fit.degradation.kernel is not None and own.kernel.shape == (1, 16, 16)
+
+
 @pytest.mark.parametrize("kind", [np.array, torch.tensor], ids=["array", "tensor"])
 def test_a_mask_of_another_kind_is_compared_all_the_same(small, kind):
     x_hat, where = torch.rand(3, 16, 16), np.eye(16, dtype=bool)
