@@ -80,10 +80,10 @@ def test_the_table_tells_when_quick_was_there(tmp_path):
     facts = {"pictures": {"camera": curves}, "size": 128, "seconds": 600.0}
     facts["provenance"] = {"device": "cpu (X)", "threads": 1}
     measured.write(tmp_path / decibel.FILE, decibel.json.dumps(facts))
-    rows = {row[1]: row[2:] for row in decibel.decibel(tmp_path).rows}
-    assert rows["biharmonic"] == [0.1, 25.0, 2.0]  # not before: 21 dB are too few
-    assert rows["straightforward"] == [500.0, 29.0, None]
-    assert rows["quick"][2] is None
+    rows = {row[0]: row[1:] for row in decibel.decibel(tmp_path).rows}
+    assert rows["Camera, biharmonic"] == [0.1, 25.0, 2.0]  # not before: 21 dB are too few
+    assert rows["Camera, straightforward"] == [500.0, 29.0, None]
+    assert rows["Camera, quick"][2] is None
 
 
 def test_without_deepinv_it_says_so_before_the_work(monkeypatch, tmp_path):

@@ -146,9 +146,9 @@ def decibel(store: Path = runs.ROOT) -> Table:
         for who, curve in curves.items():
             at, db = curve[-1]
             there = None if who in (QUICK, AVERAGED) else first(ours, db)
-            rows.append([images.title(image), who, at, db, there])
-    header = ["picture", "method", "core-seconds", "PSNR, dB", "quick, averaged, has it after"]
-    forms = {header[2]: "{:,.2f}", header[4]: "{:,.1f}"}
+            rows.append([f"{images.title(image)}, {who}", at, db, there])
+    header = ["", "core-seconds", "PSNR, dB", "quick, averaged, has it after"]
+    forms = {header[1]: "{:,.2f}", header[3]: "{:,.1f}"}
     caption = (
         f"Where each method ends at {facts['size']}×{facts['size']}, and the core-seconds of quick "
         f"to as many dB (averaged output). The two slow loops were given {facts['seconds']:,.0f} "

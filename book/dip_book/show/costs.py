@@ -136,7 +136,7 @@ def decibels(facts: dict) -> Figure:
     """PSNR against core-seconds, of what `decibel.stored_decibel` gives; a panel a picture."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            1, len(facts["pictures"]), figsize=(8, 3.9), squeeze=False, layout="constrained"
+            1, len(facts["pictures"]), figsize=(7, 3.5), squeeze=False, layout="constrained"
         )
         for axis, (image, curves) in zip(axes[0], facts["pictures"].items()):
             for (who, curve), look in zip(curves.items(), looks(curves)):
