@@ -250,9 +250,11 @@ def test_channels_that_are_no_colours_are_said(tmp_path):
     tifffile.imwrite(path, five, **extra)
     photo = read(path)
     assert np.array_equal(photo.pixels, five[..., :3])
-    assert photo.notes == [
-        f"'{path}' has 2 further channels beside its colours: they are left out."
-    ]
+    said = f"Channels of '{path}' that are neither colours nor transparency are left out: "
+    assert photo.notes == [f"{said}2."]
+    more = np.concatenate([five, five[..., :1]], axis=2)
+    tifffile.imwrite(path, more, photometric="rgb", extrasamples=["unassalpha", "unspecified", 0])
+    assert read(path).alpha is not None and read(path).notes == [f"{said}2."]
     tifffile.imwrite(path, five[..., :3], photometric="rgb")
     assert read(path).notes == []
 

@@ -475,11 +475,9 @@ def _read(path: Path, opened: Image.Image, head: bytes) -> Photo:
         ]
     if photo.bits == 8 and (bits := _bits(opened, tags, coded)) > 8:
         photo.notes.append(f"'{path}' has {bits} bits, of which 8 are read.")
-    told = any("further channel" in note for note in photo.notes)
-    if not told and (more := _further(opened, tags)):
+    if more := _further(opened, tags):
         photo.notes.append(
-            f"'{path}' has {more} further channel{'s' if more > 1 else ''} beside its colours: "
-            "they are left out."
+            f"Channels of '{path}' that are neither colours nor transparency are left out: {more}."
         )
     return photo
 

@@ -23,6 +23,7 @@ from dip_book.restoring.trial import scratches
 from dip_book.runs import measured
 from dip_book.runs.provenance import provenance
 from dip_book.table import Figure, Table
+from dip_book.words import told
 
 FILE = "filling.json"
 #: The short trials that the recipes were chosen by, and their protocol; made once, by hand.
@@ -85,7 +86,7 @@ def store_filling(store: Path = runs.ROOT, iterations: int = ITERATIONS) -> Path
             if key not in facts["cases"]:
                 facts["cases"][key] = measure(image, kind, iterations)
                 measured.write(file, json.dumps(facts, indent=1))
-                print(key, facts["cases"][key]["measured"], flush=True)
+                told(key, facts["cases"][key]["measured"])
     return file
 
 

@@ -40,8 +40,7 @@ def curves(histories: dict, what: str = "loss", label: str | None = None):
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
         for (name, history), look in zip(histories.items(), looks(histories)):
-            several = history if history and isinstance(history[0], list) else [history]
-            for i, steps in enumerate(several):
+            for i, steps in enumerate(_several(history)):
                 struck = [s for s in steps if s.backtracked]
                 for some, form in (
                     (steps, {"ls": look.line}),
@@ -70,12 +69,16 @@ def _check_histories(histories: dict, what: str) -> None:
             f"Histories have names: {{'a name': fit.history}}, not {brief(histories)}."
         )
     for name, history in histories.items():
-        several = history if isinstance(history, list) else [history]
-        several = several if several and isinstance(several[0], list) else [history]
-        for steps in several:
+        for steps in _several(history):
             steps = steps if isinstance(steps, (list, tuple)) else [None]
             if not all(isinstance(step, dip_blocks.Step) for step in steps):
                 raise ValueError(f"What is named {brief(name)} is no history: draw its .history.")
+
+
+def _several(history) -> list:
+    """The histories under one name: a list of them, or one alone."""
+    many = isinstance(history, list) and history and isinstance(history[0], list)
+    return history if many else [history]
 
 
 def run_summary(run):
