@@ -186,7 +186,7 @@ class UNet(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, config: dict):
         super().__init__()
-        checks.check_config(config, CHOICES)
+        checks.check_network(channels, out_channels, config, CHOICES)
         choices = {key: config.get(key, blogs) for key, blogs in BLOGS_CHOICES.items()}
         down, up, skip = (config[f"channels_{kind}"] for kind in ("down", "up", "skip"))
         self.depth, self.skip_from = len(down), choices["skip_from"]
@@ -259,8 +259,8 @@ class Recipe:
 
     def __post_init__(self):
         checks.check_config(self.config, CHOICES)
-        checks.check_recipe(values := self.as_dict())
-        object.__setattr__(self, "config", values["config"])  # its own: no other follows a change
+        checks.check_recipe(vars(self))
+        object.__setattr__(self, "config", self.as_dict()["config"])  # no other follows a change
 
     def as_dict(self) -> dict:
         """Every value, as plain Python, ready for JSON."""
@@ -270,7 +270,7 @@ class Recipe:
 def but(recipe: Recipe, config: dict | None = None, **values) -> Recipe:
     """The recipe with entries of its network's config, and other values, changed."""
     checks.check_is_recipe(recipe)
-    return replace(recipe, config={**recipe.config, **(config or {})}, **values)
+    return replace(recipe, config=recipe.config | checks.as_changes(config), **values)
 
 
 def at_depth(config: dict, depth: int) -> dict:
@@ -380,6 +380,7 @@ def masked_loss(output: torch.Tensor, x_hat: torch.Tensor, mask: torch.Tensor) -
     The division makes it a mean squared error over what is known: one learning rate then serves
     all image sizes and masks.  Shapes (…, C, H, W) and (…, 1, H, W); returns a scalar.
     """
+    checks.check_comparable(output, x_hat, mask)
     known_values = mask.sum().clamp(min=1) * output.shape[-3]
     return (((output - x_hat) * mask) ** 2).sum() / known_values
 
@@ -488,8 +489,7 @@ def restore(
         ValueError, TypeError: bad input, see `as_image`, `as_mask`, `UNet`, `as_device`.
         DivergenceError: non-finite losses from which the loop cannot recover; names the iteration.
     """
-    checks.check_is_recipe(recipe)
-    recipe = recipe if iterations is None else replace(recipe, iterations=iterations)
+    recipe = recipe if iterations is None else but(recipe, iterations=iterations)
     how = {"seed": seed, "device": device, "precision": precision, "truth": truth}
     fit = Fit(x_hat, degradation, recipe, **how)
     if resume is not None:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dip_parts.checks import check_tensors
+
 
 class Lanczos(nn.Module):
     """Halves height and width by a Lanczos-2 low-pass filter.  (N, C, H, W) → (N, C, H/2, W/2)."""
@@ -33,8 +35,9 @@ class Lanczos(nn.Module):
 def total_variation(image: torch.Tensor) -> torch.Tensor:
     """Mean absolute difference of neighbouring pixels, down plus across.  (C, H, W) → a scalar.
 
-    0 along a side of one pixel, which has no neighbours.
+    0 along a side of one pixel, which has no neighbours.  TypeError for what is no such tensor.
     """
+    check_tensors("H, W", image=image)
     parts = (image.diff(dim=dim).abs() for dim in (-2, -1) if image.shape[dim] > 1)
     return sum((part.mean() for part in parts), torch.zeros((), device=image.device))
 

@@ -28,6 +28,8 @@ MAX_DEPTH = 16
 MAX_CHANNELS, MAX_KERNEL = 10**6, 999
 #: Weights of a network: with what the loop keeps of each, some 30 GB.
 MAX_WEIGHTS = 10**9
+#: Pixels of a mask: with its random numbers, some 10 GB.
+MAX_PIXELS = 10**9
 #: Outputs that a fit keeps on the way.
 MAX_FRAMES = 10**5
 
@@ -127,6 +129,8 @@ def _channels_first(image) -> torch.Tensor:
 
 def _dense(tensor: torch.Tensor) -> torch.Tensor:
     """On the CPU, without a history, every value in its place."""
+    if tensor.is_meta:
+        raise ValueError("This tensor lies on the device 'meta': it has a shape, and no values.")
     here = tensor.detach().cpu()
     return here if here.layout == torch.strided else here.to_dense()
 
@@ -197,6 +201,11 @@ def as_mask(mask, height: int | None = None, width: int | None = None) -> torch.
         if m.ndim < 2 or m.numel() == 0:
             raise ValueError(f"A mask's shape is (H, W), a value a pixel; not {tuple(m.shape)}.")
         height, width = m.shape[-2:]
+    elif not (_is_number(height, Integral) and _is_number(width, Integral)):
+        raise ValueError(
+            "The image's height and width are two whole numbers, or neither is given, not "
+            f"{height!r:.60} and {width!r:.60}."
+        )
     if m.numel() != height * width or tuple(m.shape[-2:]) != (height, width):
         raise ValueError(
             f"The mask's shape is {tuple(m.shape)}, but the image is {height}×{width}: one value a "
@@ -271,6 +280,26 @@ def check_config(config: dict, choices: dict) -> None:
         )
 
 
+def check_network(channels, out_channels, config: dict, choices: dict) -> None:
+    """Raise a ValueError for what is no number of channels, or is wrong in a config."""
+    for name, count in (("channels", channels), ("out_channels", out_channels)):
+        if not _is_number(count, Integral) or not 1 <= count <= MAX_CHANNELS:
+            raise ValueError(
+                f"{name} must be a whole number from 1 to {MAX_CHANNELS:,}, not {count!r:.60}."
+            )
+    check_config(config, choices)
+
+
+def as_changes(config) -> dict:
+    """Entries of a config that are changed; ValueError for what is no dictionary. None is none."""
+    if config is not None and not isinstance(config, dict):
+        raise ValueError(
+            "What changes in a network's config is a dictionary, such as {'dropout': 0.1}, not "
+            f"{config!r:.60}."
+        )
+    return config or {}
+
+
 def check_is_recipe(recipe) -> None:
     """Raise a TypeError for a name, a config or anything else in a recipe's place."""
     if not hasattr(recipe, "as_dict"):
@@ -303,13 +332,57 @@ def as_seed(seed) -> int:
     return int(seed)
 
 
-def check_draw(height, width, p) -> None:
+def check_tensors(axes: str, floats: bool = True, **given) -> None:
+    """Raise a TypeError for what is no tensor with as many axes as these, such as "C, H, W"."""
+    for name, tensor in given.items():
+        if not isinstance(tensor, torch.Tensor):
+            what = f"{tensor!r:.60}"
+        elif tensor.layout != torch.strided:
+            what = f"one of {tensor.layout}"
+        elif tensor.ndim <= axes.count(",") or floats > tensor.is_floating_point():
+            what = f"{tensor.dtype}, {tuple(tensor.shape)}"
+        else:
+            continue
+        kind = "tensor of floats" if floats else "tensor"
+        raise TypeError(f"{name} must be a {kind}, (…, {axes}), not {what}.")
+
+
+def check_comparable(output, x_hat, mask) -> None:
+    """Raise a TypeError or a ValueError for what `masked_loss` would not compare pixel by pixel."""
+    check_tensors("C, H, W", floats=False, output=output, x_hat=x_hat, mask=mask)
+    size = tuple(output.shape[-3:])
+    if tuple(x_hat.shape[-3:]) != size or tuple(mask.shape[-3:]) != (1, *size[1:]):
+        raise ValueError(
+            "The loss compares an output with an x̂ of its shape, (…, C, H, W), by a mask "
+            f"(…, 1, H, W); here are {tuple(output.shape)}, {tuple(x_hat.shape)} and "
+            f"{tuple(mask.shape)}."
+        )
+
+
+def check_generator(generator) -> None:
+    """Raise a TypeError for what is no generator of PyTorch's, nor None, its global one."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(
+            "generator must be one of PyTorch's, such as torch.Generator().manual_seed(0), not "
+            f"{generator!r:.60}."
+        )
+
+
+def check_net(net) -> None:
+    """Raise a TypeError for anything else than a network."""
+    if not isinstance(net, torch.nn.Module):
+        raise TypeError(f"net must be a network, such as a UNet, not {net!r:.60}.")
+
+
+def check_draw(height, width, p=0.5) -> None:
     """Raise a ValueError for what is no size of a picture, or no probability."""
     for size in (height, width):
         if not _is_number(size, Integral) or size < 1:
             raise ValueError(
                 f"A mask has a whole number of pixels a side, 1 or more, not {size!r}."
             )
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"A mask has at most {MAX_PIXELS:,} pixels, not {height} × {width}.")
     if not _is_number(p) or not 0 <= p <= 1:
         raise ValueError(f"p is the probability that a pixel is known, between 0 and 1; got {p!r}.")
 
@@ -321,7 +394,7 @@ def check_count(iterations) -> None:
 
 
 def as_sides(given, name: str) -> tuple[int, int]:
-    """Height and width of a picture, as a degradation of this name gives them, or a ValueError."""
+    """Height and width of a picture, as what has this name gives them, or a ValueError."""
     try:
         height, width = sides = [int(side) for side in given]
         right = min(sides) >= 1 and sides == list(given)
@@ -329,10 +402,17 @@ def as_sides(given, name: str) -> tuple[int, int]:
         right = False
     if not right:
         raise ValueError(
-            f"{name}.size has to give the picture's height and width, two whole numbers, not "
-            f"{given!r}."
+            f"{name} has to give the picture's height and width, two whole numbers, not "
+            f"{given!r:.60}."
         )
     return height, width
+
+
+def as_shape(given) -> tuple[int, int, int]:
+    """A picture's shape (C, H, W), or a ValueError."""
+    if not isinstance(given, (tuple, list)) or len(given) != 3:
+        raise ValueError(f"A picture's shape is (C, H, W), such as (3, 64, 64), not {given!r:.60}.")
+    return given[0], *as_sides(given[1:], "shape")
 
 
 def as_iterations(given) -> set[int]:
@@ -406,6 +486,12 @@ _BOUNDS = {
 
 def check_recipe(values: dict) -> None:
     """Raise a ValueError that says which of a recipe's values is wrong, and why."""
+    needed = {"z_kind", "z_channels", "hide", "optimiser", *_BOUNDS}
+    if not isinstance(values, dict) or not needed <= {*values}:
+        raise ValueError(
+            "A recipe's values are all of what its as_dict() gives, a dictionary, not "
+            f"{values!r:.60}."
+        )
     for name, value in values.items():
         if name in ("config", "z_kind", "optimiser"):
             continue

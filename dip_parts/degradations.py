@@ -17,7 +17,7 @@ from types import FunctionType, MethodType
 import numpy as np
 import torch
 
-from dip_parts.checks import as_image, as_mask, as_seed
+from dip_parts.checks import as_image, as_mask, as_seed, check_tensors
 
 
 class Degradation:
@@ -116,6 +116,12 @@ class Masked(Degradation):
             raise ValueError("The mask marks no pixel as known (p = 0?): there is nothing to fit.")
 
     def apply(self, image):
+        check_tensors("H, W", floats=False, image=image)
+        if image.shape[-2:] != self.mask.shape[-2:]:
+            raise ValueError(
+                f"The mask's shape is {tuple(self.mask.shape)}, the picture's "
+                f"{tuple(image.shape)}: one value a pixel."
+            )
         return image * self.mask
 
     def compared(self, x_hat):
@@ -169,6 +175,7 @@ class Shrunk(Degradation):
         self.factor, self.lobes = factor, lobes
 
     def apply(self, image):
+        check_tensors("H, W", image=image)
         height, width = image.shape[-2:]
         if min(height, width) < self.factor:
             raise ValueError(

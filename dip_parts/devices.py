@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import torch
 
+from dip_parts.checks import check_precision
+
 
 def cuda_graph(step: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
     """Run a function a few times, capture it as a CUDA graph, and return the graph's replay.
@@ -48,7 +50,7 @@ def as_device(device: str | torch.device | None) -> torch.device:
         one = torch.ones((), device=device or best_device())
         float(one)  # "meta" computes nothing
         return one.device
-    except (AssertionError, RuntimeError, TypeError, NotImplementedError):  # by PyTorch's build
+    except (AssertionError, ValueError, RuntimeError, TypeError):  # by PyTorch's build
         raise ValueError(
             f"There is no device {str(device)!r} here that PyTorch can use; there is "
             f"{best_device()!r}."
@@ -58,13 +60,24 @@ def as_device(device: str | torch.device | None) -> torch.device:
 def best_precision(device: str | torch.device) -> str:
     """The default: "tf32" on CUDA (as PyTorch has it); "bf16" on a CPU built for it; else "fp32".
 
-    A CPU without bf16 instructions emulates them, many times slower (book, "How fast").
+    A CPU without bf16 instructions emulates them, many times slower (book, "How fast").  Raises
+    ValueError for what is no device's name.
     """
-    kind = torch.device(device).type
+    kind = _kind(device)
     if kind == "cuda":
         return "tf32"
     able = getattr(torch.cpu, "get_capabilities", dict)() if kind == "cpu" else {}
     return "bf16" if any(able.get(name) for name in ("avx512_bf16", "amx_bf16")) else "fp32"
+
+
+def _kind(device) -> str:
+    """ "cuda", "mps" or "cpu", whether it is here or not."""
+    try:
+        return torch.device(device).type
+    except (RuntimeError, TypeError, ValueError):
+        raise ValueError(
+            f"PyTorch knows no device {device!r:.60}; there is {best_device()!r}."
+        ) from None
 
 
 #: For every fit that a GPU computes now: does it compute in TF32?  What is switched for the first
@@ -74,12 +87,14 @@ _switches, _SWITCHING = ExitStack(), threading.Lock()
 
 
 @contextmanager
-def numerics(device: torch.device, precision: str):
+def numerics(device: str | torch.device, precision: str):
     """While the loop runs: deterministic kernels on a GPU; on a CPU, freed memory is kept.
 
-    Raises RuntimeError where fits of two threads want a GPU with TF32 and without.
+    Raises RuntimeError where fits of two threads want a GPU with TF32 and without; ValueError for
+    what is no device, or no precision.
     """
-    if device.type != "cuda":
+    check_precision(precision)
+    if _kind(device) != "cuda":
         with kept_memory():
             yield
         return

@@ -27,6 +27,7 @@ from dip_parts.checks import (
     as_sides,
     as_truth,
     check_count,
+    check_is_recipe,
     check_precision,
 )
 from dip_parts.degradations import Masked, as_degradation, on
@@ -66,7 +67,14 @@ MAX_RECOVERIES = 50
 
 
 def decibel(mse: float) -> float:
-    """PSNR in dB, peak 1, of a mean squared error; inf for none."""
+    """PSNR in dB, peak 1, of a mean squared error; inf for none.  ValueError for what is none."""
+    try:
+        mse = float(mse)
+        is_error = not mse < 0
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        is_error = False
+    if not is_error:
+        raise ValueError(f"A mean squared error is a number, 0 or above, not {mse!r:.60}.")
     return math.inf if mse == 0 else -10 * math.log10(mse)
 
 
@@ -83,9 +91,10 @@ class Engine:
     """
 
     def __init__(self, x_hat, degradation, recipe, truth, device, precision):
+        check_is_recipe(recipe)
         degradation, x_hat = as_degradation(degradation, x_hat)
         #: Of the picture that is looked for; x̂ may be smaller.
-        sides = as_sides(degradation.size(x_hat), type(degradation).__name__)
+        sides = as_sides(degradation.size(x_hat), f"{type(degradation).__name__}.size")
         self.shape = (x_hat.shape[0], *sides)
         if recipe.hide and self.shape != x_hat.shape:
             raise ValueError(
@@ -341,6 +350,8 @@ class Engine:
 
         Frames, bar and ``watch`` as in `dip_blocks.restore`.
         """
+        if watch is not None and not callable(watch):
+            raise TypeError(f"watch is a function that is called with the fit, not {watch!r:.60}.")
         with switches_kept(self.device):
             return self._run_through(total, as_iterations(frames), progress, watch)
 

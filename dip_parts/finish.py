@@ -31,15 +31,15 @@ def blend(image: torch.Tensor, x_hat, mask, damping: float = 0.5) -> torch.Tenso
     a correction dies out within a few pixels (book, "A better optimiser").  Arguments and
     errors as in `paste`.
     """
-    if not isinstance(damping, Real) or not damping >= 0:
-        raise ValueError(f"damping must be 0 or above, not {damping!r}.")
+    if not isinstance(damping, Real) or not 0 <= damping <= 1e9:
+        raise ValueError(f"damping must be 0 or above, and at most a billion, not {damping!r:.60}.")
     known, x_hat = _what_is_known(image, x_hat, mask)
     off = torch.where(known, x_hat - image, 0.0)
     correction = off
     for _ in range(50):  # a hundredth is left after forty, where nothing is known near by
         c = F.pad(correction, (1, 1, 1, 1), mode="replicate")
         around = c[:, :-2, 1:-1] + c[:, 2:, 1:-1] + c[:, 1:-1, :-2] + c[:, 1:-1, 2:]
-        correction = torch.where(known, off, around / (4 + damping))
+        correction = torch.where(known, off, around / (4 + float(damping)))
     return torch.where(known, x_hat, (image + correction).clamp(0, 1))
 
 
@@ -49,6 +49,11 @@ def _what_is_known(image: torch.Tensor, x_hat, mask) -> tuple[torch.Tensor, torc
         raise TypeError(
             "The image is what a network drew, such as restoration.averaged, a tensor (C, H, W); "
             f"this is a {type(image).__name__}."
+        )
+    if image.ndim < 2 or image.device.type != "cpu":
+        raise ValueError(
+            f"The image is a tensor (C, H, W) on the CPU; this one is {tuple(image.shape)}, on "
+            f"{str(image.device)!r}. image.cpu() brings one there."
         )
     known, x_hat = as_mask(mask, *image.shape[-2:]) == 1, as_image(x_hat)
     if x_hat.shape[-image.ndim :] != image.shape:

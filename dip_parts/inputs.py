@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from dip_parts.ablations import other_z
-from dip_parts.checks import check_weights
+from dip_parts.checks import (
+    as_shape,
+    check_generator,
+    check_is_recipe,
+    check_net,
+    check_tensors,
+    check_weights,
+)
 
 
 def draw_weights(net: nn.Module, generator: torch.Generator | None = None) -> nn.Module:
@@ -17,7 +24,11 @@ def draw_weights(net: nn.Module, generator: torch.Generator | None = None) -> nn
     Kaiming's, uniform: the numbers of a network built after `torch.manual_seed` with the
     generator's seed.  A network that was built on the "meta" device, without memory, comes to lie
     on the CPU.
+
+    Raises TypeError for what is no network, or no generator.
     """
+    check_net(net)
+    check_generator(generator)
     check_weights(sum(weight.numel() for weight in net.parameters()))
     if any(weight.is_meta for weight in net.parameters()):
         net.to_empty(device="cpu")
@@ -38,10 +49,17 @@ def draw_z(recipe, shape, x_hat=None, mask=None, generator=None) -> torch.Tensor
     "uniform" noise, 0 to z_scale, is the paper's for reconstruction; drawn by ``generator``,
     PyTorch's global one if None.  "known" holds what is known itself, (1, C + 1, H, W): the pixels
     of x̂ less one half, 0 where they are missing, and the mask.  For other kinds see `other_z`.
+
+    Raises TypeError for what is no recipe, no generator, or no x̂ and mask where they are needed;
+    ValueError for what is no shape.
     """
+    check_is_recipe(recipe)
+    check_generator(generator)
     if recipe.z_kind == "known":
+        check_tensors("C, H, W", x_hat=x_hat, mask=mask)
         return torch.cat([(x_hat - 0.5) * mask, mask])[None]
+    sides = as_shape(shape)[1:]
     if recipe.z_kind == "uniform":
-        size = (1, recipe.z_channels, *shape[-2:])
+        size = (1, recipe.z_channels, *sides)
         return recipe.z_scale * torch.rand(size, generator=generator)
-    return recipe.z_scale * other_z(recipe.z_kind, recipe.z_channels, *shape[-2:])
+    return recipe.z_scale * other_z(recipe.z_kind, recipe.z_channels, *sides)

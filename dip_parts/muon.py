@@ -8,6 +8,8 @@ from collections import Counter
 import torch
 from torch import nn
 
+from dip_parts.checks import check_net, check_tensors
+
 
 def for_muon(net: nn.Module) -> list[nn.Parameter]:
     """The weights that Muon takes: of all convolutions but the last; equal shapes in a row.
@@ -15,8 +17,13 @@ def for_muon(net: nn.Module) -> list[nn.Parameter]:
     Biases, batch norm's weights and the last 1×1 convolution, which draws the pixels, stay with
     Adam: they are vectors, or map to one channel, and an update of which all directions are equally
     long says nothing there.
+
+    Raises TypeError for what is no network with an ``out``, as a `UNet` has it.
     """
-    last = {*net.out.parameters()}
+    check_net(net)
+    if not isinstance(out := getattr(net, "out", None), nn.Module):
+        raise TypeError(f"A {type(net).__name__} has no last layer ``out``, as a UNet has it.")
+    last = {*out.parameters()}
     found = [m.weight for m in net.modules() if isinstance(m, nn.Conv2d) and m.weight not in last]
     return sorted(found, key=lambda weight: (weight.shape[0], weight[0].numel()))  # as matrices
 
@@ -28,6 +35,7 @@ def orthogonalised(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     iteration whose polynomial pulls every singular value towards 1 and stops between 0.7 and 1.2,
     which is near enough (Jordan et al., "Muon", 2024; PyTorch's coefficients).
     """
+    check_tensors("rows, columns", matrices=matrices)
     x = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):

@@ -8,11 +8,12 @@ part in it.
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
 from dip_book import images
+from dip_parts.checks import as_seed, check_draw
 
 #: What is written over a picture: Latin, as printers set it where the words do not matter.
 WORDS = (
@@ -31,8 +32,11 @@ CURVES = 1000  # more scratches than anyone asks for
 def hole(height: int, width: int, side: int) -> np.ndarray:
     """A square of side × side pixels is missing in the middle.
 
-    Raises ValueError for one that leaves no pixel.
+    Raises ValueError for one that leaves no pixel, or is no number of pixels.
     """
+    check_draw(height, width)
+    if not isinstance(side, Integral) or side < 0:
+        raise ValueError(f"A hole has a whole number of pixels a side, not {side!r:.60}.")
     if side >= max(height, width):
         raise ValueError(
             f"A hole of {side}×{side} pixels leaves nothing of a picture of {width}×{height}: "
@@ -47,9 +51,11 @@ def hole(height: int, width: int, side: int) -> np.ndarray:
 def text(height: int, width: int, share: float, seed: int = 0) -> np.ndarray:
     """Lines of text lie over the picture, words from the seed, until a share of it is missing.
 
-    Raises ValueError for more than text can cover.
+    Raises ValueError for more than text can cover, and for what is no share, size or seed.
     """
-    random, known = np.random.default_rng(seed), np.ones((height, width), bool)
+    check_draw(height, width)
+    check_share(share)
+    random, known = np.random.default_rng(as_seed(seed)), np.ones((height, width), bool)
     words = WORDS.split()
     line = max(height * LINE, 6.0)
     for top in _lines(height, line, random):
@@ -61,7 +67,7 @@ def text(height: int, width: int, share: float, seed: int = 0) -> np.ndarray:
                 return known
     raise ValueError(
         f"Text covers no more than {missing(known):.0%} of {width}×{height} pixels, not "
-        f"{share:.0%}: ask for less."
+        f"{float(share):.0%}: ask for less."
     )
 
 
@@ -126,10 +132,11 @@ def check_share(share) -> None:
 def scratches(height: int, width: int, share: float, seed: int = 0) -> np.ndarray:
     """Curved scratches from border to border, until a share of the picture is missing.
 
-    Raises ValueError for a share that is none, or leaves no pixel.
+    Raises ValueError for a share that is none, or leaves no pixel, and for what is no size or seed.
     """
+    check_draw(height, width)
     check_share(share)
-    random, known = np.random.default_rng(seed), np.ones((height, width), bool)
+    random, known = np.random.default_rng(as_seed(seed)), np.ones((height, width), bool)
     size, thin = np.array([height, width]), SCRATCH * min(height, width)
     along = np.linspace(0, 1, 2 * (height + width))[:, None]
     for _ in range(CURVES):

@@ -149,11 +149,15 @@ MASKS = {
 
 def of_the_book(name: str) -> bool:
     """Is this a picture that the book knows by its name, and no file?"""
-    return any(name in known for known in (EMBEDDED, EMBEDDED_RGB, STANDARD, COLOUR))
+    known = {*EMBEDDED, *EMBEDDED_RGB, *STANDARD, *COLOUR}
+    return isinstance(name, str) and name in known
 
 
 def title(name: str) -> str:
-    """How a picture is called in tables and selectors."""
+    """How a picture is called in tables and selectors.  ImageError for what is no name or path."""
+    if not isinstance(name, (str, os.PathLike)):
+        raise ImageError(f"A picture is called by its name or path, not {type(name).__name__}.")
+    name = os.fspath(name)
     known = {**EMBEDDED, **STANDARD, **COLOUR}
     name = EMBEDDED_RGB.get(name, name)
     if found := re.fullmatch(r"(.+)@[0-9a-f]{8}", name):  # a reader's own, as records name it
@@ -186,6 +190,8 @@ def load(
         )
     if not isinstance(name, (str, os.PathLike)):
         raise ImageError(f"A picture is loaded by its name or path, not {type(name).__name__}.")
+    if not os.fspath(name):
+        raise ImageError("A picture's name is empty: name one of the book's, or a file.")
     if not (colour is None or isinstance(colour, (bool, np.bool_))):
         raise ImageError(f"colour: True, False, or None for as its name says, not {colour!r:.60}.")
     colour = (name in EMBEDDED_RGB or name in COLOUR) if colour is None else colour
@@ -275,7 +281,9 @@ def _places(name: str) -> list[Path]:
 
 
 def available(name: str) -> bool:
-    """Can this picture be loaded without asking the network?"""
+    """Can this picture be loaded without asking the network?  Not what is no name."""
+    if not isinstance(name, str):
+        return False
     if name in EMBEDDED or name in EMBEDDED_RGB:
         return True
     if any(is_file(path) for path in _places(name)):
@@ -346,6 +354,8 @@ def to_bytes(image) -> np.ndarray:
         ImageError: another shape or type of number; NaN; values that are not of [0, 1]; a masked
             array.
     """
+    if getattr(image, "is_meta", False):
+        raise ImageError("This tensor lies on the device 'meta': it has a shape, and no values.")
     if tensor := hasattr(image, "detach"):
         image = image.detach().cpu().to_dense()
         image = image.double() if image.is_floating_point() else image  # NumPy knows no bfloat16

@@ -104,7 +104,7 @@ def sentence(error: Exception) -> str:
     ours = frames[-1].filename.startswith((*OURS, str(Path(core.__file__).parents[1])))
     said = str(error)
     assert (
-        ours and said[:1].isupper() | said[:1].islower() and said.rstrip().endswith((".", ")"))
+        ours and (said[:1].isalnum() or said[:1] == "'") and said.rstrip().endswith((".", ")"))
     ), f"{type(error).__name__}: {error}"
     return said
 

@@ -137,6 +137,9 @@ def fill(
     job.work, job.again = None if work is None else Path(work), again
     if job.work is not None and job.work.exists() and not job.work.is_dir():
         raise runs.RunError(f"'{job.work}' is a file: work is a folder for checkpoints.")
+    for name, function in (("progress", progress), ("stop", stop)):
+        if function is not None and not callable(function):
+            raise runs.RunError(f"{name} is a function that is called, not {brief(function)}.")
     job.tell = progress or (lambda _: None)
     job.stop = stop or job.stop
     return job.run()

@@ -363,6 +363,8 @@ def read(path: str | Path) -> Photo:
             `MAX_PIXELS`, a side above `images.MAX_SIDE` (by the header: nothing is decoded),
             floating-point pixels, HEIC without `pillow-heif`.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise images.ImageError(f"A picture is read by its path, not {type(path).__name__}.")
     path = Path(path)
     head = _head(path)
     try:

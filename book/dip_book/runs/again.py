@@ -22,7 +22,7 @@ import dip_blocks
 from dip_book import images
 from dip_book.runs import means, measured, placing, provenance
 from dip_book.runs.record import Run, text
-from dip_book.runs.spec import RunError, blocks_errors, brief, check_threads
+from dip_book.runs.spec import RunError, as_path, blocks_errors, brief, check_threads
 from dip_book.runs.store import alone
 from dip_book.tasks import channels_last
 
@@ -120,7 +120,7 @@ def made_again(
             f"The networks of {run.name} computed in {facts['precision']}: make each again."
         )
     if picture is not None:
-        run.source = str(found(picture, run))
+        run.source = str(found(as_path(picture, "The picture"), run))
     truth, degradation, x_hat = run.truth(), run.degradation(), run.data()
     with blocks_errors():
         device = str(dip_blocks.as_device(device))

@@ -8,6 +8,8 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Iterable
+from numbers import Real
 from pathlib import Path, PurePosixPath
 
 import filelock
@@ -16,7 +18,7 @@ from dip_book.runs import placing
 from dip_book.runs import store as runs
 from dip_book.runs.placing import SUFFIXES, beside
 from dip_book.runs.record import FORMAT, LARGEST_PICTURE, LARGEST_RECORD, Run, reason, text
-from dip_book.runs.spec import RunError
+from dip_book.runs.spec import RunError, as_path, brief, is_number
 
 #: Bytes that an archive may have, and may unpack to; bytes of its table of contents.
 LARGEST, LARGEST_CONTENTS = 2_000_000_000, 8_000_000
@@ -38,8 +40,8 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
     there is nothing to pack, a run is damaged, one run alone is over the limit, the archives cannot
     be written, or one would be written over a file that holds anything which the store does not.
     """
-    store, target = Path(store), Path(target)
-    if isinstance(paths, (str, Path)):
+    store, target = as_path(store), as_path(target, "An archive")
+    if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable):
         raise RunError("Runs to pack are given in a list, also where it is one.")
     paths = [*paths]
     if wrong := [path for path in paths if not isinstance(path, (str, Path))]:
@@ -50,6 +52,8 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
     paths = [*dict.fromkeys(map(in_store, map(Path, paths)))]  # what is named twice is packed once
     if not paths:
         raise RunError(f"There is no stored run to pack in {store}.")
+    if not is_number(limit_mb, Real) or not limit_mb > 0:
+        raise RunError(f"Megabytes of an archive: a number above 0, not {brief(limit_mb)}.")
     limit, parts, size = limit_mb * 1e6, [], 0.0
     for path in paths:
         part = _files(store, path)
@@ -117,7 +121,7 @@ def unpack(archive: Path, store: Path = runs.ROOT) -> list[tuple[Path, str]]:
     Raises RunError for a file that is missing, is no archive of runs, or holds a damaged one;
     nothing is stored then.  And for a store that cannot be written to.
     """
-    archive, store = Path(archive), Path(store)
+    archive, store = as_path(archive, "An archive"), as_path(store)
     try:
         with placing.draft(store, "unpack") as drafts:
             places = _unpacked(archive, drafts)

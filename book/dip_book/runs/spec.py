@@ -340,6 +340,13 @@ def is_number(value, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
+def as_path(given, what: str = "A store") -> Path:
+    """A path; RunError for anything else."""
+    if not isinstance(given, (str, os.PathLike)):
+        raise RunError(f"{what} is named by its path, not by '{brief(given)}'.")
+    return Path(given)
+
+
 def check_threads(threads: int | None) -> None:
     """RunError for a number of threads that a run cannot be computed with."""
     if threads is not None and not (is_number(threads, Integral) and 1 <= threads <= MOST_THREADS):

@@ -25,6 +25,7 @@ import stat
 import warnings
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 
 import filelock
@@ -47,7 +48,7 @@ from dip_book.runs.record import (
     row,
     text,
 )
-from dip_book.runs.spec import RunError, Spec, brief
+from dip_book.runs.spec import RunError, Spec, as_path, brief, is_number
 
 #: The book's own runs.  Where the package is installed without the book, and nobody stands in a
 #: clone of it: a folder "runs" in the present one, because what lies among installed packages goes
@@ -82,7 +83,7 @@ def write(store: Path, path: Path, run: Run) -> Run:
 
     Raises RunError for pictures larger than a file can hold, OSError for what the system refuses.
     """
-    store, path = Path(store), Path(path)
+    store, path = as_path(store), Path(path)
     with placing.draft(store, work_name(path)) as folder:
         draft = folder / path
         draft.parent.mkdir(parents=True)
@@ -109,9 +110,17 @@ def work_name(path: Path) -> str:
 
 
 def lock(store: Path, path: Path, timeout: float = 0.0) -> filelock.FileLock:
-    """The lock of whoever writes a run; to be entered, raises filelock.Timeout."""
-    store, path = Path(store), Path(path)
-    (store / WORK).mkdir(parents=True, exist_ok=True)
+    """The lock of whoever writes a run; to be entered, raises filelock.Timeout.
+
+    Raises RunError for a store that is a file.
+    """
+    store, path = as_path(store), Path(path)
+    try:
+        (store / WORK).mkdir(parents=True, exist_ok=True)
+    except (NotADirectoryError, FileExistsError):
+        raise RunError(
+            f"The store '{store}' is no folder: name one, or what is to become one."
+        ) from None
     return filelock.FileLock(store / WORK / f"{work_name(path)}.lock", timeout=timeout)
 
 
@@ -145,7 +154,7 @@ def read(place: Path) -> Run:
 
     Raises RunError where there is none, or it is damaged or of another format.
     """
-    place = Path(place)
+    place = as_path(place, "A stored run")
     store = Path(*place.parts[:-3])
     if len(place.parts) < 4:
         raise NotStored(f"No run is stored at {place}.")
@@ -179,7 +188,7 @@ def state(spec: Spec, store: Path = ROOT) -> tuple[Run | None, str | None]:
     for no Spec.
     """
     check_spec(spec)
-    store, path = Path(store), spec.path
+    store, path = as_path(store), spec.path
     if not is_there(store, path):
         return None, None
     try:
@@ -221,9 +230,15 @@ def find(
         size: only of this size in pixels a side; None: not shrunk.
         task: only of this one, see `tasks.degradation`.
 
-    A damaged run is left out, and named in a warning (`DamagedRun`).
+    A damaged run is left out, and named in a warning (`DamagedRun`).  RunError for what is no
+    name, and no size.
     """
-    store, found = Path(store), paths(store)
+    for name in (recipe, image):
+        if not isinstance(name, (str, type(None))):
+            raise RunError(f"Runs are found by names of recipes and pictures, not {brief(name)}.")
+    if size is not None and size is not ANY and not is_number(size, Integral):
+        raise RunError(f"A picture's size is a number of pixels a side, not {brief(size)}.")
+    store, found = as_path(store), paths(store)
     if recipe is not None:
         found = [path for path in found if path.parts[0] == recipe]
     if image is not None:
@@ -248,7 +263,7 @@ def paths(store: Path = ROOT) -> list[Path]:
     A damaged collection is named in a warning (`DamagedRun`), and so is a folder that may not be
     looked into; RunError if that is the store itself.
     """
-    store = Path(store)
+    store = as_path(store)
     placing.settle(store)
     _check_folders(store)
     own = [

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager, suppress
+from inspect import signature
 from numbers import Integral
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means, placing
 from dip_book.runs.checkpoints import Checkpoint, asides, is_left, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs.record import LONGEST_HISTORY
-from dip_book.runs.spec import brief, check_threads, is_number, lacks_memory
+from dip_book.runs.spec import as_path, brief, check_threads, is_number, lacks_memory
 from dip_book.runs.store import check_spec
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
@@ -90,7 +91,7 @@ def perform(
         "frames": frames,
         "checkpoint_s": checkpoint_s,
     }
-    return _perform(spec, Path(store), **options)[0]
+    return _perform(spec, as_path(store), **options)[0]
 
 
 def _perform(spec: Spec, store: Path, *, every: int = 10, **options) -> tuple[Run, bool]:
@@ -370,7 +371,9 @@ def sweep(
         check_spec(spec)
     _check_executor(executor)
     check_threads(threads)
-    store = Path(os.path.realpath(store))  # workers may stand in another folder
+    if unknown := {*options} - {*signature(perform).parameters}:
+        raise RunError(f"A sweep has no option '{brief(min(unknown))}': see sweeps.perform.")
+    store = Path(os.path.realpath(as_path(store)))  # workers may stand in another folder
     todo = []
     for spec in specs:
         try:
