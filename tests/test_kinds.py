@@ -3,27 +3,19 @@
 The attacks of `attacks.kinds` exchange every argument for every value.
 """
 
-from contextlib import chdir
-
 import numpy as np
 import pytest
 import torch
 from attacks import kinds
 from attacks.callers import sentence
-from dip_book import runs
-from dip_book.runs import sweeps
 
 import dip_blocks
+from dip_parts import checks
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    return kinds.Ground(tmp_path_factory.mktemp("ground"))
-
-
-@pytest.fixture(scope="module")
-def functions(ground):
-    return ground.of_the_method() | ground.of_the_book()
+def ground():
+    return kinds.Ground()
 
 
 @pytest.mark.parametrize(
@@ -62,32 +54,10 @@ def functions(ground):
         ("numerics", "device", "None", "knows no device None"),
         ("numerics", "precision", "fp16", "precision must be one of"),
         ("check_recipe", "values", "recipe", "all of what its as_dict"),
-        ("load", "name", "no text", "name is empty"),
-        ("title", "name", "None", "by its name or path"),
-        ("save_png", "image", "of no values", "'meta'"),
-        ("fill", "progress", "3", "progress is a function"),
-        ("fill", "stop", "true", "stop is a function"),
-        ("files.read", "path", "None", "by its path"),
-        ("read", "place", "None", "A stored run is named by its path"),
-        ("stored", "store", "None", "A store is named by its path"),
-        ("paths", "store", "0", "A store is named by its path"),
-        ("find", "image", "3", "names of recipes and pictures"),
-        ("find", "size", "text", "number of pixels a side"),
-        ("pack", "target", "None", "An archive is named by its path"),
-        ("pack", "limit_mb", "NaN", "a number above 0"),
-        ("unpack", "archive", "None", "An archive is named by its path"),
-        ("perform", "store", "None", "A store is named by its path"),
-        ("sweep", "store", "None", "A store is named by its path"),
-        ("made_again", "picture", "3", "The picture is named by its path"),
-        ("hole", "side", "1.5", "whole number of pixels a side"),
-        ("hole", "height", "None", "whole number of pixels a side"),
-        ("text", "share", "None", "A share of missing pixels"),
-        ("text", "seed", "-1", "A seed must be"),
-        ("scratches", "width", "-1", "whole number of pixels a side"),
     ],
 )  # fmt: skip
-def test_a_sentence_says_what_is_wrong(ground, functions, name, argument, value, said):
-    function, arguments = functions[name]
+def test_a_sentence_says_what_is_wrong(ground, name, argument, value, said):
+    function, arguments = ground.functions()[name]
     with pytest.raises((ValueError, TypeError, RuntimeError), match=said) as error:
         function(**{**arguments, argument: ground.values()[value]})
     sentence(error.value)
@@ -118,18 +88,119 @@ def test_what_counts_as_a_number_still_does(ground):
     assert float(dip_blocks.masked_loss(*batch)) == pytest.approx(float(expected))
 
 
-def test_a_store_that_is_a_file_and_an_option_that_is_none(tmp_path):
-    spec = runs.Spec("camera", 16, "quick", (("depth", 1), ("width", 4)), 1)
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(runs.RunError, match="file' is no folder"):
-        sweeps.perform(spec, tmp_path / "file", device="cpu", progress=False)
-    with pytest.raises(runs.RunError, match="no option 'devce'"):
-        next(sweeps.sweep([spec], tmp_path, devce="cpu"))
-    assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_every_function_takes_what_the_attacks_exchange(ground, functions):
+def test_every_function_takes_what_the_attacks_exchange(ground):
     """Or an exchanged argument would be refused for another's sake."""
-    with chdir(ground.folder):
-        for function, arguments in functions.values():
-            function(**arguments)
+    for function, arguments in ground.functions().values():
+        function(**arguments)
+
+
+# To the last value --------------------------------------------------------------------------------
+
+
+def test_as_many_pixels_and_channels_as_may_be_and_no_more(ground, monkeypatch):
+    monkeypatch.setattr(checks, "MAX_PIXELS", 20)
+    assert dip_blocks.bernoulli_mask(4, 5).shape == (1, 4, 5)
+    with pytest.raises(ValueError, match="at most 20 pixels, not 3 × 7"):
+        dip_blocks.bernoulli_mask(3, 7)
+    monkeypatch.setattr(checks, "MAX_CHANNELS", 4)
+    for of_z, of_image in ((1, 1), (4, 4)):
+        checks.check_network(of_z, of_image, ground.recipe.config, dip_blocks.CHOICES)
+    for wrong in ((0, 3), (5, 3), (4, 0), (4, 5), (True, 3), (4, 1.0)):
+        with pytest.raises(ValueError, match="channels must be a whole number from 1 to 4, not"):
+            dip_blocks.UNet(*wrong, ground.recipe.config)
+
+
+def test_a_damping_up_to_a_billion(ground):
+    for damping in (0, 1e9):
+        dip_blocks.blend(ground.picture, ground.x_hat, ground.mask, damping)
+    with pytest.raises(ValueError, match="at most a billion"):
+        dip_blocks.blend(ground.picture, ground.x_hat, ground.mask, 1e9 + 1)
+
+
+def test_a_mask_s_size_is_two_numbers_or_none(ground):
+    assert torch.equal(dip_blocks.as_mask(ground.mask), ground.mask)
+    for size in ((16, None), (None, "16"), ("16", 16), (16, 16.0)):
+        if size[0] is None:  # without a height, the mask's own
+            assert torch.equal(dip_blocks.as_mask(ground.mask, *size), ground.mask)
+            continue
+        with pytest.raises(ValueError, match="two whole numbers, or neither"):
+            dip_blocks.as_mask(ground.mask, *size)
+
+
+@pytest.mark.parametrize("take", [dip_blocks.paste, dip_blocks.blend])
+def test_pictures_of_two_axes_are_put_back_and_of_one_are_not(ground, take):
+    flat = take(ground.picture[0], ground.x_hat[0], ground.mask)
+    assert torch.equal(flat, take(ground.picture[:1], ground.x_hat[:1], ground.mask))
+    for wrong in (ground.picture[0, 0], torch.tensor(1.0), torch.ones(3, 16, 16, device="meta")):
+        with pytest.raises(ValueError, match=r"a tensor \(C, H, W\) on the CPU; this one is \("):
+            take(wrong, ground.x_hat, ground.mask)
+
+
+def test_what_a_loss_compares_fits_each_other(ground):
+    x, x_hat, mask = ground.picture, ground.x_hat, ground.mask
+    assert dip_blocks.masked_loss(x, x_hat, mask) >= 0
+    for given in (
+        (x[:1], x_hat, mask), (x, x_hat[:1], mask), (x, x_hat[:, :8], mask),
+        (x, x_hat, mask[:, :8]), (x, x_hat, mask[..., :8]), (x, x_hat, mask.expand(3, 16, 16)),
+        (x[..., :8], x_hat, mask),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"by a mask \(…, 1, H, W\); here are"):
+            dip_blocks.masked_loss(*given)
+    flat = {
+        "output": (x[0], x_hat, mask),
+        "x_hat": (x, x_hat[0], mask),
+        "mask": (x, x_hat, mask[0]),
+    }
+    for name, given in flat.items():
+        with pytest.raises(TypeError, match=rf"^{name} must be a tensor, \(…, C, H, W\), not "):
+            dip_blocks.masked_loss(*given)
+    assert dip_blocks.masked_loss((255 * x).int(), x_hat, mask > 0) > 0  # of whole numbers, too
+
+
+def test_as_many_axes_as_a_function_needs(ground):
+    x = ground.picture
+    assert dip_blocks.total_variation(x[0]) >= 0
+    with pytest.raises(TypeError, match=r"not torch.float32, \(16,\)"):
+        dip_blocks.total_variation(x[0, 0])
+    with pytest.raises(TypeError, match="not torch.int32"):
+        dip_blocks.total_variation(x.int())
+    assert dip_blocks.orthogonalised(x[0]).shape == (16, 16)
+    for wrong in (x[0, 0], x.int()):
+        with pytest.raises(TypeError, match="matrices must be a tensor of floats"):
+            dip_blocks.orthogonalised(wrong)
+    with pytest.raises(TypeError, match="image must be a tensor of floats"):
+        dip_blocks.Shrunk(2).apply(x[0, 0])
+    with pytest.raises(TypeError, match="image must be a tensor, "):
+        dip_blocks.Masked(ground.mask).apply(x[0, 0])
+    masked = dip_blocks.Masked(ground.mask)
+    assert torch.equal(masked.apply((x > 0.5).int()), (x > 0.5) * ground.mask)
+    for wrong in (x[:, :8], x[..., :8]):
+        with pytest.raises(ValueError, match=r"The mask's shape is \(1, 16, 16\), the picture's"):
+            masked.apply(wrong)
+
+
+def test_a_shape_has_three_numbers(ground):
+    for shape in ((3, 8, 8), [3, 8, 8], torch.Size([3, 8, 8])):
+        assert dip_blocks.draw_z(ground.recipe, shape).shape == (1, 4, 8, 8)
+    for shape in ((8, 8), (1, 3, 8, 8)):
+        with pytest.raises(ValueError, match="A picture's shape is"):
+            dip_blocks.draw_z(ground.recipe, shape)
+    with pytest.raises(ValueError, match="shape has to give the picture's height and width"):
+        dip_blocks.draw_z(ground.recipe, (3, 8, 0))
+
+
+@pytest.mark.parametrize("name", ["z_kind", "z_channels", "hide", "optimiser", "lr", "averaging"])
+def test_a_recipe_s_values_are_all_of_them(ground, name):
+    values = ground.recipe.as_dict()
+    checks.check_recipe(values)
+    del values[name]
+    with pytest.raises(ValueError, match=r"all of what its as_dict\(\) gives"):
+        checks.check_recipe(values)
+
+
+def test_weights_are_drawn_for_a_network_by_a_generator(ground):
+    with pytest.raises(TypeError, match="generator must be one of PyTorch's"):
+        dip_blocks.draw_weights(ground.net, 3)
+    assert dip_blocks.draw_weights(ground.net) is ground.net
+    with pytest.raises(TypeError, match="net must be a network"):
+        dip_blocks.draw_weights(None)

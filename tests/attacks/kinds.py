@@ -1,4 +1,4 @@
-"""Every public function, with each of its arguments in turn exchanged for what it is not."""
+"""Each argument of every public function of the method in turn exchanged for what it is not."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ import decimal
 import fractions
 import warnings
 from collections.abc import Callable
-from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import torch
 from attacks import Attack
-from attacks._drawn import Drawn
+from attacks._drawn import Drawn, attack
 from attacks.callers import sentence
-from dip_book import holes, images, runs
-from dip_book.restoring import core, files, photos
-from dip_book.runs import Spec, again, sweeps
-from PIL import Image
 
 import dip_blocks
 from dip_parts import checks
@@ -53,10 +48,9 @@ def _arrays() -> dict:
 
 
 class Ground:
-    """A problem so small that every function can be called on it, in an empty folder."""
+    """A problem so small that every function can be called on it."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self):
         levels = {"channels_down": [4, 4], "channels_up": [4, 4], "channels_skip": [2, 2]}
         quick = dip_blocks.RECIPES["quick"]
         config = dip_blocks.at_depth(quick.config, 2) | levels
@@ -80,8 +74,8 @@ class Ground:
         }  # fmt: skip
         return {**PLAIN, **_arrays(), **things}
 
-    def of_the_method(self) -> dict[str, tuple[Callable, dict]]:
-        """The functions of `dip_blocks`: a name → the function, and arguments that it takes."""
+    def functions(self) -> dict[str, tuple[Callable, dict]]:
+        """A name → the function, and arguments that it takes."""
         d, x, x_hat, mask, recipe = (
             dip_blocks, self.picture, self.x_hat, self.mask, self.recipe
         )  # fmt: skip
@@ -136,64 +130,6 @@ class Ground:
             "as_iterations": (checks.as_iterations, {"given": [1]}),
         }
 
-    def of_the_book(self) -> dict[str, tuple[Callable, dict]]:
-        """Those of the book that scripts call."""
-        store = self.folder / "store"
-        spec = Spec("camera", 16, "quick", (("depth", 1), ("width", 4)), 2)
-        quiet = {"device": "cpu", "progress": False}
-        run = sweeps.perform(spec, store, **quiet)
-        archive = runs.pack([spec.path], store, self.folder / "packed")[0]
-        x, known = self.picture[0].numpy(), np.ones((SIDE, SIDE), bool)
-        known[4:7, 5:9] = False
-        here = self.folder / "photo.png"
-        Image.fromarray((x * 254 * known + known).astype(np.uint8)).save(here)
-        size = {"height": 40, "width": 40}
-        return {
-            "load": (images.load, {"name": "camera", "size": SIDE, "colour": None}),
-            "available": (images.available, {"name": "camera"}),
-            "title": (images.title, {"name": "camera"}),
-            "of_the_book": (images.of_the_book, {"name": "camera"}),
-            "save_png": (images.save_png, {"path": self.folder / "saved.png", "image": x}),
-            "fill": (
-                lambda **how: core.fill(**how, iterations=1, device="cpu"),
-                {"image": x, "known": known, "minutes": 2.0, "recipe": None, "seed": 0,
-                 "precision": "fp32", "work": None, "progress": None, "stop": None},
-            ),
-            "photos.restore": (
-                lambda **how: photos.restore(**how, iterations=1, device="cpu", say=None),
-                {"picture": here, "mask": None, "missing": "black", "tolerance": None, "grow": 0,
-                 "minutes": None, "recipe": None, "seed": 0, "precision": None},
-            ),
-            "files.read": (files.read, {"path": here}),
-            "Spec": (Spec, {"image": "camera", "size": 16, "recipe": "quick", "changes": (),
-                            "iterations": 2, "seed": 0, "mask_seed": None, "p": 0.5,
-                            "task": "pixels", "precision": None}),
-            "read": (runs.read, {"place": store / spec.path}),
-            "stored": (runs.stored, {"spec": spec, "store": store}),
-            "state": (runs.state, {"spec": spec, "store": store}),
-            "find": (runs.find, {"store": store, "recipe": None, "image": "camera", "size": 16}),
-            "paths": (runs.paths, {"store": store}),
-            "pack": (runs.pack, {"paths": [spec.path], "store": store,
-                                 "target": self.folder / "packed", "limit_mb": 15}),
-            "unpack": (runs.unpack, {"archive": archive, "store": self.folder / "other"}),
-            "perform": (
-                lambda **how: sweeps.perform(**how, progress=False),
-                {"spec": spec, "store": store, "device": "cpu", "every": 10, "frames": 3,
-                 "checkpoint_s": 10.0},
-            ),
-            "sweep": (
-                lambda **how: [*sweeps.sweep(**how, **quiet)],
-                {"specs": [spec], "store": store, "executor": None, "threads": 1},
-            ),
-            "made_again": (
-                lambda **how: again.made_again(**how, **quiet),
-                {"run": run, "picture": None, "threads": 1},
-            ),
-            "hole": (holes.hole, {**size, "side": 4}),
-            "text": (holes.text, {**size, "share": 0.1, "seed": 0}),
-            "scratches": (holes.scratches, {**size, "share": 0.1, "seed": 0}),
-        }  # fmt: skip
-
 
 def _run(fit, iterations) -> None:
     """But for a number that would have it run for ever, as it should."""
@@ -214,34 +150,28 @@ def exchanged(d: Drawn, functions: dict, values: dict) -> str:
     """One function, one argument, every value: a sentence, or it works."""
     name = d.one_of(*functions)
     function, arguments = functions[name]
-    exchanged, refused = d.one_of(*arguments), 0
+    argument, refused = d.one_of(*arguments), 0
     for what, value in values.items():
-        if exchanged in CALLED and callable(value):
+        if argument in CALLED and callable(value):
             continue
         if getattr(value, "is_meta", False) and name in ("masked_loss", "Masked.apply"):
             continue  # beside tensors of another device, where PyTorch says which two they are
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                function(**{**arguments, exchanged: value})
+                function(**{**arguments, argument: value})
         except (ValueError, TypeError, RuntimeError) as error:
             try:
                 sentence(error)
             except AssertionError as bare:
-                raise AssertionError(f"{name}({exchanged}={what}): {bare}") from error
+                raise AssertionError(f"{name}({argument}={what}): {bare}") from error
             refused += 1
     return "refused in a sentence" if refused else "taken"
 
 
-def _of_the_method(rng: np.random.Generator, folder: Path) -> str:
-    ground = Ground(folder)
-    return exchanged(Drawn(rng), ground.of_the_method(), ground.values())
-
-
-def _of_the_book(rng: np.random.Generator, folder: Path) -> str:
-    ground = Ground(folder)
-    with chdir(folder):  # where "x" may be written
-        return exchanged(Drawn(rng), ground.of_the_book(), ground.values())
+def _attempt(d: Drawn) -> str:
+    ground = Ground()
+    return exchanged(d, ground.functions(), ground.values())
 
 
 ATTACKS = [
@@ -249,13 +179,7 @@ ATTACKS = [
         "kinds of arguments",
         "Any argument of any public function of the method may be of any kind: it works, or a "
         "sentence of the project's own says what is wrong.",
-        _of_the_method,
+        attack(_attempt),
         few=20,
-    ),
-    Attack(
-        "kinds of arguments, book",
-        "So may those of the functions with which the book's runs and photos are made.",
-        _of_the_book,
-        few=8,
     ),
 ]

@@ -29,8 +29,8 @@ from mutants import MODULES, ROOT, Mutant, applied, path_of, place, scopes, sour
 TESTS = tuple(
     f"tests/test_{name}.py"
     for name in (
-        "blocks", "callers", "degradation", "degradations", "details", "edges", "hidden", "loop",
-        "optimiser", "same_numbers",
+        "blocks", "callers", "degradation", "degradations", "details", "edges", "hidden", "kinds",
+        "loop", "optimiser", "same_numbers",
     )
 )  # fmt: skip
 #: Begins with what a first iteration imports late.
