@@ -1,5 +1,6 @@
 """What the ablation's tables say of stored runs: paired, complete, silent about what is missing."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -300,6 +301,12 @@ def test_pairs_are_means_of_what_was_drawn(tmp_path):
     values = {line[0]: line[-1] for line in table.rows}
     assert values["Muon + dropout 0.05"] == pytest.approx(values["Muon"], abs=0.01)
     assert values["Muon + dropout 0.1"] > values["Muon"] + 3
+    table = optimiser.pairs(
+        optimiser.under_muon(store=tmp_path), best=1, chosen=("Muon", "dropout 0.05")
+    )
+    assert [line[0] for line in table.rows][-1] == "**Muon + dropout 0.05**", "best or not"
+    table = optimiser.pairs(optimiser.under_muon(store=tmp_path), chosen=("Muon", "dropout 0.1"))
+    assert sum("dropout 0.1" in line[0] and "Muon" in line[0] for line in table.rows) == 1
 
 
 def test_hiding_is_shown_against_random_z(tmp_path):
@@ -313,6 +320,27 @@ def test_hiding_is_shown_against_random_z(tmp_path):
     table = optimiser.ideas(optimiser.with_hidden(tmp_path))
     assert [line[0] for line in table.rows] == [f"**{optimiser.RANDOM}**, PSNR", "best-hidden"]
     assert shown(table, "best-hidden") == [*["+1.00"] * 5, "7"]
+
+
+def test_pairs_are_compared_over_masks_and_seeds(tmp_path):
+    """Only over seeds with which all of them were run, each against the two of `best`."""
+    off = dict(zip(plan.HIDDEN_SEEDS, (0.1, 0.1, -0.1, 0.1)))  # what a network errs by, of one kind
+    for name, sign in off.items():
+        for seed, image in itertools.product((0, 1), plan.TUNING):
+            x = images.load(image, size=256)
+            drawn = np.clip(0.6 * x + 0.2 + (1 + seed) * sign, 0, 1).astype(np.float32)
+            store(tmp_path, plan.with_hidden(name, image, seed), 20.0, drawn, core_seconds=9.0)
+        if name == "best-hidden":
+            assert optimiser.hidden_seeds(tmp_path).rows == []
+    store(tmp_path, plan.with_hidden("depth 3", "camera", 2), 20.0)  # a third seed, not of all
+    table = optimiser.hidden_seeds(tmp_path)
+    first, best, *others = table.rows
+    assert first[0] == "**best-hidden + depth 3**, PSNR" and first[-1] == 18
+    assert "2 masks and seeds" in table.caption and len(others) == 4
+    assert "bilinear upsampling" in best[0], "errors in opposite directions"
+    assert float(best[-2]) > 3 and best[-2].deviation > 0.1, "more of it where they err more"
+    same = next(row for row in others if row[0] == "best-hidden + width 128")
+    assert float(same[-2]) == pytest.approx(0, abs=0.01)
 
 
 def test_free_pictures_as_large_as_the_tables_large_ones(tmp_path):

@@ -331,7 +331,7 @@ def test_the_store_is_a_few_files():
     listed = subprocess.run(["git", "ls-files", "."], cwd=runs.ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a clone")
-    assert len(listed.stdout.splitlines()) < 500
+    assert len(listed.stdout.splitlines()) < 550  # a run with pictures has a file of its own
 
 
 def test_stored_baselines_are_what_the_methods_give():

@@ -1079,6 +1079,7 @@ def test_every_table_is_printed(capsys, name):
         "distances": "image",
         "hidden": "idea",
         "hidden_pairs": "one network",
+        "hidden_seeds": "mean of two",
         "large": "picture",
         "blends": "averaged output of",
         "noise": "non-local means",

@@ -22,7 +22,8 @@ GROUPS = (
     "best", "best-seeds", "best-nearest", "blog-muon", "paper-muon", "table", "table-short",
     "two-upsamplings", "quick", "front", "best-free", "quick-adam", "larger", "best-adam",
     "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas", "bases",
-    "repeated", "jump", "muon", "muon-256", "hidden", "hidden-longer", "hidden-512",
+    "repeated", "jump", "muon", "muon-256", "hidden", "hidden-seeds", "hidden-longer",
+    "hidden-512",
     "shrink-ideas", "shrink-free", "set5-x4", "set5-x8", "noise", "denoising",
     "holes", "covered", "sparse", "inpainting",
 )  # fmt: skip
@@ -32,7 +33,8 @@ TABLES = (
     "switches", "ideas",
     "repeated", "reached", "one_precision", "muon", "pairs", "longer", "longer_hidden",
     "sooner", "straightforward", "decibel",
-    "hidden", "hidden_pairs", "blends", "large", "noise", "noise_rules", "noise_ideas",
+    "hidden", "hidden_pairs", "hidden_seeds", "blends", "large", "noise", "noise_rules",
+    "noise_ideas",
     "noise_papers", "noise_distances", "shrunk", "shrunk_ideas", "set5", "set5_gains",
     "large_hole", "covered", "holes_papers", "filling", "filling_recipes", "filling_errors",
 )  # fmt: skip

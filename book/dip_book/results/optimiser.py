@@ -48,6 +48,8 @@ def with_hidden(store: Path = runs.ROOT) -> Tried:
 
 
 RANDOM = "random z, nothing hidden"
+#: The two whose mean is the recipe `best`.
+CHOSEN = ("best-hidden", "depth 3")
 
 
 def _on_all(found: Tried) -> Tried:
@@ -90,10 +92,17 @@ def seconds(drawn: dict[str, runs.Run]) -> float | None:
     return mean(run.facts.get("core_seconds") for run in drawn.values())
 
 
-def pairs(found: Tried, best: int = 8, caption: str = "", filled_by: Iterable[str] = ()) -> Table:
+def pairs(
+    found: Tried,
+    best: int = 8,
+    chosen: tuple[str, str] | None = None,
+    caption: str = "",
+    filled_by: Iterable[str] = (),
+) -> Table:
     """Means of two networks: of all pairs of ideas, those with the highest mean PSNR in dB.
 
-    Computed from stored pictures of 8 bits.
+    Computed from stored pictures of 8 bits.  The pair that was ``chosen`` is among them anyway, in
+    bold.
     """
     first = next(iter(found.values()), {})
     known = {image: (run.degraded()[1], run.truth()) for image, run in first.items()}
@@ -109,7 +118,12 @@ def pairs(found: Tried, best: int = 8, caption: str = "", filled_by: Iterable[st
         return sorted(rows, key=lambda row: -row[-1])[:count]
 
     alone = highest([row(idea) for idea in found], 3)
-    together = highest([row(*two) for two in itertools.combinations(found, 2)], best)
+    every = [row(*two) for two in itertools.combinations(found, 2)]
+    ours = [line for line in every if line[0] == " + ".join(chosen or ())]
+    together = highest(every, best)
+    together += [line for line in ours if line not in together]
+    for line in ours:
+        line[0] = f"**{line[0]}**"
     header = ["one network, or the mean of two", *map(images.title, known), "mean"]
     caption = (
         f"{caption} PSNR in dB of their averaged outputs' mean, pasted. Computed from stored "
@@ -315,7 +329,63 @@ def hidden(store: Path = runs.ROOT) -> Table:
 def hidden_pairs(store: Path = runs.ROOT) -> Table:
     """Means of two networks that are shown a part, the best ones, in dB."""
     caption = "The best single networks that are shown a part, and the best means of two, 256×256."
-    return pairs(with_hidden(store), caption=caption, filled_by=["hidden"])
+    return pairs(with_hidden(store), chosen=CHOSEN, caption=caption, filled_by=["hidden"])
+
+
+def hidden_seeds(store: Path = runs.ROOT) -> Table:
+    """Pairs of `plan.HIDDEN_SEEDS` against `CHOSEN`, in dB, blended: mean and spread over seeds.
+
+    256×256, the seeds with which all of them were run on all pictures; none below two of them.
+    """
+    complete = []
+    for seed in plan.SEEDS:
+        specs = {
+            name: {image: plan.with_hidden(name, image, seed) for image in plan.TUNING}
+            for name in plan.HIDDEN_SEEDS
+        }
+        found = _on_all({name: all_stored(of, store) for name, of in specs.items()})
+        complete += [found] if len(found) == len(specs) else []
+    titles = [images.title(image) for image in plan.TUNING]
+    header = ["mean of two", *titles, "mean", "core-seconds"]
+    if len(complete) < 2:
+        return Table(header, [], filled_by=["hidden", "hidden-seeds"])
+
+    def psnrs(names: tuple[str, ...]) -> np.ndarray:
+        """Seeds × pictures."""
+        return np.array([
+            [_psnr_blended([found[name][image] for name in names]) for image in plan.TUNING]
+            for found in complete
+        ])  # fmt: skip
+
+    def cost(names: tuple[str, ...]) -> float | None:
+        each = [mean(seconds(found[name]) for found in complete) for name in names]
+        return None if None in each else sum(each)
+
+    level, rows = psnrs(CHOSEN), []
+    for names in itertools.combinations(plan.HIDDEN_SEEDS, 2):
+        if names != CHOSEN:
+            apart = psnrs(names) - level
+            cells = [difference(map(float, of)) for of in (*apart.T, apart.mean(1))]
+            rows.append([" + ".join(names), *cells, cost(names)])
+    rows.sort(key=lambda row: -float(row[-2]))
+    base = [float(value) for value in (*level.mean(0), level.mean())]
+    rows.insert(0, [f"**{' + '.join(CHOSEN)}**, PSNR", *base, cost(CHOSEN)])
+    used = [run for found in complete for drawn in found.values() for run in drawn.values()]
+    caption = (
+        f"Means of two networks that are shown a part, 256×256, {len(complete)} masks and seeds: "
+        "PSNR in dB (averaged, blended) of the two of `best`, and differences from it, with their "
+        "standard deviation over the seeds. Computed from stored pictures of 8 bits. Core-seconds "
+        f"a picture, on {machines(used)}."
+    )
+    return Table(header, rows, {"core-seconds": SECONDS}, caption, ["hidden", "hidden-seeds"])
+
+
+def _psnr_blended(members: list[runs.Run]) -> float:
+    """PSNR in dB of the mean of members' averaged outputs, blended with what they knew."""
+    truth, picture = (
+        torch.from_numpy(array)[None] for array in (members[0].truth(), agreement(members))
+    )
+    return dip_blocks.psnr(dip_blocks.blend(picture, truth, members[0].degraded()[1]), truth)
 
 
 DAMPINGS = (0, 0.25, 0.5, 1, 2)
@@ -386,5 +456,5 @@ def large(store: Path = runs.ROOT) -> Table:
 TABLES = {
     "muon": muon, "pairs": muon_pairs, "longer": longer, "longer_hidden": longer_hidden,
     "sooner": sooner, "straightforward": against_straightforward, "hidden": hidden,
-    "hidden_pairs": hidden_pairs, "blends": blends, "large": large,
+    "hidden_pairs": hidden_pairs, "hidden_seeds": hidden_seeds, "blends": blends, "large": large,
 }  # fmt: skip

@@ -34,6 +34,7 @@ PURPOSES = {
     "muon": ("12", "ideas for Muon at 128², one at a time"),
     "muon-256": ("12", "ideas for Muon, some of them at 256²"),
     "hidden": ("12", "networks that are shown a part, at 256²"),
+    "hidden-seeds": ("12", "networks that are shown a part, at 256², two more seeds"),
     "hidden-longer": ("12", "a network that is shown a part, fitted twice as long"),
     "hidden-512": ("12", "networks that are shown a part, at 512²"),
     "bases": ("11", "what ideas for Adam are compared with"),

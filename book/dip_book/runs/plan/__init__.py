@@ -27,6 +27,7 @@ from dip_book.runs.plan.noise import (
 )
 from dip_book.runs.plan.optimiser import (
     HIDDEN_IDEAS,
+    HIDDEN_SEEDS,
     LARGER_IDEAS,
     MUON_IDEAS,
     UNDER_MUON,
@@ -128,7 +129,8 @@ def with_pictures() -> list[Spec]:
         *(denoised(image, NOISY_SIZE) for image in NOISY_PICTURES),
         # chapter 12: what best draws; means of all pairs of ideas, correlations, blending
         *WANTED["best-free"],
-        *WANTED["muon"], *WANTED["muon-256"], *WANTED["hidden"], *WANTED["hidden-512"],
+        *WANTED["muon"], *WANTED["muon-256"], *WANTED["hidden"], *WANTED["hidden-seeds"],
+        *WANTED["hidden-512"],
         # super-resolution: data put back, means
         *WANTED["shrink-ideas"],
         # chapter on holes: PSNR of missing pixels alone is computed from them
