@@ -67,6 +67,8 @@ def test_a_z_of_known_pixels_needs_them(ground):
     hidden = dip_blocks.RECIPES["best-hidden"]
     with pytest.raises(TypeError, match="x_hat must be a tensor of floats, .* not None"):
         dip_blocks.draw_z(hidden, (3, 16, 16))
+    with pytest.raises(TypeError, match="mask must be a tensor of floats, .* not None"):
+        dip_blocks.draw_z(hidden, (3, 16, 16), ground.x_hat)
     z = dip_blocks.draw_z(hidden, (3, 16, 16), ground.x_hat, ground.mask)
     assert z.shape == (1, 4, 16, 16)
 
