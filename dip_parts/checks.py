@@ -374,8 +374,15 @@ def check_net(net) -> None:
         raise TypeError(f"net must be a network, such as a UNet, not {net!r:.60}.")
 
 
-def check_draw(height, width, p=0.5) -> None:
-    """Raise a ValueError for what is no size of a picture, or no probability."""
+def check_draw(height, width, p) -> None:
+    """Raise a ValueError for what is no size of a mask, or no probability."""
+    check_pixels(height, width)
+    if not _is_number(p) or not 0 <= p <= 1:
+        raise ValueError(f"p is the probability that a pixel is known, between 0 and 1; got {p!r}.")
+
+
+def check_pixels(height, width) -> None:
+    """Raise a ValueError for what is no size of a mask."""
     for size in (height, width):
         if not _is_number(size, Integral) or size < 1:
             raise ValueError(
@@ -383,8 +390,6 @@ def check_draw(height, width, p=0.5) -> None:
             )
     if height * width > MAX_PIXELS:
         raise ValueError(f"A mask has at most {MAX_PIXELS:,} pixels, not {height} × {width}.")
-    if not _is_number(p) or not 0 <= p <= 1:
-        raise ValueError(f"p is the probability that a pixel is known, between 0 and 1; got {p!r}.")
 
 
 def check_count(iterations) -> None:

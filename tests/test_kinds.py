@@ -88,6 +88,8 @@ def test_what_counts_as_a_number_still_does(ground):
     batch = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8), torch.ones(1, 8, 8, dtype=torch.bool)
     expected = (batch[0] - batch[1]).square().sum() / (64 * 3)
     assert float(dip_blocks.masked_loss(*batch)) == pytest.approx(float(expected))
+    same = dip_blocks.masked_loss(*batch[:2], batch[2][None])
+    assert float(same) == pytest.approx(float(expected)), "a mask (1, 1, H, W)"
 
 
 def test_every_function_takes_what_the_attacks_exchange(ground):

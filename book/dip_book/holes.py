@@ -13,7 +13,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from dip_book import images
-from dip_parts.checks import as_seed, check_draw
+from dip_parts.checks import as_seed, check_pixels
 
 #: What is written over a picture: Latin, as printers set it where the words do not matter.
 WORDS = (
@@ -34,7 +34,7 @@ def hole(height: int, width: int, side: int) -> np.ndarray:
 
     Raises ValueError for one that leaves no pixel, or is no number of pixels.
     """
-    check_draw(height, width)
+    check_pixels(height, width)
     if not isinstance(side, Integral) or side < 0:
         raise ValueError(f"A hole has a whole number of pixels a side, not {side!r:.60}.")
     if side >= max(height, width):
@@ -53,7 +53,7 @@ def text(height: int, width: int, share: float, seed: int = 0) -> np.ndarray:
 
     Raises ValueError for more than text can cover, and for what is no share, size or seed.
     """
-    check_draw(height, width)
+    check_pixels(height, width)
     check_share(share)
     random, known = np.random.default_rng(as_seed(seed)), np.ones((height, width), bool)
     words = WORDS.split()
@@ -134,7 +134,7 @@ def scratches(height: int, width: int, share: float, seed: int = 0) -> np.ndarra
 
     Raises ValueError for a share that is none, or leaves no pixel, and for what is no size or seed.
     """
-    check_draw(height, width)
+    check_pixels(height, width)
     check_share(share)
     random, known = np.random.default_rng(as_seed(seed)), np.ones((height, width), bool)
     size, thin = np.array([height, width]), SCRATCH * min(height, width)
