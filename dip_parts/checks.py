@@ -413,11 +413,11 @@ def as_sides(given, name: str) -> tuple[int, int]:
     return height, width
 
 
-def as_shape(given) -> tuple[int, int, int]:
-    """A picture's shape (C, H, W), or a ValueError."""
+def sides_of(given) -> tuple[int, int]:
+    """H and W of a picture's shape (C, H, W), or a ValueError."""
     if not isinstance(given, (tuple, list)) or len(given) != 3:
         raise ValueError(f"A picture's shape is (C, H, W), such as (3, 64, 64), not {given!r:.60}.")
-    return given[0], *as_sides(given[1:], "shape")
+    return as_sides(given[1:], "shape")
 
 
 def as_iterations(given) -> set[int]:

@@ -9,12 +9,12 @@ from torch import nn
 
 from dip_parts.ablations import other_z
 from dip_parts.checks import (
-    as_shape,
     check_generator,
     check_is_recipe,
     check_net,
     check_tensors,
     check_weights,
+    sides_of,
 )
 
 
@@ -58,7 +58,7 @@ def draw_z(recipe, shape, x_hat=None, mask=None, generator=None) -> torch.Tensor
     if recipe.z_kind == "known":
         check_tensors("C, H, W", x_hat=x_hat, mask=mask)
         return torch.cat([(x_hat - 0.5) * mask, mask])[None]
-    sides = as_shape(shape)[1:]
+    sides = sides_of(shape)
     if recipe.z_kind == "uniform":
         size = (1, recipe.z_channels, *sides)
         return recipe.z_scale * torch.rand(size, generator=generator)
