@@ -494,6 +494,46 @@ def test_what_was_interrupted_and_moved_outlives_another_result_of_its_name(
     assert len([*(tmp_path / ".work").iterdir()]) == 2, "of finished ones nothing is set aside"
 
 
+@pytest.mark.parametrize("mask", ["mask.png", "more.png"])
+def test_what_was_interrupted_and_moved_outlives_a_file_put_in_its_place(
+    holed, missing, fake, tmp_path, mask
+):
+    """An older result comes back to its name and is begun anew there; then the newer goes on."""
+    known = np.where(missing, 0, 255).astype(np.uint8)
+    write(tmp_path / "mask.png", known)
+    known[0, 0] = 0
+    write(tmp_path / "more.png", known)
+    result = Path("photo-restored.png")
+    assert main(["restore", "photo.png", "--mask", mask]) == 0
+    result.rename("older.png")
+    fake.stop_at = 1
+    assert main(["restore", "photo.png", "--mask", "mask.png"]) == 130
+    (fake.asked[1]["work"] / "state").write_text("hours of work")
+    result.rename("newer.png")
+    Path("older.png").rename(result)
+    fake.stop_at = None
+    assert main(["restore", "photo.png", "--mask", mask, "--again"]) == 0
+    assert not (fake.asked[2]["work"] / "state").exists()
+    assert main(["restore", "photo.png", "--mask", "mask.png", "--to", "newer.png"]) == 0
+    assert (fake.asked[3]["work"] / "state").read_text() == "hours of work"
+
+
+def test_a_moved_result_goes_on_also_where_it_was_a_copy_at_first(holed, fake, capsys):
+    """The copy is refused, as long as there are two; that leaves nothing in its way."""
+    result = Path("photo-restored.png")
+    fake.stop_at = 1
+    assert main(["restore", "photo.png"]) == 130
+    (fake.asked[0]["work"] / "state").write_text("hours of work")
+    shutil.copy(result, "newer.png")
+    fake.stop_at = None
+    assert main(["restore", "photo.png", "--to", "newer.png"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    result.write_bytes(b"somebody's")
+    assert main(["restore", "photo.png", "--to", "newer.png"]) == 0
+    assert (fake.asked[1]["work"] / "state").read_text() == "hours of work"
+    assert result.read_bytes() == b"somebody's"
+
+
 def test_a_result_of_another_process_is_waited_for(holed, fake, capsys):
     folder = photos.place(Path("photo-restored.png"))
     folder.mkdir(parents=True)

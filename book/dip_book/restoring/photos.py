@@ -582,7 +582,7 @@ class Job:
             _forget_old()
         try:
             folder = place(to)
-            if to.exists() and not folder.exists():
+            if to.exists() and not (folder / JOB).exists():
                 _follow(to, folder)
             folder.mkdir(parents=True, exist_ok=True)
             facts = _record(folder)
@@ -644,8 +644,9 @@ class Job:
         }
         other = [key for key, digest in same.items() if self.facts.get(key) != digest]
         there = self.file.exists()
+        ours = there and _sha256(self.file) in _written(self.facts)
         if there and not again:
-            if _sha256(self.file) not in (self.facts.get("written"), self.facts.get("next")):
+            if not ours:
                 raise ImageError(
                     f"'{self.to}' is there already: choose another name, or write over it with "
                     "--again (again=True)."
@@ -658,10 +659,11 @@ class Job:
                 )
             return True
         if other or again:
-            if other and self.folder is not None:  # of a result that is gone
-                if not there:
+            if self.folder is not None:
+                if not ours:  # of a result that is gone, perhaps with another file in its place
                     self._set_aside()
-                shutil.rmtree(self.folder / "fit", ignore_errors=True)
+                if other:
+                    shutil.rmtree(self.folder / "fit", ignore_errors=True)
             self.facts = same
             self.note()
         return False
@@ -713,13 +715,25 @@ def _follow(to: Path, folder: Path) -> None:
     content = _sha256(to)
     for record in work_root().glob(f"*/{JOB}"):
         facts = _record(record.parent) or {}
-        if content in (facts.get("written"), facts.get("next")) and not os.path.lexists(
-            str(facts.get("to"))
-        ):
-            with contextlib.suppress(filelock.Timeout, OSError, NotImplementedError):
-                with filelock.FileLock(record.parent / "lock", timeout=0):
+        if content not in _written(facts):
+            continue
+        if facts.get("to") and _sha256(Path(facts["to"])) in (content, "unreadable"):
+            continue  # this one is a copy
+        with contextlib.suppress(filelock.Timeout, OSError, NotImplementedError):
+            with filelock.FileLock(record.parent / "lock", timeout=0):
+                if not folder.exists():
                     record.parent.rename(folder)
-                return
+                elif {path.name for path in folder.iterdir()} <= {"lock", "fit"}:
+                    # the result was refused here once; the record last, so that a kill is mended
+                    with contextlib.suppress(FileNotFoundError):
+                        (record.parent / "fit").rename(folder / "fit")
+                    record.rename(folder / JOB)
+            return
+
+
+def _written(facts: dict) -> list:
+    """The digests that a job's result may have: also of one that was killed as it wrote."""
+    return [facts[key] for key in ("written", "next") if facts.get(key)]
 
 
 def _forget_old() -> None:
