@@ -149,8 +149,8 @@ MASKS = {
 
 def of_the_book(name: str) -> bool:
     """Is this a picture that the book knows by its name, and no file?"""
-    known = {*EMBEDDED, *EMBEDDED_RGB, *STANDARD, *COLOUR}
-    return isinstance(name, str) and name in known
+    known = (EMBEDDED, EMBEDDED_RGB, STANDARD, COLOUR)
+    return isinstance(name, str) and any(name in pictures for pictures in known)
 
 
 def title(name: str) -> str:

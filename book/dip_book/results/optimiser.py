@@ -353,7 +353,7 @@ def hidden_seeds(store: Path = runs.ROOT) -> Table:
     def psnrs(names: tuple[str, ...]) -> np.ndarray:
         """Seeds × pictures."""
         return np.array([
-            [_psnr_blended([found[name][image] for name in names]) for image in plan.TUNING]
+            [_psnr_put_back([found[name][image] for name in names]) for image in plan.TUNING]
             for found in complete
         ])  # fmt: skip
 
@@ -380,12 +380,11 @@ def hidden_seeds(store: Path = runs.ROOT) -> Table:
     return Table(header, rows, {"core-seconds": SECONDS}, caption, ["hidden", "hidden-seeds"])
 
 
-def _psnr_blended(members: list[runs.Run]) -> float:
-    """PSNR in dB of the mean of members' averaged outputs, blended with what they knew."""
-    truth, picture = (
-        torch.from_numpy(array)[None] for array in (members[0].truth(), agreement(members))
-    )
-    return dip_blocks.psnr(dip_blocks.blend(picture, truth, members[0].degraded()[1]), truth)
+def _psnr_put_back(members: list[runs.Run], put=dip_blocks.blend, **how) -> float:
+    """PSNR in dB of the mean of members' averaged outputs, with what they knew put back."""
+    average = np.mean([run.averaged for run in members], axis=0)  # of one, itself
+    truth, picture = (torch.from_numpy(array)[None] for array in (members[0].truth(), average))
+    return dip_blocks.psnr(put(picture, truth, members[0].degraded()[1], **how), truth)
 
 
 DAMPINGS = (0, 0.25, 0.5, 1, 2)
@@ -409,14 +408,9 @@ def blends(store: Path = runs.ROOT) -> Table:
         gains = []
         for image in plan.TUNING:
             drawn = [found[member][image] for member in members]
-            average = np.mean([run.averaged for run in drawn], axis=0)
-            truth, picture = (
-                torch.from_numpy(array)[None] for array in (drawn[0].truth(), average)
-            )
-            _, mask = drawn[0].degraded()
-            level = dip_blocks.psnr(dip_blocks.paste(picture, truth, mask), truth)
-            blended = (dip_blocks.blend(picture, truth, mask, damping) for damping in DAMPINGS)
-            gains.append([dip_blocks.psnr(image, truth) - level for image in blended])
+            level = _psnr_put_back(drawn, dip_blocks.paste)
+            blended = (_psnr_put_back(drawn, damping=damping) for damping in DAMPINGS)
+            gains.append([psnr - level for psnr in blended])
         cells = (Figure(mean(of), least=min(of), difference=True) for of in zip(*gains))
         rows.append([name, *cells])
     caption = (
