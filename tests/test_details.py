@@ -204,6 +204,8 @@ def test_the_recipes_numbers():
         "best-bilinear": (400, "muon", 0.02, 0.1, 1, 1 / 90, 0.97),
         "best-hidden": (400, "muon", 0.04, 0.1, 1, 0, 0.97),
         "best-hidden-shallow": (400, "muon", 0.04, 0.1, 1, 0, 0.97),
+        "best-hidden-bilinear": (400, "muon", 0.04, 0.1, 1, 0, 0.97),
+        "best-hidden-wide": (400, "muon", 0.04, 0.1, 1, 0, 0.97),
     }
     for name, recipe in dip_blocks.RECIPES.items():
         assert tuple(getattr(recipe, key) for key in names) == values[name], name
@@ -436,6 +438,7 @@ def test_the_recipes_networks_and_means():
         "best-adam": (5, 128, 4, 0), "quick-adam": (5, 64, 4, 0), "quick": (5, 64, 4, 0.05),
         "best-nearest": (5, 64, 4, 0.05), "best-bilinear": (5, 64, 4, 0.1),
         "best-hidden": (4, 64, 16, 0.05), "best-hidden-shallow": (3, 64, 16, 0.05),
+        "best-hidden-bilinear": (4, 64, 16, 0.05), "best-hidden-wide": (4, 128, 16, 0.05),
     }  # fmt: skip
     for name, recipe in dip_blocks.RECIPES.items():
         depth, channels, skip, dropout = values[name]
@@ -448,8 +451,11 @@ def test_the_recipes_networks_and_means():
             name.startswith("blog")
         ), name
         assert recipe.z_channels == (0 if "hidden" in name else 32), name
+        smooth = "bilinear" in name or name in ("blog", "blog-low-lr", "paper")
+        assert config["upsampling_method"] == ("bilinear" if smooth else "nearest"), name
     assert dip_blocks.MEANS == {
         "best": ("best-hidden", "best-hidden-shallow"),
+        "best-wide": ("best-hidden-bilinear", "best-hidden-wide"),
         "two-upsamplings": ("best-nearest", "best-bilinear"),
     }
 

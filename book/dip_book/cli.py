@@ -16,13 +16,14 @@ from dip_book import images
 # Names that are known elsewhere too, where PyTorch is; the tests hold these against them.
 RECIPES = (
     "blog", "blog-low-lr", "paper", "best-adam", "quick-adam", "quick", "best-nearest",
-    "best-bilinear", "best-hidden", "best-hidden-shallow", "best", "two-upsamplings",
+    "best-bilinear", "best-hidden", "best-hidden-shallow", "best-hidden-bilinear",
+    "best-hidden-wide", "best", "best-wide", "two-upsamplings",
 )  # fmt: skip
 GROUPS = (
-    "best", "best-seeds", "best-nearest", "blog-muon", "paper-muon", "table", "table-short",
-    "two-upsamplings", "quick", "front", "best-free", "quick-adam", "larger", "best-adam",
-    "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas", "bases",
-    "repeated", "jump", "muon", "muon-256", "hidden", "hidden-seeds", "hidden-longer",
+    "best", "best-seeds", "best-wide", "best-nearest", "blog-muon", "paper-muon", "table",
+    "table-short", "two-upsamplings", "quick", "front", "best-free", "quick-adam", "larger",
+    "best-adam", "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas",
+    "bases", "repeated", "jump", "muon", "muon-256", "hidden", "hidden-seeds", "hidden-longer",
     "hidden-512",
     "shrink-ideas", "shrink-free", "set5-x4", "set5-x8", "noise", "denoising",
     "holes", "covered", "sparse", "inpainting",

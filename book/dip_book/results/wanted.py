@@ -12,6 +12,7 @@ from dip_book.table import Table
 PURPOSES = {
     "best": ("12", "the recipe best on the 11 images"),
     "best-seeds": ("12", "the recipe best on the 11 images, other masks and seeds"),
+    "best-wide": ("12", "the recipe best-wide on the 11 images"),
     "best-nearest": ("12", "one network with random z on the 11 images"),
     "blog-muon": ("9, 10", "the blog's network on the 11 images, by Muon"),
     "paper-muon": ("9", "the paper's settings on the 11 images, by Muon"),
