@@ -375,16 +375,17 @@ def test_each_comparison_runs(show, compare):
     assert abs(drawn(tab, "lane-0") - drawn(tab, "lane-1")).mean() > 1
 
 
-DROP = """([name, bytes]) => {
+DROP = """([on, name, bytes]) => {
   const transfer = new DataTransfer();
   transfer.items.add(new File([new Uint8Array(bytes)], name));
-  document.querySelector("dip-live").dispatchEvent(
+  return document.querySelector(on).dispatchEvent(
     new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
 }"""
 
 
-def dropped(tab, path):
-    tab.evaluate(DROP, [path.name, list(path.read_bytes())])
+def dropped(tab, path, on="dip-live"):
+    """Whether the browser would open the file in the page's place."""
+    return tab.evaluate(DROP, [on, path.name, list(path.read_bytes())])
 
 
 def test_a_dropped_picture_is_taken_or_refused_in_words(show, tmp_path):
@@ -526,6 +527,43 @@ def test_who_comes_back_to_a_link_keeps_what_was_painted(show):
     tab.evaluate("(link) => { location.hash = link; }", SMALL + "&p=100&seed=1")
     tab.wait_for_function("() => document.querySelector('dip-live').settings.seed === 1")
     assert known(tab) == 100, "a link that is new is followed"
+
+
+def test_a_reload_keeps_what_was_chosen_and_painted(show, tmp_path):
+    tab = ready(show(link=SMALL + "&p=100"))
+    tab.click("[name=hole]")
+    tab.locator(".dip-brush").click()
+    tab.locator("[name=picture]").select_option("astronaut")
+    painted, truth = known(tab), drawn(tab, "truth")
+    assert painted < 100
+    said = tab.locator(".dip-said")
+
+    tab.reload()
+    ready(tab)
+    assert known(tab) == painted and (drawn(tab, "truth") == truth).all()
+    assert said.inner_text() == "As before the page was loaded anew."
+    images.save_png(tmp_path / "ramp.png", np.linspace(0, 1, 4096).reshape(64, 64))
+    dropped(tab, tmp_path / "ramp.png")
+    said.filter(has_text="stays on this machine").wait_for()
+    tab.reload()
+    ready(tab)
+    assert known(tab) == painted and "choose it again" in said.inner_text()
+
+    other = tab.context.new_page()  # a page that is opened, not loaded anew, follows its link
+    other.goto(tab.url)
+    assert known(ready(other)) == 100
+    tab.goto("about:blank")
+    tab.goto(other.url)
+    assert known(ready(tab)) == 100, "the same tab, but by a link"
+
+
+def test_a_picture_beside_the_figure_does_not_take_the_pages_place(show, tmp_path):
+    tab = ready(show())
+    before = drawn(tab, "truth")
+    images.save_png(tmp_path / "ramp.png", np.linspace(0, 1, 4096).reshape(64, 64))
+    assert not dropped(tab, tmp_path / "ramp.png", on="main h1")
+    tab.locator(".dip-said").filter(has_text="beside the figure").wait_for()
+    assert (drawn(tab, "truth") == before).all()
 
 
 def test_where_nothing_is_known_nothing_is_said_to_fill_it(show):

@@ -12,6 +12,7 @@ const FRAMES = 120; // pictures of each network that are kept for going back
 const AVERAGING = 0.95; // decay of the moving average of the outputs
 const PATIENCE = 5000; // milliseconds that Start waits for a choice between WebGPU and WebAssembly
 const SHOW_EVERY = 150; // milliseconds
+const KEPT = `dip-live ${location.pathname}`; // in the tab's own storage
 const dB = (value) => (Number.isFinite(value) ? `${value.toFixed(1)} dB` : "exact");
 const reduced = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -46,28 +47,30 @@ class DipLive extends HTMLElement {
     };
     this.backend = null;
     this.listen();
-    const told = this.followLink();
+    const told = this.followLink(kept());
     this.propose(told).catch((error) => {
       this.backend ??= "wasm";
       this.say(noWorker(error));
     });
   }
 
-  // The settings of the address, or those at the start.
-  followLink() {
-    const told = location.hash.startsWith("#live=") ? location.hash.slice(6) : "";
+  // What stood here before the page was loaded anew, the settings of the address, or those at the
+  // start.
+  followLink(before = {}) {
+    const link = location.hash.startsWith("#live=") ? location.hash.slice(6) : "";
+    const told = before.told || link;
     ({ settings: this.settings, painted: this.painted } = decode(told));
     if (!Object.hasOwn(this.pictures, this.settings.picture))
       this.settings.picture = Object.keys(this.pictures)[0];
     this.noFile();
     this.paintValue ??= null;
     this.show();
-    this.reset(told ? "The settings of the link are set. Press Start." : "");
+    const again = before.own ? ", but for your own picture: choose it again" : "";
+    if (before.told || before.own) this.reset(`As before the page was loaded anew${again}.`);
+    else this.reset(told ? "The settings of the link are set. Press Start." : "");
     this.degrade();
-    if (told) {
-      this.scrollIntoView({ block: "start" });
-      this.followed(told);
-    }
+    if (link) this.followed(link);
+    if (link && !before.told) this.scrollIntoView({ block: "start" });
     return told;
   }
 
@@ -84,6 +87,16 @@ class DipLive extends HTMLElement {
   comeBack() {
     const told = location.hash.startsWith("#live=") ? location.hash.slice(6) : null;
     if (told !== null && !(history.state?.dipLive && told === this.told)) this.followLink();
+  }
+
+  // A reload must not cost what was painted.
+  keep() {
+    const now = { told: encode(this.settings, this.painted), own: Boolean(this.own) };
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify(now));
+    } catch {
+      /* denied, or a frame without an address */
+    }
   }
 
   // No picture of the reader's own, nor one that is still being read.
@@ -155,6 +168,18 @@ class DipLive extends HTMLElement {
       if (file) this.$file.value = ""; // it tells the name of another
       this.take(file);
     });
+    // beside the figure a file would take the page's place, and what was painted with it
+    const beside = (event) =>
+      event.dataTransfer?.types.includes("Files") &&
+      !event.defaultPrevented &&
+      !event.target.closest?.("input");
+    on(window, "dragover", (event) => beside(event) && event.preventDefault());
+    on(window, "drop", (event) => {
+      if (!beside(event)) return;
+      event.preventDefault();
+      this.say("That was beside the figure. Drop the picture on it.");
+    });
+    on(window, "pagehide", () => this.keep());
     on(this.$mask, "click", () => this.change({ mask: this.settings.mask + 1 }));
     on(this.$reseed, "click", () => {
       this.change({ seed: this.settings.seed + (this.settings.compare === "seed" ? 2 : 1) });
@@ -655,6 +680,17 @@ class DipLive extends HTMLElement {
     } catch {
       this.say(`The link is ${there}${there.endsWith("bar") ? "." : ""}`);
     }
+  }
+}
+
+// What `keep` kept, if the page is the same one once more.
+function kept() {
+  const [arrival] = performance.getEntriesByType("navigation");
+  if (!["reload", "back_forward"].includes(arrival?.type)) return {};
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT)) ?? {};
+  } catch {
+    return {}; // denied, or not ours
   }
 }
 
