@@ -28,7 +28,10 @@ class Degradation:
 
     def apply(self, image: torch.Tensor) -> torch.Tensor:
         """What x̂ would be of this picture without noise; differentiable.  (C, H, W) → (C, h, w)."""
-        raise NotImplementedError
+        name = type(self).__name__
+        raise NotImplementedError(
+            f"{name} has no apply(self, image): write what x̂ is of a picture."
+        )
 
     def size(self, x_hat: torch.Tensor) -> tuple[int, int]:
         """H and W of the picture, of which x̂ (C, h, w) is left."""

@@ -320,7 +320,7 @@ def test_a_degradation_knows_no_pixel_unless_it_says_so_and_needs_an_apply():
     assert torch.equal(bare.known(x_hat), torch.zeros(1, 4, 6))
     assert torch.equal(shrunk.known(x_hat), torch.zeros(1, 8, 12))
     assert torch.equal(bare.compared(x_hat), torch.ones(1, 4, 6))
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError, match="Degradation has no apply"):
         bare.apply(x_hat)
 
 

@@ -384,6 +384,16 @@ def test_the_first_cell_says_what_is_missing(elsewhere):
     assert "The book's code is not here. Open this notebook inside a clone" in done.stderr
 
 
+def test_beside_the_method_alone_the_first_cell_looks_further(elsewhere, clone):
+    """`dip_blocks.py` may be copied and used alone, beside a chapter too."""
+    folder, run = elsewhere
+    (folder / "dip_blocks.py").touch()
+    done = run(pairs.SETUP.format(url=""))
+    assert done.returncode == 1 and "The book's code is not here" in done.stderr
+    done = run(pairs.SETUP.format(url=f"file://{clone}"))
+    assert done.returncode == 0 and done.stdout.startswith("Runs on "), done.stderr
+
+
 def test_the_first_cell_works_inside_a_clone(elsewhere, clone):
     _, run = elsewhere
     done = run(f"import os; os.chdir({str(clone / 'notebooks')!r})\n" + pairs.SETUP.format(url=""))

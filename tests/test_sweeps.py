@@ -1225,3 +1225,20 @@ def test_a_mean_that_is_being_made_is_left_to_whom_makes_it(tmp_path, monkeypatc
     spec = runs.Spec("brick", 32, "twice", iterations=2)
     with sweeps._holding(spec, tmp_path, 0.0), pytest.raises(sweeps.Busy, match="twice/brick-32"):
         sweeps.perform(spec, tmp_path, device="cpu", progress=False)
+
+
+def test_a_mean_whose_member_is_being_made_elsewhere_is_told_as_missing(tmp_path, monkeypatch):
+    """Nobody is making the mean then; the other member is made, and the mean when it is free."""
+    monkeypatch.setitem(
+        dip_blocks.RECIPES, "tiny-too", replace(dip_blocks.RECIPES["tiny"], lr=0.02)
+    )
+    monkeypatch.setitem(dip_blocks.MEANS, "two-tiny", ("tiny", "tiny-too"))
+    spec = runs.Spec("brick", 32, "two-tiny", iterations=2)
+    how = {"device": "cpu", "progress": False}
+    busy, free = spec.members
+    with sweeps._holding(busy, tmp_path, 0.0):
+        ((_, run, outcome),) = sweeps.sweep([spec], tmp_path, **how)
+        assert run is None and outcome.startswith(f"failed: Another process is making {busy.path}")
+        assert runs.state(free, tmp_path)[0] and not runs.state(busy, tmp_path)[0]
+    ((_, run, outcome),) = sweeps.sweep([spec], tmp_path, **how)
+    assert outcome == "done" and runs.state(busy, tmp_path)[0]

@@ -43,7 +43,7 @@ REPOSITORY = {url!r}  # written by `make notebooks`, from _config.yml
 if importlib.util.find_spec("dip_book") is None:
     here = Path.cwd()
     around = (here, *here.parents)
-    root = next((f for f in around if (f / "dip_blocks.py").exists()), None)
+    root = next((f for f in around if (f / "book" / "dip_book").exists()), None)
     if root is None:
         source = os.environ.get("DIP_REPOSITORY") or REPOSITORY
         if not source:
@@ -303,7 +303,12 @@ def _still(html: str) -> str:
 
 
 def _code(notebook) -> list[str]:
-    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    """The code that outputs come from: the setup cell, written above, only makes imports work."""
+    return [
+        cell.source
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", [])
+    ]
 
 
 def _digest(notebook) -> str:

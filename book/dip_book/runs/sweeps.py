@@ -52,6 +52,10 @@ class Busy(RuntimeError):
     """Another process is making this run."""
 
 
+class MemberBusy(Busy):
+    """Another process is making a member of this mean, and nobody the mean."""
+
+
 def perform(
     spec: Spec,
     store: Path = ROOT,
@@ -77,7 +81,7 @@ def perform(
         checkpoint_s: seconds between checkpoints.
 
     Raises:
-        Busy: another process is making the same run.
+        Busy: another process is making the same run, or (MemberBusy) a member of this mean.
         RunError: a run of this path is stored, but damaged, or of something else: the message says
             what differs.  Or what is requested is impossible.
         ImageError: see `images.load`.
@@ -248,7 +252,7 @@ def _sweep_up(spec: Spec, store: Path, run: Run) -> None:
 
 
 def _perform_mean(spec, store, *, again=False, patience=0.0, **options) -> tuple[Run, bool]:
-    """The members first, each a run of its own.
+    """The members first, each a run of its own; what is being made elsewhere is asked for last.
 
     Members whose pictures are stored are not made again for want of their mean.
     """
@@ -256,7 +260,21 @@ def _perform_mean(spec, store, *, again=False, patience=0.0, **options) -> tuple
         if not again and (stored := _stored(spec, store)):
             return stored, False
         options |= {"again": again, "patience": patience, "pictures": True}
-        members = [_perform(member, store, **options)[0] for member in spec.members]
+        made, elsewhere = {}, []
+        for member in spec.members:
+            try:
+                made[member] = _perform(member, store, **options)[0]
+            except Busy:
+                elsewhere.append(member)
+        for member in elsewhere:
+            try:
+                made[member] = _perform(member, store, **options)[0]
+            except Busy:
+                raise MemberBusy(
+                    f"Another process is making {member.path}, a member of this mean: ask for the "
+                    "mean again when that is stored."
+                ) from None
+        members = [made[member] for member in spec.members]
         return runs.write(store, path, means.combine(spec, members)), True
 
 
@@ -491,6 +509,8 @@ def _outcome(work: Callable, store: Path, spec: Spec) -> tuple[Run | None, str]:
         run = runs.read(store / path)
         run.source = None if images.of_the_book(spec.image) else spec.image
         return run, "done" if new else "stored already"
+    except MemberBusy as error:  # and so nobody makes the mean
+        return None, _failure(error)
     except Busy:
         return None, "another process is making it"
     except Exception as error:  # whatever it is, the other runs go on
