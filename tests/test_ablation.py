@@ -208,6 +208,20 @@ def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
     )
 
 
+def test_two_recipes_stand_beside_each_other_with_one_mask(tmp_path):
+    """Not a mean over three masks beside a figure of one."""
+    for name, psnr, seconds in (("house", 38.0, 90.0), ("barbara", 33.0, 360.0)):
+        for recipe, more in (("best", 0.0), ("best-wide", 0.5)):
+            spec, quality = runs.Spec(name, None, recipe), {USED: psnr + more}
+            store(tmp_path, spec, 20.0, psnr_db=quality, core_seconds=seconds * (1 + 2 * more))
+    with_best(tmp_path, "house", 50.0, seed=1)
+    with_best(tmp_path, "peppers", 33.0)
+    table = compared.beside(store=tmp_path)
+    assert [line[0] for line in table.rows] == ["Barbara", "House", "**mean of 2**"]
+    assert shown(table, "House") == ["38.00", "38.50", "+0.50", "−0.66", "90", "180"]
+    assert shown(table, "mean of 2") == ["35.50", "36.00", "+0.50", "+0.31", "225", "450"]
+
+
 def test_members_and_what_their_mean_adds(tmp_path):
     with_best(tmp_path, "house", 38.0)
     assert shown(tables.members(tmp_path), "House") == ["38.00", "38.00", "39.00", "+1.00", "100"]

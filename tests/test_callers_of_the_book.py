@@ -326,7 +326,7 @@ BLOG = dip_blocks.BLOG.config
         ("Histories have names", lambda: figures.curves([])),
         ("nothing to draw", lambda: costs.growth([])),
         ("nothing to draw", lambda: costs.gains([])),
-        ("there are best, two-upsamplings", lambda: tables.members(recipe="quick")),
+        ("there are best, best-wide, two-upsamplings", lambda: tables.members(recipe="quick")),
         ("No mean", lambda: tables.members(recipe=["best"])),
         ("No recipe is called 'nope'", lambda: compared.recipes("quick", "nope")),
         ("the mean of several networks", lambda: compared.recipes("best")),

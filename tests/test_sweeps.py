@@ -1074,6 +1074,7 @@ def test_every_table_is_printed(capsys, name):
         "seconds": "image",
         "straightforward": "picture",
         "final": "image",
+        "beside": "image",
         "members": "image",
         "at_rest": "image",
         "distances": "image",

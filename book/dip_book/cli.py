@@ -29,11 +29,10 @@ GROUPS = (
     "holes", "covered", "sparse", "inpainting",
 )  # fmt: skip
 TABLES = (
-    "standard", "rerun", "final", "members", "seconds", "at_rest", "distances", "differences",
-    "averaged", "papers_with_muon", "ssim", "embedded", "quick", "precision", "ceilings",
-    "switches", "ideas",
-    "repeated", "reached", "one_precision", "muon", "pairs", "longer", "longer_hidden",
-    "sooner", "straightforward", "decibel",
+    "standard", "rerun", "final", "beside", "members", "seconds", "at_rest", "distances",
+    "differences", "averaged", "papers_with_muon", "ssim", "embedded", "quick", "precision",
+    "ceilings", "switches", "ideas", "repeated", "reached", "one_precision", "muon", "pairs",
+    "longer", "longer_hidden", "sooner", "straightforward", "decibel",
     "hidden", "hidden_pairs", "hidden_seeds", "blends", "large", "noise", "noise_rules",
     "noise_ideas",
     "noise_papers", "noise_distances", "shrunk", "shrunk_ideas", "set5", "set5_gains",

@@ -40,6 +40,7 @@ from dip_book.words import print, told  # names in files may hold what a termina
 TABLES = {
     **tables.TABLES,
     "final": compared.final,
+    "beside": compared.beside,
     "switches": ablation.switches,
     "ideas": ablation.ideas,
     "repeated": ablation.repeated,

@@ -13,7 +13,7 @@ from dip_book import images, runs
 from dip_book.results.baselines import stored_baselines
 from dip_book.results.optimiser import KIND, race
 from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
-from dip_book.results.selection import USED, of_common_seeds, seeds
+from dip_book.results.selection import USED, best_run, machines, of_common_seeds, seeds
 from dip_book.runs import plan
 from dip_book.table import Cell, Figure, Table, difference, mean, mean_and_deviation
 
@@ -163,6 +163,35 @@ def final(recipe: str = "best", store: Path = runs.ROOT) -> Table:
     table = _with_mean(header, rows, caption, recipe)
     if len(rows) == len(images.STANDARD):  # what was reported is of all
         table.frame.loc[len(rows), header[2]] = SELF2SELF_MEAN
+    return table
+
+
+def beside(recipe: str = "best-wide", base: str = "best", store: Path = runs.ROOT) -> Table:
+    """The 11 images: a recipe beside another with the same mask, in dB; and core-seconds.
+
+    Mask seed 0, averaged and blended.
+    """
+    rows, used = [], []
+    for name in images.STANDARD:
+        both = [best_run(which, name, None, store) for which in (base, recipe)]
+        if None in both:
+            continue
+        used += both
+        level, value = (run.facts["psnr_db"][USED] for run in both)
+        cost = [run.facts.get("core_seconds") for run in both]
+        apart = [difference([value - other]) for other in (level, REPORTED["paper"][name])]
+        rows.append([images.title(name), level, value, *apart, *cost])
+    seconds = [f"core-seconds, `{which}`" for which in (base, recipe)]
+    header = [
+        "image", f"`{base}`", f"`{recipe}`", f"`{recipe}` − `{base}`", f"`{recipe}` − paper",
+        *seconds,
+    ]  # fmt: skip
+    caption = (
+        f"`{recipe}` beside `{base}` with the same mask, seed 0: PSNR in dB (averaged, blended), "
+        f"and core-seconds on {machines(used)}. The paper's are raw outputs under another mask."
+    )
+    table = _with_mean(header, rows, caption, recipe)
+    table.forms |= dict.fromkeys(seconds, "{:,.0f}")
     return table
 
 
