@@ -57,8 +57,7 @@ def test_same_numbers(name):
     expected = json.loads(EXPECTED.read_text())
     losses, digest = short_run(name)
     assert losses == pytest.approx(expected["losses"][name], rel=1e-2)
-    if environment() in expected["digests"]:
-        assert digest == expected["digests"][environment()][name]
+    assert digest == expected["digests"].get(environment(), {}).get(name, digest)
 
 
 def test_every_recipe_is_held():
@@ -69,9 +68,7 @@ if __name__ == "__main__":
     found = {name: short_run(name) for name in dip_blocks.RECIPES}
     before = json.loads(EXPECTED.read_text()) if EXPECTED.exists() else {"digests": {}}
     held = before.get("losses", {})
-    same = set(held) == set(found) and all(
-        found[n][0] == pytest.approx(held[n], rel=1e-3) for n in found
-    )
+    same = all(found[n][0] == pytest.approx(held[n], rel=1e-3) for n in {*held} & {*found})
     digests = before["digests"] if same else {}  # digests of other numbers are of no use
     digests[environment()] = {name: digest for name, (_, digest) in found.items()}
     losses = {name: values for name, (values, _) in found.items()}
