@@ -1,5 +1,6 @@
 """A picture of the reader's own by the command: where to, going on, interrupts, many at once."""
 
+import errno
 import json
 import os
 import shutil
@@ -403,6 +404,30 @@ def test_the_picture_so_far_may_be_edited_while_better_ones_are_made(
     assert f"Written: {beside}" in said
     assert main(["restore", "photo.png"]) == 2 and result.read_bytes() == b"retouched"
     assert "'photo-restored.png' is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stop_at", [None, 1])
+def test_the_result_of_long_work_goes_beside_a_file_that_may_not_be_replaced(
+    holed, fake, stop_at, monkeypatch, capsys
+):
+    result, beside = Path("photo-restored.png"), Path("photo-restored-2.png")
+    result.write_bytes(b"another's")
+    replace, fake.stop_at = os.replace, stop_at
+
+    def protected(source, target):  # another's, in a folder where all may write: /tmp, say
+        if Path(target).name == result.name:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", protected)
+    assert main(["restore", "photo.png", "--again"]) == (0 if stop_at is None else 130)
+    assert result.read_bytes() == b"another's"
+    assert np.asarray(Image.open(beside))[12, 20, 0] == (191 if stop_at is None else 128)
+    said = capsys.readouterr().out
+    assert "'photo-restored.png' cannot be replaced (Operation not permitted)" in said
+    there = "Written: {}" if stop_at is None else "The picture so far is in '{}'"
+    assert there.format(beside) in said
+    assert not list(Path().glob("*.part"))
 
 
 def test_an_interrupt_after_the_picture_so_far_was_edited(holed, fake, monkeypatch, capsys):

@@ -85,7 +85,7 @@ def restore(
 
     Returns:
         The written file's path: another than ``to`` where somebody has changed the picture so far
-        while this worked; theirs stays.
+        while this worked, or where a file that is there may not be replaced; theirs stays.
 
     Raises:
         ImageError: see `files.read`, `masks.find`, `files.check_target`; a file that is there
@@ -133,7 +133,7 @@ def restore(
             )  # fmt: skip
             interrupted = filled.interrupted
             if not interrupted or showing.done >= showing.least:
-                showing.write(filled.image)
+                showing.finish(filled.image)
         except KeyboardInterrupt:  # before there was anything, or while it was written
             interrupted = True
         finally:
@@ -494,30 +494,40 @@ class Showing:
             why = error.strerror or error
             self.said.line(f"The picture so far could not be written ({why}); the work goes on.")
 
+    def finish(self, image: np.ndarray) -> None:
+        """The last picture.  It goes beside a file that may not be replaced: hours are in it.
+
+        Such is another's in a folder that all may write to, or one that is protected.
+        """
+        try:
+            self.write(image)
+        except PermissionError as error:
+            if not os.path.lexists(self.job.file):
+                raise
+            self._step_aside(f"cannot be replaced ({error.strerror or error})")
+            self.write(image)
+
     def write(self, image: np.ndarray) -> None:
         """The picture so far, as the result."""
         pixels = self.photo.merged(image, self.found.filled, self.found.known, self.box)
         content = self.photo.encoded(self.to, pixels, self.found.alpha)
         digest = hashlib.sha256(content).hexdigest()
         if _sha256(self.job.file) not in (None, self.there):
-            self._step_aside()
+            self._step_aside("has been changed meanwhile")
         self.job.note(next=digest)  # before: whoever is killed between the two finds his own again
         files.write_whole(self.job.file, content)
         self.written, self.there = True, digest
         self.job.note(written=digest, finished=False, done=self.done, **self.settings)
 
-    def _step_aside(self) -> None:
-        """The picture so far is somebody else's now, retouched, say: what follows goes beside."""
+    def _step_aside(self, why: str) -> None:
+        """The file there is somebody else's, retouched meanwhile, say: what follows goes beside."""
         theirs, file, number = self.to, self.job.file, 2
         while os.path.lexists(file.with_name(self.to.name)):
             self.to = theirs.with_name(f"{theirs.stem}-{number}{theirs.suffix}")
             number += 1
         self.job = Job(self.to, None)  # theirs is no result of this job any more
         self.job.begun = file.absolute().with_name(self.to.name)
-        self.said.line(
-            f"'{theirs}' has been changed meanwhile, and stays as it is: the picture goes to "
-            f"'{self.to}'."
-        )
+        self.said.line(f"'{theirs}' {why}, and stays as it is: the picture goes to '{self.to}'.")
 
 
 @contextlib.contextmanager
