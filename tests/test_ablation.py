@@ -208,6 +208,23 @@ def test_the_final_table_has_a_row_for_each_image_that_was_run(tmp_path):
     )
 
 
+def test_runs_of_a_recipe_that_was_changed_and_kept_its_name_are_in_no_table(tmp_path, monkeypatch):
+    """Old figures do not stand under the new recipe's name, nor are they averaged with new ones."""
+    for seed in (0, 1):
+        with_best(tmp_path, "house", 38.0, seed)
+    changed = dip_blocks.but(dip_blocks.RECIPES["best-hidden"], lr=0.02)
+    monkeypatch.setattr("dip_book.runs.spec._RECIPES", {})  # as in another session, with other code
+    monkeypatch.setitem(dip_blocks.RECIPES, "best-hidden", changed)
+    told = "best/house/seed[01]-800it is of something else: best-hidden: lr is 0.04 in it and 0.02"
+    with pytest.warns(runs.DamagedRun, match=told):
+        assert compared.final("best", tmp_path).rows == []
+    with pytest.warns(runs.DamagedRun):
+        assert tables.members(tmp_path).rows == []
+    with_best(tmp_path, "house", 30.0)
+    with pytest.warns(runs.DamagedRun):
+        assert shown(compared.final("best", tmp_path), "House")[3] == "31.00"
+
+
 def test_two_recipes_stand_beside_each_other_with_one_mask(tmp_path):
     """Not a mean over three masks beside a figure of one."""
     for name, psnr, seconds in (("house", 38.0, 90.0), ("barbara", 33.0, 360.0)):

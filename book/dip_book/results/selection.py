@@ -35,6 +35,7 @@ def best_run(
         for run in runs.find(store, recipe=recipe, image=image, size=size)
         if seeds(run) == {seed} and run.facts["p"] == p
     ]
+    found = runs.of_their_names(found)
     return max(found, key=lambda run: run.facts["iterations"], default=None)
 
 
@@ -54,6 +55,7 @@ def seeds_of(recipe: str, image: str, size: int | None, store: Path = runs.ROOT)
         # another p or precision, which a folder's name tells, is another question
         if len(seeds(run)) == 1 and re.fullmatch(r"seed\d+-\d+it", run.place.name)
     ]
+    found = runs.of_their_names(found)
     most = max((run.facts["iterations"] for run in found), default=0)
     return [run for run in found if run.facts["iterations"] == most]
 

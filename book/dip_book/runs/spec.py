@@ -189,35 +189,37 @@ class Spec:
         that value.  Without a precision in the spec any will do.  Of a picture that is not at
         hand, the name and the size are compared.
         """
-        found = []
-
-        def compare(what: str, here, there) -> None:
-            if here != there:
-                found.append(f"{what} is {there!r} in it and {here!r} here")
-
-        recipes = facts.get("recipe", {})
-        recorded = recipes.get("members", [recipes])
-        compare("the number of networks", len(self.members), len(recorded))
-        for member, values in zip(self.members, recorded):
-            prefix = f"{member.recipe}: " if len(recorded) > 1 else ""
-            here, there = _flat(member.resolved().as_dict()), _flat(values)
-            for key in here | there:
-                compare(prefix + key, here.get(key), there.get(key))
-        compare("the number of iterations", self.iterations_in_all, facts.get("iterations"))
+        found = self.differences_of_recipe(facts)
+        compared = [("the number of iterations", self.iterations_in_all, facts.get("iterations"))]
         for purpose, seed in self.seeds.items():
-            compare(f"the seed of {purpose}", seed, facts.get("seeds", {}).get(purpose))
-        compare("p", self.p, facts.get("p"))
-        compare("the task", self.task, facts.get("task", tasks.PIXELS))
+            there = facts.get("seeds", {}).get(purpose)
+            compared.append((f"the seed of {purpose}", seed, there))
         image = facts.get("image", {})
-        compare("the picture", self.image_name, image.get("name"))
-        compare("the size", self.size, image.get("size"))
+        compared += [
+            ("p", self.p, facts.get("p")),
+            ("the task", self.task, facts.get("task", tasks.PIXELS)),
+            ("the picture", self.image_name, image.get("name")),
+            ("the size", self.size, image.get("size")),
+        ]
         with suppress(images.ImageError):
             if not images.of_the_book(self.image) or images.available(self.image):
                 digest = pixels(self.image, self.size)
-                compare("the digest of the pixels", digest, image.get("sha256"))
+                compared.append(("the digest of the pixels", digest, image.get("sha256")))
         if self.precision is not None:
-            compare("the precision", self.precision, facts.get("precision"))
-        return found
+            compared.append(("the precision", self.precision, facts.get("precision")))
+        return found + _unequal(compared)
+
+    def differences_of_recipe(self, facts: dict) -> list[str]:
+        """The same of the recipe alone, a mean's members' included, and without iterations."""
+        recipes = facts.get("recipe", {})
+        recorded = recipes.get("members", [recipes])
+        compared = [("the number of networks", len(self.members), len(recorded))]
+        for member, values in zip(self.members, recorded):
+            prefix = f"{member.recipe}: " if len(recorded) > 1 else ""
+            here, there = _flat(member.resolved().as_dict()), _flat(values)
+            keys = (here | there).keys() - {"iterations"}
+            compared += [(prefix + key, here.get(key), there.get(key)) for key in sorted(keys)]
+        return _unequal(compared)
 
 
 #: What kind a spec's value has to be of.
@@ -299,6 +301,15 @@ def _pixels(image: str, size: int | None, stamp: tuple | None) -> str:
 
 def _copied(config: dict) -> dict:
     return {k: list(v) if isinstance(v, (list, tuple)) else v for k, v in config.items()}
+
+
+def _unequal(compared: list[tuple]) -> list[str]:
+    """Of (what, here, in a record) those that differ, in phrases."""
+    return [
+        f"{what} is {there!r} in it and {here!r} here"
+        for what, here, there in compared
+        if here != there
+    ]
 
 
 def _flat(recipe: dict) -> dict:

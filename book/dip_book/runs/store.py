@@ -257,6 +257,27 @@ def find(
     return runs
 
 
+def of_their_names(found: list[Run]) -> list[Run]:
+    """Those runs whose recipe has the values that one of its name and changes has today.
+
+    The others are named in a warning (`DamagedRun`): a recipe was changed and kept its name.  Runs
+    of a name that is known no more stay.
+    """
+    kept = []
+    for run in found:
+        recipe = run.facts["recipe"]
+        try:
+            spec = Spec("camera", None, recipe["name"], tuple(recipe.get("changes", {}).items()))
+            different = spec.differences_of_recipe(run.facts)
+        except (RunError, LookupError, AttributeError):
+            different = []
+        if different:
+            _skip(f"The stored run {run.name} is of something else: {'; '.join(different)}.")
+        else:
+            kept.append(run)
+    return kept
+
+
 def paths(store: Path = ROOT) -> list[Path]:
     """Of all stored runs, damaged ones too, relative to the store, sorted.
 
