@@ -643,6 +643,33 @@ def test_what_a_dead_process_had_decided_is_finished_by_who_looks(tmp_path, monk
     assert not list((tmp_path / runs.WORK).glob("*.decided"))
 
 
+@pytest.mark.parametrize("arrived", ["no record", "half a record", "no picture", "half a picture"])
+def test_what_had_been_decided_and_arrives_in_part_takes_no_runs_place(
+    arrived, tmp_path, monkeypatch
+):
+    """Of a store that is being copied, when its process had died; the rest is waited for."""
+    perform(SPEC, tmp_path)
+    before = {file: file.read_bytes() for file in (tmp_path / SPEC.path).parent.iterdir()}
+    other = runs.Run(
+        runs.read(tmp_path / SPEC.path).facts, [], {"raw": np.full((32, 32), 0.75, np.float32)}
+    )
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(placing, "_move", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        runs.write(tmp_path, SPEC.path, other)
+    (decided,) = (tmp_path / runs.WORK).glob("*.decided")
+    late = own(decided, SPEC, ".json" if "record" in arrived else ".webp")
+    content = late.read_bytes()
+    if arrived.startswith("no"):
+        late.unlink()
+    else:
+        late.write_bytes(content[: len(content) // 2])
+    runs.check(runs.read(tmp_path / SPEC.path))
+    assert {file: file.read_bytes() for file in before} == before
+    late.write_bytes(content)
+    assert abs(runs.read(tmp_path / SPEC.path).raw.mean() - 0.75) < 0.01
+    assert not list((tmp_path / runs.WORK).glob("*.decided"))
+
+
 def test_a_folder_tidied_away_before_it_is_filled_is_made_again(tmp_path, monkeypatch):
     original, removed = os.replace, []
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -126,12 +127,47 @@ def _lives(pid: str) -> bool:
 
 
 def settle(store: Path) -> None:
-    """Finish what dead processes had decided.  Where the store cannot be written to: nothing."""
+    """Finish what dead processes had decided.  Where the store cannot be written to: nothing.
+
+    What is there only in part, of a store that is still being copied, say, takes no run's place.
+    """
     with suppress(OSError):
         with os.scandir(store / WORK) as entries:
             decided = [entry.name for entry in entries if entry.name.endswith(DECIDED)]
         for name in decided:
-            _finish(store / WORK / name, store)
+            if _is_whole(store / WORK / name, store):
+                _finish(store / WORK / name, store)
+
+
+def _is_whole(decided: Path, store: Path) -> bool:
+    """Is all there that its record names, here or at its place already?"""
+    records = list(decided.glob("*/*/*.json"))
+    if not records:  # it goes last: whoever died after that left nothing else
+        return not list(decided.glob("*/*/*.webp"))
+    for record in records:
+        path = record.relative_to(decided)
+        path = path.with_name(path.name.removesuffix(SUFFIXES["record"]))
+        try:
+            described = json.loads(record.read_text(encoding="utf-8"))
+            named = {what: described[what]["sha256"] for what in SUFFIXES if what in described}
+        except FileNotFoundError:  # another has just moved it, after everything else
+            continue
+        except (ValueError, TypeError, KeyError):
+            return False
+        for what, digest in named.items():  # another moves them from here to there, meanwhile
+            places = (beside(decided / path, what), beside(store / path, what))
+            if not any(_digest(place) == digest for place in places):
+                return False
+    return True
+
+
+def _digest(file: Path) -> str | None:
+    """SHA-256 of a file's content; None where there is none."""
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def _finish(decided: Path, store: Path) -> None:
