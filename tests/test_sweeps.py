@@ -193,6 +193,24 @@ def test_seconds_add_up_over_a_stop(tmp_path, monkeypatch):
     assert perform(SPEC, tmp_path).facts["wall_time_s"] > 0.55
 
 
+def test_a_working_folder_that_is_cleaned_away_is_made_again(tmp_path, monkeypatch, recwarn):
+    """As `git clean` and `git stash -u` do: without it, no checkpoint would be written any more."""
+    original = dip_blocks.Fit.step
+
+    def step(fit):
+        if fit.iteration == 9:
+            shutil.rmtree(tmp_path / runs.WORK)
+        if fit.iteration == 12:
+            raise KeyboardInterrupt
+        original(fit)
+
+    monkeypatch.setattr(dip_blocks.Fit, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        perform(SPEC, tmp_path, checkpoint_s=0.0)
+    assert "12" in sweeps.progress_of(SPEC, tmp_path)
+    assert not [warning for warning in recwarn if "No checkpoint" in str(warning.message)]
+
+
 def test_an_interrupt_is_passed_on_and_stores_nothing(tmp_path, monkeypatch):
     original = dip_blocks.Fit.step
 

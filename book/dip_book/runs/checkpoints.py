@@ -103,6 +103,7 @@ class Checkpoint:
             "since": self.since,
             "sha256": _digest(state),
         }
+        self.path.parent.mkdir(parents=True, exist_ok=True)  # a clean-up may have taken it away
         for left in self.path.parent.glob(f"{glob.escape(self.path.stem)}.*.tmp"):
             left.unlink(missing_ok=True)  # of a process that died while it wrote
         try:
