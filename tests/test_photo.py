@@ -635,6 +635,22 @@ def test_sigterm_keeps_the_best_so_far(holed, missing, tmp_path):
     assert filled_with(tmp_path / "photo-restored.png", missing) == "second"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_in_a_destructor_is_not_forgotten(number):
+    """Python shows such a one and goes on."""
+
+    class Dying:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    with photos.stopped_by_signals() as stopped, pytest.raises(KeyboardInterrupt):
+        Dying()
+        for _ in range(200):  # as a fit has a moment between two steps
+            time.sleep(0.01)
+    assert stopped == [number] * 2 * (number != signal.SIGINT)
+
+
 # Many pictures ----------------------------------------------------------------------------
 
 

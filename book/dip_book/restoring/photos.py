@@ -7,6 +7,7 @@ needs lies in the user's cache, a folder for each result; nothing of it lies bes
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import hashlib
 import json
@@ -535,6 +536,7 @@ def stopped_by_signals():
     """SIGTERM and SIGHUP stop as Ctrl-C does: what is there is kept.
 
     Gives a list, to which the signal is added.  A signal that is ignored (by nohup) stays so.
+    One in a destructor comes once more, because Python shows that and forgets it.
     """
     stopped: list[int] = []
 
@@ -542,15 +544,26 @@ def stopped_by_signals():
         stopped.append(number)
         raise KeyboardInterrupt
 
+    def forgotten(found):
+        if not issubclass(found.exc_type, KeyboardInterrupt):
+            return show(found)
+        again = (stopped or [signal.SIGINT])[0]
+        threading.Timer(0.05, _thread.interrupt_main, [again]).start()  # when it is over
+        return None
+
+    show = sys.unraisablehook
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (getattr(signal, name) for name in names):
             if signal.getsignal(number) == signal.SIG_DFL:
                 before[number] = signal.signal(number, stop)
+        sys.unraisablehook = forgotten
     try:
         yield stopped
     finally:
+        if sys.unraisablehook is forgotten:
+            sys.unraisablehook = show
         for number, handler in before.items():
             signal.signal(number, handler)
 
