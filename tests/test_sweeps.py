@@ -705,7 +705,10 @@ def test_the_plan_names_runs_that_can_be_made():
             assert images.of_the_book(spec.image)
     assert all(
         {spec.image for spec in plan.WANTED[group]} == set(images.STANDARD)
-        for group in ("table", "best", "best-seeds", "best-wide", "blog-muon", "paper-muon")
+        for group in (
+            *("table", "best", "best-seeds", "best-wide", "best-wide-seeds"),
+            *("blog-muon", "paper-muon"),
+        )
     )
     assert {
         spec.image for spec in plan.WANTED["table"] if spec.resolved().iterations == 11_000

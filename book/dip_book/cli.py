@@ -20,9 +20,9 @@ RECIPES = (
     "best-hidden-wide", "best", "best-wide", "two-upsamplings",
 )  # fmt: skip
 GROUPS = (
-    "best", "best-seeds", "best-wide", "best-nearest", "blog-muon", "paper-muon", "table",
-    "table-short", "two-upsamplings", "quick", "front", "best-free", "quick-adam", "larger",
-    "best-adam", "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas",
+    "best", "best-seeds", "best-wide", "best-wide-seeds", "best-nearest", "blog-muon",
+    "paper-muon", "table", "table-short", "two-upsamplings", "quick", "front", "best-free",
+    "quick-adam", "larger", "best-adam", "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas",
     "bases", "repeated", "jump", "muon", "muon-256", "hidden", "hidden-seeds", "hidden-longer",
     "hidden-512",
     "shrink-ideas", "shrink-free", "set5-x4", "set5-x8", "noise", "denoising",

@@ -13,6 +13,7 @@ PURPOSES = {
     "best": ("12", "the recipe best on the 11 images"),
     "best-seeds": ("12", "the recipe best on the 11 images, other masks and seeds"),
     "best-wide": ("12", "the recipe best-wide on the 11 images"),
+    "best-wide-seeds": ("12", "the recipe best-wide on the 11 images, other masks and seeds"),
     "best-nearest": ("12", "one network with random z on the 11 images"),
     "blog-muon": ("9, 10", "the blog's network on the 11 images, by Muon"),
     "paper-muon": ("9", "the paper's settings on the 11 images, by Muon"),

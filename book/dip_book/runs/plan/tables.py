@@ -33,6 +33,9 @@ GROUPS = {
     ],
     # two others, for twice the seconds, by the rule of `optimiser.HIDDEN_SEEDS`
     "best-wide": [Spec(name, None, "best-wide") for name in (*SMALL, *LARGE)],
+    "best-wide-seeds": [
+        Spec(name, None, "best-wide", seed=seed) for seed, name in product((1, 2), (*SMALL, *LARGE))
+    ],
     # one network with random z, as the paper has it
     "best-nearest": [Spec(name, None, "best-nearest") for name in (*SMALL, *LARGE)],
     # what the architecture costs, and what the training: the blog's network until its loss is flat
