@@ -22,11 +22,10 @@ RECIPES = (
 GROUPS = (
     "best", "best-seeds", "best-wide", "best-wide-seeds", "best-nearest", "blog-muon",
     "paper-muon", "table", "table-short", "two-upsamplings", "quick", "front", "best-free",
-    "quick-adam", "larger", "best-adam", "cost-256", "embedded", "cost", "density", "precision", "ablation", "ideas",
-    "bases", "repeated", "jump", "muon", "muon-256", "hidden", "hidden-seeds", "hidden-longer",
-    "hidden-512",
-    "shrink-ideas", "shrink-free", "set5-x4", "set5-x8", "noise", "denoising",
-    "holes", "covered", "sparse", "inpainting",
+    "quick-adam", "larger", "best-adam", "cost-256", "embedded", "cost", "density", "precision",
+    "ablation", "ideas", "bases", "repeated", "jump", "muon", "muon-256", "hidden",
+    "hidden-seeds", "hidden-longer", "hidden-512", "shrink-ideas", "shrink-free", "set5-x4",
+    "set5-x8", "noise", "denoising", "holes", "covered", "sparse", "inpainting",
 )  # fmt: skip
 TABLES = (
     "standard", "rerun", "final", "beside", "members", "seconds", "at_rest", "distances",
