@@ -650,6 +650,34 @@ def test_unpacking_replaces_nothing(filled, tmp_path):
     assert mine.read_text() == before
 
 
+def test_unpacking_a_backup_mends_a_run_whose_pictures_are_damaged_or_gone(filled, tmp_path):
+    path = replace(SPEC, iterations=4).path
+    (archive,) = runs.pack([path], filled, tmp_path / "runs")
+    pictures, record = (Path(f"{filled / path}{end}") for end in (".webp", ".json"))
+    whole = pictures.read_bytes()
+    for content in (whole[:-9], None):
+        pictures.unlink() if content is None else pictures.write_bytes(content)
+        assert runs.unpack(archive, filled) == [(path, "mended: ours was damaged")]
+        assert pictures.read_bytes() == whole
+        assert [what for _, what in runs.unpack(archive, filled)] == ["there already"]
+    record.write_text(record.read_text()[:-40])  # what it was of, nobody can tell now
+    (kept,) = [what for _, what in runs.unpack(archive, filled)]
+    assert kept.startswith("kept ours, which is damaged or of another format: move it away")
+    assert pictures.read_bytes() == whole
+
+
+def test_a_backup_without_frames_takes_the_place_of_no_run_that_has_them(tmp_path):
+    here, backup = tmp_path / "here", tmp_path / "backup"
+    path = perform(SPEC, here, frames=3).place.relative_to(here)
+    shutil.copytree(here, backup)
+    runs.tidy(backup, {path: "pictures"})
+    (archive,) = runs.pack([path], backup, tmp_path / "runs")
+    Path(f"{here / path}.webp").write_bytes(b"broken")
+    (outcome,) = [what for _, what in runs.unpack(archive, here)]
+    assert outcome.startswith("kept ours, which is damaged")
+    assert Path(f"{here / path}.frames.webp").exists()
+
+
 def test_runs_to_pack_are_named_by_their_paths(filled, tmp_path):
     for given in (runs.find(filled), [SPEC], [None]):
         with pytest.raises(runs.RunError, match="named by their paths, as run.name"):
@@ -937,6 +965,32 @@ def test_what_watching_costs_is_measured_in_a_kernel_and_stored(tmp_path):
     assert 0 < stored["updating_s"][0] < stored["shown_s"][0] and stored["median_ratio"] > 0
 
 
+def test_replays_are_compared_with_plain_iterations_and_stored(tmp_path, monkeypatch, recipe):
+    """On a CPU nothing is recorded; who plays a recording that forgets is found out."""
+    with pytest.raises(bench.RunError, match="recorded on an NVIDIA GPU; here is cpu"):
+        bench.replays(tmp_path, device="cpu")
+    plain = bench._replayed(recipe, 32, torch.device("cpu"), "fp32", 4)
+    assert plain["same_bits"] and plain["recorded"] is False and plain["plain_s"] > 0
+
+    def forgetful(fit):
+        fit._replay = lambda: (fit.step(), fit.weights.mul_(1.001))
+        return True
+
+    monkeypatch.setattr(bench.dip_blocks.Fit, "record", forgetful)
+    other = bench._replayed(recipe, 32, torch.device("cpu"), "fp32", 4)
+    assert other["recorded"] and not other["same_bits"]
+
+    found = iter([plain, other] * len(bench.RECORDED))
+    monkeypatch.setattr(bench, "_replayed", lambda *_: next(found))
+    monkeypatch.setattr(bench, "describe_device", lambda _: "cuda (a GPU)")
+    assert bench.replays(tmp_path, device="cuda").name == "cuda-a-gpu.json"
+    assert not bench.results(tmp_path), "kept apart from the loops' results"
+    (stored,) = bench.results(tmp_path, bench.REPLAYS)
+    shown = bench.replayed(stored).shown()
+    assert [row[3] for row in shown[:2]] == ["not recorded", "no"]
+    assert len(shown) == len(bench.RECORDED)
+
+
 def test_operations_are_counted(monkeypatch):
     """A 3×3 convolution's count is known: 2·9·C_in·C_out·H·W, twice more for the way back."""
     with bench.FlopCounterMode(display=False) as flops, bench._Bytes() as moved:
@@ -1071,6 +1125,16 @@ def test_the_groups_that_an_empty_table_names_fill_it(nothing_run, name):
     assert table.rows == [] and TABLES[name](store=nothing_run).rows
 
 
+def test_what_waiting_brings_is_told_of_runs_at_full_length(nothing_run):
+    """A run that was cut short has no end to compare with."""
+    history = [dip_blocks.Step(i, 0.001, 0.001, False, 30.0, p) for i, p in ((2000, 31), (2001, 9))]
+    for name, iterations in (("house", None), ("montage", 2500)):
+        spec = runs.Spec(name, None, iterations=iterations)
+        store_run(nothing_run, spec, 30.0, {}, history, psnr_db={"averaged": 31.5})
+    (shown,) = TABLES["lengthened"](store=nothing_run).shown()
+    assert shown == ["House", "31.00", "31.50", "+0.50"]
+
+
 @pytest.mark.parametrize(
     "name", [name for name in TABLES if name not in ("embedded", "quick", "repeated")]
 )
@@ -1095,6 +1159,7 @@ def test_every_table_is_printed(capsys, name):
         "seconds": "image",
         "straightforward": "picture",
         "final": "image",
+        "lengthened": "House",
         "beside": "image",
         "members": "image",
         "at_rest": "image",

@@ -32,13 +32,13 @@ import dip_blocks
 from dip_book import images
 from dip_book.runs import ROOT, measured
 from dip_book.runs.provenance import describe_device, peak_memory, provenance
-from dip_book.runs.spec import blocks_errors
+from dip_book.runs.spec import RunError, blocks_errors
 from dip_book.table import NO_VALUE, Figure, Table
 from dip_book.words import told
 from dip_parts.layers import padded
 
 IMAGE = "camera"
-FOLDER, WATCHING = "bench", "bench/watching"
+FOLDER, WATCHING, REPLAYS = "bench", "bench/watching", "bench/replays"
 REACHED = (20.0, 22.0, 24.0, 25.0, 26.0, 27.0, 28.0, 29.0, 30.0)  # dB
 
 
@@ -424,6 +424,59 @@ def watching(
     return path
 
 
+#: What is recorded as a CUDA graph and compared with plain iterations: recipe, size, precision.
+RECORDED = (
+    *(("blog", size, precision) for precision in ("tf32", "bf16") for size in (512, 256)),
+    ("best-hidden-bilinear", 512, "tf32"),
+    ("best-hidden-wide", 512, "tf32"),
+    ("best-hidden-wide", 256, "tf32"),
+    ("best-nearest", 512, "tf32"),
+    ("paper", 256, "tf32"),
+    ("paper", 512, "tf32"),
+    ("paper", 512, "bf16"),
+)
+
+
+def replays(
+    store: Path = ROOT, *, iterations: int = 100, device: str | None = None, name: str | None = None
+) -> Path:
+    """Fit twice from the same seed, with plain iterations and with replayed ones; stored.
+
+    Says of each of `RECORDED` whether all weights are the same to the last bit after so many
+    iterations, and what an iteration takes either way.  Gives the file's path.
+
+    Raises RunError where there is no GPU to record on.
+    """
+    at = torch.device(device or dip_blocks.best_device())
+    if at.type != "cuda":
+        raise RunError(f"A CUDA graph is recorded on an NVIDIA GPU; here is {at.type}.")
+    facts = {**provenance(), "what": f"{IMAGE}, p = 0.5, grey, seed 0", "iterations": iterations}
+    facts |= {"device": describe_device(str(at)), "fits": []}
+    path = store / REPLAYS / f"{name or _slug(facts['device'])}.json"
+    with _in_place(path) as path_now:
+        for recipe, size, precision in RECORDED:
+            fit = _replayed(dip_blocks.RECIPES[recipe], size, at, precision, iterations)
+            facts["fits"].append({"recipe": recipe, "size": size, "precision": precision} | fit)
+            _store(path_now, facts)
+    return path
+
+
+def _replayed(recipe, size: int, device: torch.device, precision: str, iterations: int) -> dict:
+    """One row of `replays`: both fits, in turn."""
+    how = {"device": device, "precision": precision}
+    x_hat, mask, truth, _ = problem(size, device)
+    plain, fit = (dip_blocks.Fit(x_hat, mask, recipe, truth=truth, **how) for _ in range(2))
+    half, took = iterations // 2, {}
+    with dip_blocks.numerics(device, precision):
+        plain.run(iterations - half)  # the first iterations choose kernels, too
+        took["plain_s"] = _timed(lambda: plain.run(half), device)[0] / max(half, 1)
+        took["recorded"] = fit.record()
+        fit.run(iterations)
+        took["same_bits"] = torch.equal(fit.weights, plain.weights)
+        took["replayed_s"] = _timed(lambda: fit.run(iterations), device)[0] / max(iterations, 1)
+    return {key: round(s, 6) if isinstance(s, float) else s for key, s in took.items()}
+
+
 def _watched(rounds: int, iterations: int) -> dict:
     """Seconds of runs without and with the explorer's updates, in turn.
 
@@ -693,6 +746,27 @@ def _cells(entry: dict, who: str) -> list[float | int | None]:
     if timed is None:
         return [None] * 3
     return [timed["median_s"] * 1e3, timed["speedup"], timed["peak_memory_mib"] or None]
+
+
+def replayed(result: dict) -> Table:
+    """What `replays` found: the same weights or not, and milliseconds an iteration either way."""
+    rows = [
+        [
+            f"`{fit['recipe']}`", f"{fit['size']}²", fit["precision"],
+            ("yes" if fit["same_bits"] else "no") if fit["recorded"] else "not recorded",
+            1e3 * fit["plain_s"], 1e3 * fit["replayed_s"], fit["plain_s"] / fit["replayed_s"],
+        ]
+        for fit in result["fits"]
+    ]  # fmt: skip
+    times = ["plain, ms", "replayed, ms"]
+    caption = (
+        f"Two fits from the same seed, one of plain iterations, one replayed: are all weights the "
+        f"same to the last bit after {result['iterations']} iterations? And an iteration's time. "
+        f"On {machine(result)}."
+    )
+    header = ["recipe", "size", "precision", "same bits", *times, "plain / replayed"]
+    forms = dict.fromkeys(times, "{:,.1f}") | {"plain / replayed": "{:.1f}×"}
+    return Table(header, rows, forms, caption)
 
 
 def floors(result: dict) -> Table:

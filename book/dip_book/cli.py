@@ -29,13 +29,13 @@ GROUPS = (
 )  # fmt: skip
 TABLES = (
     "standard", "rerun", "final", "beside", "members", "seconds", "at_rest", "distances",
-    "differences", "averaged", "papers_with_muon", "ssim", "embedded", "quick", "precision",
-    "ceilings", "switches", "ideas", "repeated", "reached", "one_precision", "muon", "pairs",
-    "longer", "longer_hidden", "sooner", "straightforward", "decibel",
+    "differences", "lengthened", "averaged", "papers_with_muon", "ssim", "embedded", "quick",
+    "precision", "ceilings", "switches", "ideas", "repeated", "reached", "one_precision",
+    "muon", "pairs", "longer", "longer_hidden", "sooner", "straightforward", "decibel",
     "hidden", "hidden_pairs", "hidden_seeds", "blends", "large", "noise", "noise_rules",
-    "noise_ideas",
-    "noise_papers", "noise_distances", "shrunk", "shrunk_ideas", "set5", "set5_gains",
-    "large_hole", "covered", "holes_papers", "filling", "filling_recipes", "filling_errors",
+    "noise_ideas", "noise_papers", "noise_distances", "shrunk", "shrunk_ideas", "set5",
+    "set5_gains", "large_hole", "covered", "holes_papers", "filling", "filling_recipes",
+    "filling_errors",
 )  # fmt: skip
 MEASURED = ("denoising", "shrinking", "filling", "decibel")
 NETWORKS = ("blog", "paper", "second")
@@ -313,6 +313,11 @@ def parser() -> argparse.ArgumentParser:
         "--watching",
         action="store_true",
         help="only what the live explorer costs a run (two minutes)",
+    )
+    benchmark.add_argument(
+        "--replays",
+        action="store_true",
+        help="only whether a CUDA graph leads where plain iterations do (a minute of a GPU)",
     )
     benchmark.add_argument("--name", help="of the stored result (default: the device's)")
 

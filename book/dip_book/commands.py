@@ -478,6 +478,9 @@ def _bench(args: argparse.Namespace) -> int:
         return 0
     with runs.blocks_errors():
         dip_blocks.as_device(args.device)
+    if args.replays:
+        print(f"Stored in {bench.replays(args.store, device=args.device, name=args.name)}")
+        return 0
     path = bench.bench(
         args.store,
         sizes=args.size,

@@ -13,9 +13,17 @@ from dip_book import images, runs
 from dip_book.results.baselines import stored_baselines
 from dip_book.results.optimiser import KIND, race
 from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
-from dip_book.results.selection import USED, best_run, machines, of_common_seeds, seeds
+from dip_book.results.selection import USED, machines, of_common_seeds, seeds
 from dip_book.runs import plan
-from dip_book.table import Cell, Figure, Table, difference, mean, mean_and_deviation
+from dip_book.table import (
+    NO_VALUE,
+    Cell,
+    Figure,
+    Table,
+    difference,
+    mean,
+    mean_and_deviation,
+)
 
 
 def path(run: runs.Run) -> tuple[list[float], list[float]]:
@@ -167,31 +175,38 @@ def final(recipe: str = "best", store: Path = runs.ROOT) -> Table:
 
 
 def beside(recipe: str = "best-wide", base: str = "best", store: Path = runs.ROOT) -> Table:
-    """The 11 images: a recipe beside another with the same mask, in dB; and core-seconds.
+    """The 11 images: a recipe beside another with the same masks, in dB; and core-seconds.
 
-    Mask seed 0, averaged and blended.
+    Averaged and blended, over the masks that both were run with on all 11; core-seconds are those
+    of the first.
     """
-    rows, used = [], []
+    first, second = (of_common_seeds(which, store) for which in (base, recipe))
+    rows, timed, count = [], [], 0
     for name in images.STANDARD:
-        both = [best_run(which, name, None, store) for which in (base, recipe)]
-        if None in both:
+        at = [{min(seeds(run)): run for run in of[name]} for of in (first, second)]
+        pairs = [[of[seed] for of in at] for seed in sorted(at[0].keys() & at[1].keys())]
+        if not pairs:
             continue
-        used += both
-        level, value = (run.facts["psnr_db"][USED] for run in both)
-        cost = [run.facts.get("core_seconds") for run in both]
-        apart = [difference([value - other]) for other in (level, REPORTED["paper"][name])]
-        rows.append([images.title(name), level, value, *apart, *cost])
-    seconds = [f"core-seconds, `{which}`" for which in (base, recipe)]
+        count, timed = max(count, len(pairs)), [*timed, *pairs[0]]
+        values = [[run.facts["psnr_db"][USED] for run in pair] for pair in pairs]
+        levels = [mean(column) for column in zip(*values)]
+        apart = difference(value - level for level, value in values)
+        paper = difference([levels[1] - REPORTED["paper"][name]])
+        cost = [run.facts.get("core_seconds") for run in pairs[0]]
+        rows.append([images.title(name), *levels, apart, paper, *cost])
+    core_seconds = [f"core-seconds, `{which}`" for which in (base, recipe)]
     header = [
         "image", f"`{base}`", f"`{recipe}`", f"`{recipe}` − `{base}`", f"`{recipe}` − paper",
-        *seconds,
+        *core_seconds,
     ]  # fmt: skip
     caption = (
-        f"`{recipe}` beside `{base}` with the same mask, seed 0: PSNR in dB (averaged, blended), "
-        f"and core-seconds on {machines(used)}. The paper's are raw outputs under another mask."
+        f"`{recipe}` beside `{base}` with the same masks: PSNR in dB (averaged, blended), mean of "
+        f"{count}, and core-seconds of the first, on {machines(timed)}. "
+        + ("± is the standard deviation over masks. " if count > 1 else "")
+        + "The paper's are raw outputs under another mask."
     )
     table = _with_mean(header, rows, caption, recipe)
-    table.forms |= dict.fromkeys(seconds, "{:,.0f}")
+    table.forms |= dict.fromkeys(core_seconds, "{:,.0f}")
     return table
 
 
@@ -253,4 +268,5 @@ def masks(*recipes: str, store: Path = runs.ROOT) -> Table:
         "The 11 images, mask by mask: mean PSNR in dB, the images on which the blended picture is "
         "below, and what all 11 cost on the CPU that made the runs."
     )
+    caption += f" “{NO_VALUE}”: a GPU made them." if any(None in row for row in rows) else ""
     return Table(header, rows, {"hours of one core": "{:.1f}"}, caption, recipes)

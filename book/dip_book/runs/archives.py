@@ -115,8 +115,9 @@ def unpack(archive: Path, store: Path = runs.ROOT) -> list[tuple[Path, str]]:
     `LARGEST` bytes in all, `record.LARGEST_RECORD` of a record, `LARGEST_PICTURE` of a file of
     pictures.  So this takes at most 350 MB of memory, whatever the archive.
 
-    Returns each run's path and "new", "there already", "kept ours" (the archive's differs from it)
-    or "left alone: …".  A run that is stored already is never replaced.
+    Returns each run's path and "new", "there already", "kept ours" (the archive's differs from it),
+    "mended: …" (of ours the pictures were damaged, or gone) or "left alone: …".  A run that is
+    stored already, and can be read, is never replaced.
 
     Raises RunError for a file that is missing, is no archive of runs, or holds a damaged one;
     nothing is stored then.  And for a store that cannot be written to.
@@ -160,7 +161,11 @@ def _bring(drafts: Path, path: Path, store: Path) -> str:
             if not runs.is_there(store, path):
                 placing.place(drafts, store, path)
                 return "new"
-            return "there already" if _same(drafts, store, path) else "kept ours"
+            same, wrong = _same(drafts, store, path), _damage(store, path)
+            if same and wrong and _covers(drafts, store, path):
+                placing.place(drafts, store, path)
+                return "mended: ours was damaged"
+            return "there already" if same and not wrong else f"kept ours{wrong}"
     except filelock.Timeout:
         return "left alone: another process is writing it"
 
@@ -174,6 +179,21 @@ def _same(drafts: Path, store: Path, path: Path) -> bool:
     both = {what for what in ("pictures", "frames") if what in theirs and what in ours}
     keys = {*theirs, *ours} - {"pictures", "frames"} | both
     return all(theirs.get(key) == ours.get(key) for key in keys)
+
+
+def _damage(store: Path, path: Path) -> str:
+    """What to say of a stored run that cannot be shown as it is; empty if it can."""
+    try:
+        runs.check(runs.read(store / path))
+    except RunError:
+        return ", which is damaged or of another format: move it away, and unpack again"
+    return ""
+
+
+def _covers(drafts: Path, store: Path, path: Path) -> bool:
+    """Does the archive's run bring all pictures that ours names?"""
+    theirs, ours = runs.record_at(drafts, path), runs.record_at(store, path)
+    return all(what in theirs for what in ("pictures", "frames") if what in ours)
 
 
 def _unpacked(archive: Path, folder: Path) -> list[Path]:
