@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from dip_book.build.first_cell import ROOT
 from PIL import Image
-from playwright.sync_api import Error, sync_playwright
 
 SITE = Path(os.environ.get("DIP_SITE") or ROOT / "_build" / "html").resolve()
 FRONT, EXPLORER, MASK = (
@@ -92,6 +91,8 @@ def server():
 @pytest.fixture(scope="module")
 def browser():
     """Chromium without a window."""
+    from playwright.sync_api import Error, sync_playwright  # the other tests do without
+
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as playwright:
