@@ -1127,12 +1127,24 @@ def test_the_groups_that_an_empty_table_names_fill_it(nothing_run, name):
 
 def test_what_waiting_brings_is_told_of_runs_at_full_length(nothing_run):
     """A run that was cut short has no end to compare with."""
-    history = [dip_blocks.Step(i, 0.001, 0.001, False, 30.0, p) for i, p in ((2000, 31), (2001, 9))]
+    history = [
+        dip_blocks.Step(i, 0.001, 0.001, False, 30.0, p) for i, p in ((2000, 31.0), (2001, 9.0))
+    ]
     for name, iterations in (("house", None), ("montage", 2500)):
         spec = runs.Spec(name, None, iterations=iterations)
         store_run(nothing_run, spec, 30.0, {}, history, psnr_db={"averaged": 31.5})
     (shown,) = TABLES["lengthened"](store=nothing_run).shown()
     assert shown == ["House", "31.00", "31.50", "+0.50"]
+
+
+def test_both_readings_are_compared_after_the_same_iterations(nothing_run):
+    """The longer run's end is not set against the shorter one's."""
+    for recipe, last, at in (("blog", 11_000, 30.0), ("paper", 1000, 32.0)):
+        spec = runs.Spec("house", None, recipe, iterations=last)
+        history = [dip_blocks.Step(i, 0.001, 0.001, False, 1, at + i / 1e4) for i in (1000, 11_000)]
+        store_run(nothing_run, spec, 30.0, {}, [s for s in history if s.iteration <= last])
+    (shown,) = TABLES["both_readings"](store=nothing_run).shown()
+    assert shown[:5] == ["House", "1,000", "30.10", "32.10", "+2.00"]
 
 
 @pytest.mark.parametrize(
@@ -1160,6 +1172,7 @@ def test_every_table_is_printed(capsys, name):
         "straightforward": "picture",
         "final": "image",
         "lengthened": "House",
+        "both_readings": "House",
         "beside": "image",
         "members": "image",
         "at_rest": "image",

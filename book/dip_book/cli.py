@@ -29,12 +29,12 @@ GROUPS = (
 )  # fmt: skip
 TABLES = (
     "standard", "rerun", "final", "beside", "members", "seconds", "at_rest", "distances",
-    "differences", "lengthened", "averaged", "papers_with_muon", "ssim", "embedded", "quick",
-    "precision", "ceilings", "switches", "ideas", "repeated", "reached", "one_precision",
-    "muon", "pairs", "longer", "longer_hidden", "sooner", "straightforward", "decibel",
-    "hidden", "hidden_pairs", "hidden_seeds", "blends", "large", "noise", "noise_rules",
-    "noise_ideas", "noise_papers", "noise_distances", "shrunk", "shrunk_ideas", "set5",
-    "set5_gains", "large_hole", "covered", "holes_papers", "filling", "filling_recipes",
+    "differences", "lengthened", "both_readings", "averaged", "papers_with_muon", "ssim",
+    "embedded", "quick", "precision", "ceilings", "switches", "ideas", "repeated", "reached",
+    "one_precision", "muon", "pairs", "longer", "longer_hidden", "sooner", "straightforward",
+    "decibel", "hidden", "hidden_pairs", "hidden_seeds", "blends", "large", "noise",
+    "noise_rules", "noise_ideas", "noise_papers", "noise_distances", "shrunk", "shrunk_ideas",
+    "set5", "set5_gains", "large_hole", "covered", "holes_papers", "filling", "filling_recipes",
     "filling_errors",
 )  # fmt: skip
 MEASURED = ("denoising", "shrinking", "filling", "decibel")

@@ -25,7 +25,7 @@ PURPOSES = {
     "best-free": ("12", "the camera at 256² under best"),
     "quick-adam": ("11", "the recipe quick-adam on the free pictures"),
     "larger": ("11", "ideas that held at 128², tried at 256²"),
-    "best-adam": ("11", "its recipe on the four small images, and the recipe paper on one of them"),
+    "best-adam": ("10, 11", "its recipe and the paper's on the four small images"),
     "cost-256": ("12", "what a decibel costs at 256²"),
     "embedded": ("8, 9", "the blog's recipe on the free pictures"),
     "cost": ("11", "what a decibel costs at 128²"),

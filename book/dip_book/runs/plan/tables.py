@@ -57,7 +57,7 @@ GROUPS = {
     "quick-adam": [Spec(name, 128, "quick-adam") for name in images.EMBEDDED],
     "larger": [Spec("camera", 256, "quick-adam", changes) for changes in LARGER.values()],
     "best-adam": [Spec(name, None, "best-adam", iterations=1000) for name in SMALL]
-    + [Spec("house", None, "paper", iterations=1000)],
+    + [Spec(name, None, "paper", iterations=1000) for name in SMALL],
     # what a decibel costs at 256×256, against the straightforward loop of the paper's recipe
     "cost-256": [
         Spec(image, 256, recipe, iterations=iterations)
