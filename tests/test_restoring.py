@@ -627,6 +627,30 @@ def test_other_settings_are_named_and_again_begins_anew(tmp_path):
     assert filled.report["iterations"] == 3
 
 
+def test_what_begins_anew_removes_its_own_checkpoints_and_nothing_else(tmp_path):
+    """The folder may be one that the reader keeps networks in, and other fits below it."""
+    x, known = photo(), with_hole()
+    given = damaged(x, known)
+    theirs = [tmp_path / name for name in ("1-mine.safetensors", "a.other", "models/a.safetensors")]
+    theirs[-1].parent.mkdir()
+    for file in theirs:
+        file.write_bytes(b"theirs")
+    fill(given, known, iterations=3, work=tmp_path)
+    fill(given, with_hole(top=40), iterations=3, work=tmp_path / "second")
+    seconds = {file: file.read_bytes() for file in (tmp_path / "second").iterdir()}
+    assert len(seconds) == 2
+    (tmp_path / "smaller-2").mkdir()
+    own = [*tmp_path.glob("0-*.safetensors"), tmp_path / "smaller-2" / core.PLAN]
+    own.append(own[0].with_suffix(".0123abcd.other"))
+    assert len(own) == 3
+    for file in own:
+        file.write_bytes(b"of the fit before")
+    fill(given, known, iterations=3, seed=1, work=tmp_path, again=True)
+    assert all(file.read_bytes() == b"theirs" for file in theirs)
+    assert all(file.read_bytes() == data for file, data in seconds.items())
+    assert [file.exists() for file in own] == [True, False, False], "the first is made anew"
+
+
 def test_a_finished_run_is_there_at_once_and_goes_on_with_more_iterations(tmp_path, monkeypatch):
     x, known = photo(), with_hole()
     given = damaged(x, known)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral, Real
@@ -37,6 +38,12 @@ MARGIN = 0.92  # share of the time that is planned for iterations: pictures on t
 OVERRUN = 1.5  # a fit that takes so much longer than it was measured to is ended
 FACTORS = (2, 3, 4, 6, 8)  # how many times smaller a picture a network may draw
 PLAN = "restoring.json"  # in the folder of checkpoints: what they are of
+#: And what they are called: by a canvas's number and a network's name.
+OF_A_FIT = re.compile(
+    r"\d+-({})\.(safetensors|([0-9a-f]{{8}}\.)?other)".format(
+        "|".join(re.escape(one.name) for members in networks.RECIPES.values() for one in members)
+    )
+)
 FORMAT = 1
 LITTLE = 0.2  # dB
 ROUNDS, ROUNDS_SHARE = 8, 0.1  # of hiding others, and the share of the time that they may take
@@ -693,13 +700,9 @@ class _Job:
             return {}
         file = self.work / PLAN
         if self.again and self.work.is_dir():
-            for old in (
-                file,
-                *self.work.glob("**/*.safetensors"),
-                *self.work.glob("**/*.other"),
-                *self.work.glob(f"*/{PLAN}"),
-            ):
-                old.unlink(missing_ok=True)
+            for folder in (self.work, *(self.work / f"smaller-{factor}" for factor in FACTORS)):
+                for old in _of_a_fit(folder):
+                    old.unlink(missing_ok=True)
             self.again = False
         try:
             kept = json.loads(file.read_text(encoding="utf-8"))
@@ -798,6 +801,14 @@ class _Job:
             if "minutes_for_all" in report:
                 said += f" All of it takes about {report['minutes_for_all']:g} minutes."
         return said
+
+
+def _of_a_fit(folder: Path) -> list[Path]:
+    """Plan and checkpoints in a folder; what else is there may be the reader's, or other fits'."""
+    if not folder.is_dir():
+        return []
+    names = (path.name for path in folder.iterdir())
+    return [folder / name for name in names if name == PLAN or OF_A_FIT.fullmatch(name)]
 
 
 def _check_plan(kept: dict) -> None:
