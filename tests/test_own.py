@@ -149,6 +149,19 @@ def test_a_files_name_cannot_lead_out_of_its_folder(tool):
         assert tool.picture["name"] in ("out.png", "picture")
 
 
+@pytest.mark.parametrize("letter", ["写", "😀", "é", "x"])
+def test_a_long_name_keeps_no_result_from_its_reader(tool, go_on, letter):
+    """A file system takes 255 bytes of a name, a reader's perhaps as many letters."""
+    hand(tool, png(noise()), 240 * letter + ".png")
+    assert tool.picture["name"].endswith(f"{letter}.png")
+    tool.strokes = [STROKE]
+    go_on.set()
+    tool.answer({"do": "start", "minutes": 2})
+    tool.join(20)
+    tool.answer({"do": "download", "format": "TIFF"})
+    assert tool.sent[-1]["name"].endswith(f"{letter}-restored.tif"), tool.now["said"]
+
+
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
@@ -612,6 +625,27 @@ def test_the_mouse_paints_erases_and_takes_back(there):
     there.until(lambda: tool.missing.sum() == painted)
     there["clear"].click()
     there.until(lambda: not tool.missing.any())
+
+
+def test_hours_of_painting_fit_into_a_message(there):
+    """A mouse tells of every hair's breadth; where the brush was is kept, and where it ended."""
+    box = there.page.locator(".dip-stage").bounding_box()
+    x, y = box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"]
+    there["width"].fill("20")
+    there.page.mouse.move(x, y)
+    there.page.mouse.down()
+    there.page.mouse.move(x + 0.3 * box["width"], y, steps=400)
+    there.page.mouse.move(x + 0.3 * box["width"], y - 0.3 * box["height"], steps=400)
+    there.page.mouse.up()
+    there.until(lambda: there.tool.strokes)
+    (stroke,) = there.tool.strokes
+    assert len(stroke["points"]) < 150
+    height, width = there.tool.missing.shape
+    assert stroke["points"][-1] == pytest.approx([0.5 * width, 0.2 * height], abs=1)
+    ends = [[0.2, 0.5], [0.5, 0.5], [0.5, 0.2]]
+    straight = {"points": [[u * width, v * height] for u, v in ends], "width": stroke["width"]}
+    wanted = own.paint(np.zeros((height, width), bool), [straight])
+    assert (there.tool.missing ^ wanted).sum() < 0.04 * wanted.sum()
 
 
 def test_the_keyboard_paints(there):

@@ -35,6 +35,9 @@ from dip_book.show import photographs, views
 PIECE = 3 * 2**17
 #: The largest file that is taken, in bytes.
 MOST_BYTES = 200_000_000
+#: Of a picture's name so many bytes are kept, from its end: a file system takes 255, and the
+#: result's name is longer.
+MOST_OF_A_NAME = 200
 #: Longest side of what the page shows, in pixels; the work is done on all of them.
 SHOWN = 1400
 #: Pixels a side of the book's own pictures, here.
@@ -449,7 +452,8 @@ def _plain_name(name) -> str:
     """A file's name as a browser gives it, without folders and what no file system takes."""
     name = PureWindowsPath(PurePosixPath(str(name or "")).name).name
     kept = "".join(letter for letter in name if letter.isprintable() and letter not in '<>:"|?*')
-    return kept.strip(". ")[-100:] or "picture"
+    kept = kept.strip(". ")[-100:].encode()[-MOST_OF_A_NAME:].decode(errors="ignore")
+    return kept or "picture"
 
 
 def _suffix(photo: files.Photo, kind: str | None = None) -> str:

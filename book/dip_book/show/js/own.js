@@ -172,6 +172,12 @@ export default {
       put([...model.get("strokes"), done]);
       showBrush();
     };
+    // A mouse tells of a thousand points a second; all strokes go in one message, and one of a megabyte ends a session.
+    const follow = (to) => {
+      const [before, last] = stroke.points.slice(-2);
+      if (last && Math.hypot(last[0] - before[0], last[1] - before[1]) < Math.max(0.5, stroke.width / 10)) stroke.points.pop();
+      stroke.points.push(to);
+    };
     const undo = () => { if (stroke) { stroke = null; draw(); } else put(model.get("strokes").slice(0, -1)); };
     const place = (event) => {
       const box = stage.getBoundingClientRect();
@@ -191,8 +197,8 @@ export default {
       if (!event.isPrimary) return;
       at = place(event);
       if (stroke && stage.hasPointerCapture(event.pointerId)) {
-        for (const one of event.getCoalescedEvents?.() ?? [event]) stroke.points.push(place(one));
-        stroke.points.push(at);
+        for (const one of event.getCoalescedEvents?.() ?? [event]) follow(place(one));
+        follow(at);
         draw();
       }
       showBrush();
