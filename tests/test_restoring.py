@@ -706,6 +706,13 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path):
         fill(damaged(x, known), known, iterations=1, work=tmp_path)
 
 
+def test_what_cannot_be_removed_is_named(tmp_path):
+    (tmp_path / core.PLAN).mkdir()
+    x, known = photo(), with_hole()
+    with pytest.raises(runs.RunError, match=r"cannot be removed \(.*choose another folder"):
+        fill(damaged(x, known), known, iterations=1, work=tmp_path, again=True)
+
+
 PLANNED = {"pace": 1e-7, "minutes": 0.5, "width": 4, "iterations": 2, "canvases": 1}
 
 

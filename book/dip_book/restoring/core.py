@@ -23,7 +23,7 @@ from scipy import ndimage
 from skimage.measure import block_reduce
 
 import dip_blocks
-from dip_book import images, runs
+from dip_book import images, runs, words
 from dip_book.restoring import budget, classical, held_out, networks, regions
 from dip_book.runs.checkpoints import Checkpoint
 from dip_book.runs.placing import write_whole
@@ -700,9 +700,15 @@ class _Job:
             return {}
         file = self.work / PLAN
         if self.again and self.work.is_dir():
-            for folder in (self.work, *(self.work / f"smaller-{factor}" for factor in FACTORS)):
-                for old in _of_a_fit(folder):
-                    old.unlink(missing_ok=True)
+            try:
+                for folder in (self.work, *(self.work / f"smaller-{factor}" for factor in FACTORS)):
+                    for old in _of_a_fit(folder):
+                        old.unlink(missing_ok=True)
+            except OSError as error:
+                raise runs.RunError(
+                    f"What lies in {self.work} of a fit before cannot be removed "
+                    f"({words.plain(str(error))}): choose another folder for work."
+                ) from error
             self.again = False
         try:
             kept = json.loads(file.read_text(encoding="utf-8"))
