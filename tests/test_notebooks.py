@@ -400,6 +400,18 @@ def test_the_first_cell_works_inside_a_clone(elsewhere, clone):
     assert done.returncode == 0 and done.stdout.startswith("Runs on "), done.stderr
 
 
+def test_what_keeps_the_first_cell_from_fetching_is_named(elsewhere, tmp_path):
+    folder, run = elsewhere
+    cell = pairs.SETUP.format(url=f"file://{tmp_path}/nowhere")
+    done = run(cell, PATH=str(tmp_path / "empty"))
+    assert done.returncode == 1 and "and git, which fetches it, neither: install" in done.stderr
+    there = folder / "deep-image-prior-rebuilt"
+    there.mkdir()
+    done = run(cell)
+    assert done.returncode == 1 and f"'{there}' is not the book's code" in done.stderr
+    assert list(there.iterdir()) == []
+
+
 def test_a_repository_that_cannot_be_had_is_named(elsewhere, tmp_path):
     if shutil.which("git") is None:
         pytest.skip("git is not installed")

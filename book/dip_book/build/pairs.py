@@ -54,6 +54,11 @@ if importlib.util.find_spec("dip_book") is None:
             )
         root = here / "deep-image-prior-rebuilt"
         if not root.exists():
+            if shutil.which("git") is None:
+                raise ModuleNotFoundError(
+                    "The book's code is not here, and git, which fetches it, neither: "
+                    "install it, or open this notebook inside a clone of the repository."
+                )
             part = here / "deep-image-prior-rebuilt.part"  # half a clone is none
             shutil.rmtree(part, ignore_errors=True)
             clone = ["git", "clone", "--quiet", "--depth", "1", source, str(part)]
@@ -62,6 +67,11 @@ if importlib.util.find_spec("dip_book") is None:
                 why = f"The book's code cannot be fetched from {{source}}:"
                 raise ModuleNotFoundError(f"{{why}} {{done.stderr.strip()}}")
             part.rename(root)
+        if not (root / "book" / "dip_book").exists():
+            raise ModuleNotFoundError(
+                f"'{{root}}' is not the book's code, which would be fetched to there: "
+                "move it away."
+            )
     sys.path[:0] = [str(root), str(root / "book")]
 
 from dip_book.build import first_cell
