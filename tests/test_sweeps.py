@@ -804,7 +804,9 @@ def test_the_table_says_what_each_number_is(table_store):
         "nor a row that was not run"
     )
     assert row(table, "House")[rerun] == "33.00 ± 1.00", "the seeds' longest runs, of one length"
-    assert row(table, "Montage")[rerun] == "28.00 (2,000 it.)", "marked as shorter than the recipe"
+    assert row(table, "Montage")[rerun] == "28.00 (2,000\xa0it.)", (
+        "marked as shorter than the recipe"
+    )
     assert row(table, "Lena")[rerun] == "32.50"
     assert row(table, "**mean of 3**")[rerun] == "–", "no mean over what was cut short"
     assert row(tables.averaged(table_store), "Lena")["averaged output"] == "33.50"

@@ -187,7 +187,7 @@ def shown(cell: Cell, form: Form | None = None) -> str:
     if figure.deviation is not None:
         text += f" ± {write(figure.deviation)}"
     if figure.iterations is not None:
-        text += f" ({figure.iterations:,} it.)"
+        text += f" ({figure.iterations:,}\N{NO-BREAK SPACE}it.)"  # in a narrow column, two lines
     if figure.least is not None:
         text += f" ({signed(figure.least)})"
     return text + figure.note

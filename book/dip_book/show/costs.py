@@ -84,7 +84,10 @@ def growth(results: list[dict], leave_out: tuple[str, ...] = ()) -> Figure:
             for precision, line in FLOORS.items():
                 if f"{precision}_gflop_s" in result["peak"]:
                     points = floor_of(result, precision)
-                    axis.plot(*_line(points), line, color=MUTED, label=f"floor in {precision}")
+                    alone = {"marker": "_", "ms": 12} if len(points) == 1 else {}
+                    axis.plot(
+                        *_line(points), line, color=MUTED, label=f"floor in {precision}", **alone
+                    )
             axis.set_xscale("log", base=2)
             axis.set_yscale("log")
             axis.set_xticks(every, [f"{size}²" for size in every])
