@@ -15,7 +15,7 @@ from attacks.surroundings import Full
 from conftest import small_config
 from dip_book import images, runs
 from dip_book.cli import main
-from dip_book.runs import again, sweeps
+from dip_book.runs import again, means, provenance, sweeps
 
 import dip_blocks
 
@@ -191,6 +191,20 @@ def test_threads_are_the_record_s_and_afterwards_as_before(tmp_path, monkeypatch
     with pytest.raises(runs.RunError, match="on 2 threads"):
         again.made_again(run, device="cpu", progress=False)
     assert torch.get_num_threads() == before
+
+
+def test_a_mean_tells_how_its_members_were_made(tmp_path, monkeypatch):
+    mean, here = SPECS["mean"], provenance.provenance()
+    elsewhere = {"threads": 7, "machine": {"system": "Linux x86_64"}, "versions": {"torch": "1.0"}}
+    monkeypatch.setattr(sweeps, "provenance", lambda: here | elsewhere)
+    members = [perform(member, tmp_path) for member in mean.members]
+    facts = perform(mean, tmp_path).facts
+    assert {key: facts[key] for key in elsewhere} == elsewhere, "that decides its bits"
+    monkeypatch.setattr(sweeps, "provenance", lambda: here)
+    perform(mean.members[0], tmp_path, again=True)
+    members[0] = runs.read(tmp_path / mean.members[0].path)
+    facts = means.combine(mean, members).facts
+    assert {key: facts[key] for key in elsewhere} == {key: here[key] for key in elsewhere}
 
 
 @pytest.mark.parametrize(

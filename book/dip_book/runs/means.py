@@ -134,9 +134,23 @@ def combine(spec: Spec, members: list[Run]) -> Run:
             key: " and ".join(dict.fromkeys(run.facts[key] for run in members))
             for key in ("device", "precision")
         },
-        **provenance(),
+        **_made_with(members),
     }
     return Run(facts, [], {"raw": raw, "averaged": averaged})
+
+
+def _made_with(members: list[Run]) -> dict:
+    """`provenance`, but what computed is what computed the members, as far as they agree.
+
+    A mean may be taken on another machine, or on other threads; what decides its bits, and what
+    making it again has to be like, is how its members were fitted.
+    """
+    facts = provenance()
+    for what in (("threads",), ("machine",), ("versions",), ("commit", "dirty")):
+        first, *others = ({key: run.facts.get(key) for key in what} for run in members)
+        if first[what[0]] is not None and all(other == first for other in others):
+            facts |= first
+    return facts
 
 
 def _ssim(image: torch.Tensor, truth: torch.Tensor) -> float:
