@@ -239,6 +239,41 @@ def test_two_recipes_stand_beside_each_other_with_one_mask(tmp_path):
     assert shown(table, "mean of 2") == ["35.50", "36.00", "+0.50", "+0.31", "225", "450"]
 
 
+def test_what_is_not_as_long_as_its_recipe_asks_for_says_so(tmp_path):
+    """A trial of few iterations, or one run made longer, among the whole ones."""
+    for recipe in ("best", "best-wide"):
+        for name, iterations in (("house", None), ("peppers", 3), ("montage", 1000)):
+            spec = runs.Spec(name, None, recipe, iterations=iterations)
+            paths = [member.path.as_posix() for member in spec.members]
+            store(tmp_path, spec, 20.0, psnr_db={USED: 38.0}, core_seconds=90.0, members=paths)
+            for member in spec.members:
+                store(tmp_path, member, 20.0, psnr_db={USED: 37.0})
+    final, beside = compared.final("best", tmp_path), compared.beside(store=tmp_path)
+    assert shown(final, "House")[3:] == ["38.00", "−1.16", "+2.50"]
+    assert shown(final, "Peppers")[3:] == ["38.00 (6 it.)", "–", "–"]
+    assert shown(final, "Montage")[3:] == ["38.00 (2,000 it.)", "–", "–"]
+    assert shown(final, "mean of 3")[3:] == ["–", "–", "–"]
+    ends = ["38.00 (6 it.)", "38.00 (6 it.)", "–", "–", "90 (6 it.)", "90 (6 it.)"]
+    assert shown(beside, "Peppers") == ends and shown(beside, "mean of 3") == ["–"] * 6
+    costs = tables.seconds("best", tmp_path)
+    assert shown(costs, "Montage") == ["90 (2,000 it.)"] and shown(costs, "all 3") == ["–"]
+    members = tables.members(tmp_path)
+    assert shown(members, "Montage")[0] == "37.00 (1,000 it.)"
+    assert shown(members, "mean, sum") == ["–"] * 5
+
+
+def test_a_mean_stands_beside_the_members_that_it_is_of(tmp_path):
+    spec = runs.Spec("house", None, "best")
+    for member in spec.members:
+        store(tmp_path, member, 20.0, psnr_db={USED: 38.0})
+    paths = [member.path.as_posix() for member in spec.members]
+    store(tmp_path, spec, 20.0, psnr_db={USED: 39.0}, core_seconds=90.0, members=paths)
+    store(tmp_path, replace(spec.members[0], iterations=900), 20.0, psnr_db={USED: 50.0})
+    assert shown(tables.members(tmp_path), "House") == ["38.00", "38.00", "39.00", "+1.00", "90"]
+    runs.find(tmp_path, recipe="best-hidden-shallow")[0].place.with_suffix(".json").unlink()
+    assert tables.members(tmp_path).rows == [], "of which one is stored no more"
+
+
 def test_members_and_what_their_mean_adds(tmp_path):
     with_best(tmp_path, "house", 38.0)
     assert shown(tables.members(tmp_path), "House") == ["38.00", "38.00", "39.00", "+1.00", "100"]

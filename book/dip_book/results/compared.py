@@ -13,7 +13,7 @@ from dip_book import images, runs
 from dip_book.results.baselines import stored_baselines
 from dip_book.results.optimiser import KIND, race
 from dip_book.results.reported import REPORTED, SELF2SELF, SELF2SELF_MEAN
-from dip_book.results.selection import USED, machines, of_common_seeds, seeds
+from dip_book.results.selection import USED, machines, of_common_seeds, of_length, seeds
 from dip_book.runs import plan
 from dip_book.table import (
     NO_VALUE,
@@ -23,6 +23,7 @@ from dip_book.table import (
     difference,
     mean,
     mean_and_deviation,
+    number,
 )
 
 
@@ -135,7 +136,7 @@ def _with_mean(header: list[str], rows: list[list[Cell]], caption: str, recipe: 
     whole = len(rows) == len(images.STANDARD)
     means: list[Cell] = ["**mean**" if whole else f"**mean of {len(rows)}**"]
     for column in list(zip(*rows))[1:]:
-        values = [None if cell is None else float(cell) for cell in column]
+        values = [number(cell) for cell in column]
         apart = any(isinstance(cell, Figure) and cell.difference for cell in column)
         found = mean(values)
         means.append(Figure(found, difference=True) if apart and found is not None else found)
@@ -146,15 +147,18 @@ def final(recipe: str = "best", store: Path = runs.ROOT) -> Table:
     """The 11 images: paper, Self2Self, biharmonic, and a recipe of ours, in dB.
 
     What kind of picture each figure is of stands in its column's title.  Ours is the mean over all
-    masks that all 11 were run with; of several masks with their standard deviation.
+    masks that all 11 were run with; of several masks with their standard deviation.  A run that is
+    not as long as its recipe asks for says so, and counts in no difference and no mean.
     """
     classical, ours = stored_baselines(store)["images"], _over(recipe, USED, store)
-    rows = []
+    found, rows = of_common_seeds(recipe, store), []
     for name, value in ours.items():
         if value is None:
             continue
+        value = of_length(found[name][0], value)
         paper, smooth = REPORTED["paper"][name], classical[name]["biharmonic"]["psnr_db"]
-        apart = [difference([float(value) - other]) for other in (paper, smooth)]
+        whole = number(value)
+        apart = [whole and difference([whole - other]) for other in (paper, smooth)]
         self2self = SELF2SELF.get(name)
         rows.append([images.title(name), paper, self2self, smooth, value, *apart])
     header = [
@@ -165,7 +169,7 @@ def final(recipe: str = "best", store: Path = runs.ROOT) -> Table:
     caption = (
         "Half of the pixels known, PSNR in dB over the whole picture. Look at the last two columns."
     )
-    count = max(map(len, of_common_seeds(recipe, store).values()))
+    count = max(map(len, found.values()))
     if count > 1:
         caption += f" ± is the standard deviation over {count} masks, those that all 11 have."
     table = _with_mean(header, rows, caption, recipe)
@@ -178,7 +182,7 @@ def beside(recipe: str = "best-wide", base: str = "best", store: Path = runs.ROO
     """The 11 images: a recipe beside another with the same masks, in dB; and core-seconds.
 
     Averaged and blended, over the masks that both were run with on all 11; core-seconds are those
-    of the first.
+    of the first.  Of runs that are not as long as their recipes ask for, as `final`.
     """
     first, second = (of_common_seeds(which, store) for which in (base, recipe))
     rows, timed, count = [], [], 0
@@ -189,10 +193,11 @@ def beside(recipe: str = "best-wide", base: str = "best", store: Path = runs.ROO
             continue
         count, timed = max(count, len(pairs)), [*timed, *pairs[0]]
         values = [[run.facts["psnr_db"][USED] for run in pair] for pair in pairs]
-        levels = [mean(column) for column in zip(*values)]
-        apart = difference(value - level for level, value in values)
-        paper = difference([levels[1] - REPORTED["paper"][name]])
-        cost = [run.facts.get("core_seconds") for run in pairs[0]]
+        levels = list(map(of_length, pairs[0], map(mean, zip(*values))))
+        whole = list(map(number, levels))
+        apart = None if None in whole else difference(value - level for level, value in values)
+        paper = whole[1] and difference([whole[1] - REPORTED["paper"][name]])
+        cost = [of_length(run, run.facts.get("core_seconds")) for run in pairs[0]]
         rows.append([images.title(name), *levels, apart, paper, *cost])
     core_seconds = [f"core-seconds, `{which}`" for which in (base, recipe)]
     header = [

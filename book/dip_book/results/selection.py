@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from dip_book import bench, images, runs
+from dip_book.table import Cell, Figure
 
 Key = TypeVar("Key")
 
@@ -69,6 +71,15 @@ def of_common_seeds(recipe: str, store: Path = runs.ROOT) -> dict[str, list[runs
     of_image = (set().union(*map(seeds, stored)) for stored in found.values())
     common = set.intersection(*of_image) or {0}
     return {name: [run for run in of if seeds(run) <= common] for name, of in found.items()}
+
+
+def of_length(run: runs.Run, cell: Cell) -> Cell:
+    """A number of a run; of one that is not as long as its recipe asks for, it says its length."""
+    length = run.facts["iterations"]
+    if cell is None or length == run.facts["recipe_iterations"]:
+        return cell
+    figure = cell if isinstance(cell, Figure) else Figure(cell)
+    return replace(figure, iterations=length)
 
 
 def first_reaching(run: runs.Run, psnr: float) -> int | None:

@@ -11,7 +11,7 @@ from dip_book import images, runs
 from dip_book.results.baselines import BASELINES, baseline, stored_baselines
 from dip_book.results.ceiling import BLOGS, CEILINGS, HALF, half_of, stored_ceilings
 from dip_book.results.reported import REPORTED
-from dip_book.results.selection import USED, all_stored, best_run, machines, seeds_of
+from dip_book.results.selection import USED, all_stored, best_run, machines, of_length, seeds_of
 from dip_book.runs import plan
 from dip_book.table import (
     NO_VALUE,
@@ -303,10 +303,13 @@ def seconds(recipe: str = "best", store: Path = runs.ROOT) -> Table:
     """
     found = {name: best_run(recipe, name, None, store) for name in images.STANDARD}
     cost = {name: run.facts.get("core_seconds") for name, run in found.items() if run is not None}
-    rows = [[images.title(name), seconds] for name, seconds in cost.items() if seconds]
+    rows = [
+        [images.title(n), of_length(found[n], seconds)] for n, seconds in cost.items() if seconds
+    ]
     if rows:
-        total = sum(seconds for _, seconds in rows)
-        rows.append([f"**all {len(rows)}**", Figure(total, note=f", or {total / 3600:.1f} h")])
+        each = [number(seconds) for _, seconds in rows]
+        total = None if None in each else Figure(sum(each), note=f", or {sum(each) / 3600:.1f} h")
+        rows.append([f"**all {len(rows)}**", total])
     title = f"`{recipe}`, core-seconds"
     caption = f"What `{recipe}` costs an image, in core-seconds, on {machines(found.values())}."
     return Table(["image", title], rows, {title: SECONDS}, caption, [recipe])
@@ -322,16 +325,17 @@ def members(store: Path = runs.ROOT, recipe: str = "best") -> Table:
         raise runs.RunError(f"No mean of networks is called {recipe!r:.60}; there are {known}.")
     recipes, rows = [*dip_blocks.MEANS[recipe], recipe], []
     for name in images.STANDARD:
-        found = [best_run(title, name, None, store) for title in recipes]
+        found = _with_members(recipe, name, store)
         if None not in found:
-            *single, together = (run.facts["psnr_db"][USED] for run in found)
-            gain = difference([together - max(single)])
-            cost = found[-1].facts.get("core_seconds")
-            rows.append([images.title(name), *single, together, gain, cost])
+            values = [run.facts["psnr_db"][USED] for run in found]
+            gain = difference([values[-1] - max(values[:-1])])
+            cost = of_length(found[-1], found[-1].facts.get("core_seconds"))
+            cells = map(of_length, found, values)
+            rows.append([images.title(name), *cells, gain, cost])
     if rows:
-        means = [mean(row[i] for row in rows) for i in range(1, len(recipes) + 1)]
-        cost = [row[-1] for row in rows]
-        gain = difference([mean(row[-2].mean for row in rows)])
+        means = [mean_of_cells(row[i] for row in rows) for i in range(1, len(recipes) + 1)]
+        cost = [number(row[-1]) for row in rows]
+        gain = None if None in means else difference([mean(row[-2].mean for row in rows)])
         rows.append(["**mean, sum**", *means, gain, None if None in cost else sum(cost)])
     titles = [*(f"`{title}`" for title in recipes), "mean − better member", "core-seconds"]
     runs_of = (best_run(recipe, name, None, store) for name in images.STANDARD)
@@ -340,6 +344,20 @@ def members(store: Path = runs.ROOT, recipe: str = "best") -> Table:
         f"mask seed 0). Core-seconds of all members on {machines(runs_of)}."
     )
     return Table(["image", *titles], rows, {"core-seconds": SECONDS}, caption, [recipe])
+
+
+def _with_members(recipe: str, name: str, store: Path) -> list[runs.Run | None]:
+    """A mean's members on one of the 11 images, those that it was taken of, and the mean, last."""
+    together = best_run(recipe, name, None, store)
+    paths = None if together is None else together.facts.get("members")
+    members = []
+    for title in dip_blocks.MEANS[recipe]:
+        longest = best_run(title, name, None, store)
+        if paths is not None and (longest is None or longest.name not in paths):
+            stored = runs.of_their_names(runs.find(store, recipe=title, image=name, size=None))
+            longest = next((run for run in stored if run.name in paths), None)
+        members.append(longest)
+    return [*members, together]
 
 
 #: The run that shows what training alone can do: the blog's network, Muon for Adam.
