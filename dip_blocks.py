@@ -475,7 +475,7 @@ def restore(
             versions give the same numbers.
         iterations: instead of the recipe's; 0 gives what the untrained network draws.
         device: "cuda", "mps" or "cpu"; the first of these that is there if None.
-        precision: of the convolutions: "fp32"; "tf32" (the same where there is none); "bf16"
+        precision: of the convolutions: "fp32"; "tf32" (fp32 where there is none); "bf16"
             (autocast; last layer and loss stay in fp32).  `best_precision` if None.
         truth: the true image, only ever used to write PSNR into the history.
         frames: iterations whose output is kept in the result.
