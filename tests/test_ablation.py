@@ -250,15 +250,15 @@ def test_what_is_not_as_long_as_its_recipe_asks_for_says_so(tmp_path):
                 store(tmp_path, member, 20.0, psnr_db={USED: 37.0})
     final, beside = compared.final("best", tmp_path), compared.beside(store=tmp_path)
     assert shown(final, "House")[3:] == ["38.00", "−1.16", "+2.50"]
-    assert shown(final, "Peppers")[3:] == ["38.00 (6 it.)", "–", "–"]
-    assert shown(final, "Montage")[3:] == ["38.00 (2,000 it.)", "–", "–"]
+    assert shown(final, "Peppers")[3:] == ["38.00 (6\xa0it.)", "–", "–"]
+    assert shown(final, "Montage")[3:] == ["38.00 (2,000\xa0it.)", "–", "–"]
     assert shown(final, "mean of 3")[3:] == ["–", "–", "–"]
-    ends = ["38.00 (6 it.)", "38.00 (6 it.)", "–", "–", "90 (6 it.)", "90 (6 it.)"]
+    ends = ["38.00 (6\xa0it.)", "38.00 (6\xa0it.)", "–", "–", "90 (6\xa0it.)", "90 (6\xa0it.)"]
     assert shown(beside, "Peppers") == ends and shown(beside, "mean of 3") == ["–"] * 6
     costs = tables.seconds("best", tmp_path)
-    assert shown(costs, "Montage") == ["90 (2,000 it.)"] and shown(costs, "all 3") == ["–"]
+    assert shown(costs, "Montage") == ["90 (2,000\xa0it.)"] and shown(costs, "all 3") == ["–"]
     members = tables.members(tmp_path)
-    assert shown(members, "Montage")[0] == "37.00 (1,000 it.)"
+    assert shown(members, "Montage")[0] == "37.00 (1,000\xa0it.)"
     assert shown(members, "mean, sum") == ["–"] * 5
 
 

@@ -69,8 +69,8 @@ if importlib.util.find_spec("dip_book") is None:
             part.rename(root)
         if not (root / "book" / "dip_book").exists():
             raise ModuleNotFoundError(
-                f"'{{root}}' is not the book's code, which would be fetched to there: "
-                "move it away."
+                f"'{{root}}' is not the book's code, which would be fetched there: move "
+                "it away."
             )
     sys.path[:0] = [str(root), str(root / "book")]
 
