@@ -57,7 +57,7 @@ if importlib.util.find_spec("dip_book") is None:
             if shutil.which("git") is None:
                 raise ModuleNotFoundError(
                     "The book's code is not here, and git, which fetches it, neither: "
-                    "install it, or open this notebook inside a clone of the repository."
+                    "install it, or open this notebook inside a clone."
                 )
             part = here / "deep-image-prior-rebuilt.part"  # half a clone is none
             shutil.rmtree(part, ignore_errors=True)
