@@ -11,8 +11,9 @@ import re
 from copy import copy
 from functools import cache, partial
 from hashlib import sha256
+from logging import Logger
 from numbers import Real
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 
 import numpy as np
 import torch
@@ -85,6 +86,10 @@ def _short(value, depth: int = 0) -> str:
         return f"{value}{within(dict(value.state_dict()))}"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {within(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, (set, frozenset)):  # in another order in every process
+        return f"{{{', '.join(sorted(map(within, value)))}}}"
+    if isinstance(value, (ModuleType, Logger)):  # what it holds is not the degradation's
+        return getattr(value, "__name__", "") or value.name
     if isinstance(value, (list, tuple)):
         return f"({', '.join(map(within, value))})"
     if isinstance(value, partial):

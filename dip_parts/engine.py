@@ -106,6 +106,7 @@ class Engine:
         self.precision = best_precision(self.device) if precision is None else precision
         check_precision(self.precision)
         self.degradation = on(degradation, self.device)
+        self.told = repr(degradation)  # by its values of now: `apply` may count its calls
         self.x_hat = x_hat.to(self.device)
         compared = as_mask(degradation.compared(x_hat), *x_hat.shape[-2:])
         if compared.sum() == 0:
@@ -542,7 +543,7 @@ class Engine:
         for name, tensor in (("picture", known), ("mask", self.mask.cpu())):
             values[name] = sha256(tensor.numpy().tobytes()).hexdigest()[:8]
         if not isinstance(self.degradation, Masked):
-            values["degradation"] = repr(self.degradation)
+            values["degradation"] = self.told
         text = json.dumps(values, sort_keys=True)
         return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
@@ -588,7 +589,7 @@ class Engine:
                 "changed. Begin anew."
             ) from None
         if different := [
-            f"{key} is {ours.get(key)!r} here, {theirs.get(key)!r} there"
+            f"{key} is {ours.get(key)!r:.300} here, {theirs.get(key)!r:.300} there"
             for key in ours
             if ours[key] != theirs.get(key)
         ]:

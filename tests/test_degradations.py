@@ -1,6 +1,9 @@
 """Tasks beyond missing pixels: what a degradation is, and that the loop asks for nothing else."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -124,6 +127,59 @@ def test_a_checkpoint_is_of_its_degradation(truth):
     assert torch.equal(fit.output, again.output)
     with pytest.raises(ValueError, match=r"Noisy\(sigma=0.2\)"):
         Fit(x_hat, Noisy(0.2), RECIPE, device="cpu").load(state)
+
+
+OF_ONES_OWN = """
+import logging
+import numpy as np
+from dip_blocks import Degradation
+
+class Own(Degradation):
+    def __init__(self):
+        self.kept, self.also = {"red", "green", "blue"}, frozenset(map(str, range(9)))
+        self.xp, self.log, self.calls = np, logging.getLogger("own"), 0
+
+    def apply(self, image):
+        self.calls += 1
+        return image / 2
+"""
+
+
+def test_a_degradation_is_known_in_another_process():
+    """Sets have another order there; modules and loggers hold what changes from hour to hour."""
+    code = OF_ONES_OWN + "\nprint(Own())"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2", "5")
+    }
+    (own,) = told
+    assert own.endswith("xp=numpy, log=own, calls=0)") and "'blue', 'green', 'red'" in own
+
+
+def test_a_degradation_that_counts_its_calls_is_gone_on_with(truth):
+    namespace = {}
+    exec(OF_ONES_OWN, namespace)
+    fit, again = (Fit(truth / 2, namespace["Own"](), RECIPE, device="cpu") for _ in range(2))
+    fit.run(3)
+    again.load(fit.state())
+    assert again.iteration == 3
+
+
+def test_two_degradations_are_told_apart_in_a_message_that_can_be_read(truth):
+    class Listed(Mirrored):
+        def __init__(self, count):
+            self.numbers = list(range(count))
+
+    state = Fit(truth, Listed(5000), RECIPE, device="cpu").state()
+    with pytest.raises(ValueError, match="is of another fit, and nothing was loaded: ") as refused:
+        Fit(truth, Listed(6000), RECIPE, device="cpu").load(state)
+    assert len(str(refused.value)) < 1000
 
 
 def test_what_cannot_be_is_refused(truth):
