@@ -559,6 +559,20 @@ def test_a_moved_result_goes_on_also_where_it_was_a_copy_at_first(holed, fake, c
     assert result.read_bytes() == b"somebody's"
 
 
+def test_a_copy_of_a_result_that_was_moved_and_left_as_it_is_is_refused(holed, fake, capsys):
+    """The job knows the new place at once, also where nothing was to be written there."""
+    result, copy = Path("newer.png"), Path("copy.png")
+    assert main(["restore", "photo.png"]) == 0
+    Path("photo-restored.png").rename(result)
+    assert main(["restore", "photo.png", "--to", "newer.png"]) == 0
+    shutil.copy(result, copy)
+    more = ["--minutes", "5"]
+    assert main(["restore", "photo.png", "--to", "copy.png", *more]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert copy.read_bytes() == result.read_bytes()
+    assert main(["restore", "photo.png", "--to", "newer.png", *more]) == 0
+
+
 def test_a_result_of_another_process_is_waited_for(holed, fake, capsys):
     folder = photos.place(Path("photo-restored.png"))
     folder.mkdir(parents=True)

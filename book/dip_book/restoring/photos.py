@@ -680,6 +680,8 @@ class Job:
                     f"'{self.to}' was made from other {' and other '.join(map(names.get, other))}: "
                     "choose another name, or begin anew with --again (again=True)."
                 )
+            if self.facts.get("to") != self.placed:  # moved: from now on a copy is known as one
+                self.note()
             return True
         if other or again:
             if self.folder is not None:
