@@ -261,11 +261,19 @@ def fetch(name: str) -> Path:
     )
 
 
-def _sha256(path: Path) -> str:
-    """Of a file, however large; ImageError for one that cannot be read."""
+def file_digest(path: Path) -> str | None:
+    """SHA-256 of a file's content, however large; None where there is none, else OSError."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def _sha256(path: Path) -> str | None:
+    """`file_digest`; ImageError for a file that cannot be read."""
+    try:
+        return file_digest(path)
     except OSError as error:
         raise ImageError(f"'{path}' cannot be read: {error.strerror}.") from None
 

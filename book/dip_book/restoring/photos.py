@@ -784,7 +784,6 @@ def _digest(*arrays: np.ndarray) -> str:
 def _sha256(path: Path) -> str | None:
     """Of a file's content; None where there is no file, and of one that cannot be read a word."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return images.file_digest(path)
     except OSError:
         return "unreadable" if os.path.exists(path) else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
+
+from dip_book.images import file_digest
 
 WORK = ".work"  # of a store: drafts, locks, checkpoints
 DRAFT, DECIDED = ".draft", ".decided"
@@ -156,18 +157,9 @@ def _is_whole(decided: Path, store: Path) -> bool:
             return False
         for what, digest in named.items():  # another moves them from here to there, meanwhile
             places = (beside(decided / path, what), beside(store / path, what))
-            if not any(_digest(place) == digest for place in places):
+            if not any(file_digest(place) == digest for place in places):
                 return False
     return True
-
-
-def _digest(file: Path) -> str | None:
-    """SHA-256 of a file's content; None where there is none."""
-    try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
 
 
 def _finish(decided: Path, store: Path) -> None:
