@@ -406,17 +406,19 @@ def test_the_picture_so_far_may_be_edited_while_better_ones_are_made(
     assert "'photo-restored.png' is there already" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("stop_at", [None, 1])
+@pytest.mark.parametrize(
+    ("stop_at", "why"), [(None, errno.EPERM), (1, errno.EPERM), (None, errno.EBUSY)]
+)
 def test_the_result_of_long_work_goes_beside_a_file_that_may_not_be_replaced(
-    holed, fake, stop_at, monkeypatch, capsys
+    holed, fake, stop_at, why, monkeypatch, capsys
 ):
     result, beside = Path("photo-restored.png"), Path("photo-restored-2.png")
     result.write_bytes(b"another's")
     replace, fake.stop_at = os.replace, stop_at
 
-    def protected(source, target):  # another's, in a folder where all may write: /tmp, say
+    def protected(source, target):  # another's, in /tmp, say; or mounted by itself
         if Path(target).name == result.name:
-            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(target))
+            raise OSError(why, os.strerror(why), str(target))
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", protected)
@@ -424,7 +426,7 @@ def test_the_result_of_long_work_goes_beside_a_file_that_may_not_be_replaced(
     assert result.read_bytes() == b"another's"
     assert np.asarray(Image.open(beside))[12, 20, 0] == (191 if stop_at is None else 128)
     said = capsys.readouterr().out
-    assert "'photo-restored.png' cannot be replaced (Operation not permitted)" in said
+    assert f"'photo-restored.png' cannot be replaced ({os.strerror(why)})" in said
     there = "Written: {}" if stop_at is None else "The picture so far is in '{}'"
     assert there.format(beside) in said
     assert not list(Path().glob("*.part"))

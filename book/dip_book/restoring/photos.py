@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -498,12 +499,14 @@ class Showing:
     def finish(self, image: np.ndarray) -> None:
         """The last picture.  It goes beside a file that may not be replaced: hours are in it.
 
-        Such is another's in a folder that all may write to, or one that is protected.
+        Such is another's in a folder that all may write to, one that is protected, or one that is
+        mounted by itself, as into a container.
         """
         try:
             self.write(image)
-        except PermissionError as error:
-            if not os.path.lexists(self.job.file):
+        except OSError as error:
+            kept = isinstance(error, PermissionError) or error.errno == errno.EBUSY
+            if not kept or not os.path.lexists(self.job.file):
                 raise
             self._step_aside(f"cannot be replaced ({error.strerror or error})")
             self.write(image)
