@@ -208,6 +208,24 @@ def test_without_a_place_to_keep_anything_pictures_are_restored(photo, home, mon
     assert not Path("~").exists() and not Path("relative").exists()
 
 
+def test_a_user_without_a_home_is_told_why_the_book_s_pictures_cannot_be_had(tmp_path):
+    code = (
+        "import sys, pooch\n"
+        "def cache(name): raise RuntimeError('could not determine the home directory')\n"
+        "pooch.os_cache = cache\n"
+        "from dip_book import cli\n"
+        f"sys.exit(cli.main(['run', 'camera', '--size', '32', '--store', {str(tmp_path)!r}]))"
+    )
+    path = os.pathsep.join((str(ROOT), str(ROOT / "book")))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "'camera' cannot be opened here: could not determine the home" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_picture_of_the_paper_s_is_hashed_without_being_held(tmp_path, monkeypatch):
     monkeypatch.setenv("DIP_IMAGES", str(tmp_path))
     with (tmp_path / "house.png").open("wb") as file:
@@ -709,3 +727,21 @@ def test_a_full_disk_costs_no_chapter_its_text(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         pairs._replace(chapter, "# Another text\n")
     assert chapter.read_bytes() == b"# All of it\n" and os.listdir(tmp_path) == ["01-x.md"]
+
+
+def test_a_session_that_ran_a_command_can_still_be_interrupted(tmp_path):
+    code = [
+        "import signal",
+        f"%run -m dip_book status --missing --store {tmp_path}",
+        "print('then', signal.getsignal(signal.SIGINT) is signal.default_int_handler)",
+    ]
+    script = tmp_path / "session.ipy"
+    script.write_text("\n".join(code) + "\n", encoding="utf-8")
+    said = subprocess.run(
+        [sys.executable, "-m", "IPython", script],
+        env={**os.environ, "IPYTHONDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert said.stdout.rstrip().endswith("then True"), said.stdout[-500:] + said.stderr[-2000:]

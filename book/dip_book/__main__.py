@@ -1,5 +1,6 @@
 """``python -m dip_book``: see `dip_book.cli`."""
 
+import builtins
 import signal
 import sys
 
@@ -12,4 +13,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     finally:  # who presses Ctrl-C twice meets libraries that tidy up: there is nothing left to stop
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if not hasattr(builtins, "get_ipython"):  # by %run in a session, which lives on
+            signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -196,9 +196,7 @@ def load(
         raise ImageError(f"colour: True, False, or None for as its name says, not {colour!r:.60}.")
     colour = (name in EMBEDDED_RGB or name in COLOUR) if colour is None else colour
     if name in EMBEDDED or name in EMBEDDED_RGB:
-        from skimage import data
-
-        picture = Image.fromarray(getattr(data, EMBEDDED_RGB.get(name, name))())
+        picture = Image.fromarray(_embedded(EMBEDDED_RGB.get(name, name)))
     else:
         standard = any(name in known for known in (STANDARD, COLOUR, MASKS))
         picture = _open(fetch(name) if standard else Path(name))
@@ -210,6 +208,16 @@ def load(
         picture = _square(picture, size)
     scale = 65535 if picture.mode == "I;16" else 255
     return (np.asarray(picture, dtype=np.float64) / scale).astype(np.float32)
+
+
+def _embedded(name: str) -> np.ndarray:
+    """A picture that ships with scikit-image, which asks for the user's cache also for these."""
+    from skimage import data
+
+    try:
+        return getattr(data, name)()
+    except RuntimeError as error:  # a user without a home, as in a container
+        raise ImageError(f"The picture '{name}' cannot be opened here: {error}.") from None
 
 
 def digest(image: np.ndarray) -> str:
