@@ -13,6 +13,7 @@ import zipfile
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -421,6 +422,26 @@ def test_what_is_no_whole_number_is_said(key, value, tmp_path):
     with pytest.raises(runs.RunError, match=f"not (every )?{value}"):
         perform(SPEC, tmp_path, **{key: value})
     assert not runs.paths(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny:wide", "own/tiny", "/own/tiny", "..", ".tiny", "bench", "tiny\n", "tiny\\", ""]
+)
+def test_a_recipes_name_that_is_no_folders_everywhere_is_refused_before_the_fit(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(dip_blocks.RECIPES, name, TINY)
+    with pytest.raises(runs.RunError, match="cannot be stored: its name"):
+        perform(replace(SPEC, recipe=name), tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("share", [Fraction(1, 2), Fraction(1, 3), np.longdouble(0.3)])
+def test_a_share_may_be_any_kind_of_number(share, tmp_path):
+    spec = replace(SPEC, p=share)
+    made = perform(spec, tmp_path)
+    assert made.facts["p"] == float(share)
+    assert runs.stored(spec, tmp_path).facts == made.facts
 
 
 def test_what_was_not_begun_is_cancelled_when_a_sweep_is_left(tmp_path):

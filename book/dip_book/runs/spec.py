@@ -237,9 +237,11 @@ OPTIONAL = ("iterations", "mask_seed", "precision")
 
 
 def _plain(value):
-    """A number of NumPy's as Python's own, a path as text: a record can hold no other."""
+    """A number as one of Python's own kinds, a path as text: a record can hold no other."""
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
+    if isinstance(value, Real) and not isinstance(value, (int, float)):
+        return float(value)  # of a fraction; a long double has no item but itself
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 

@@ -27,8 +27,8 @@ from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means, placing
 from dip_book.runs.checkpoints import Checkpoint, asides, is_left, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs.record import LONGEST_HISTORY
-from dip_book.runs.spec import as_path, brief, check_threads, is_number, lacks_memory
-from dip_book.runs.store import check_spec
+from dip_book.runs.spec import STRANGE, as_path, brief, check_threads, is_number, lacks_memory
+from dip_book.runs.store import OTHER_FOLDERS, check_spec
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
 #: Values a pixel that a level keeps for each of its channels, and what a process takes without a
@@ -101,6 +101,7 @@ def perform(
 def _perform(spec: Spec, store: Path, *, every: int = 10, **options) -> tuple[Run, bool]:
     """As `perform`; also says whether the run was made now."""
     check_spec(spec)
+    _check_name(spec.recipe)
     if not is_number(every, Integral) or every < 1:
         raise RunError(f"Write the history every 1 or more iterations, not every {brief(every)}.")
     if not is_number(frames := options.get("frames", 0), Integral):
@@ -112,6 +113,21 @@ def _perform(spec: Spec, store: Path, *, every: int = 10, **options) -> tuple[Ru
         )
     kind = _perform_mean if spec.recipe in dip_blocks.MEANS else _perform_one
     return kind(spec, store, every=every, **options)
+
+
+def _check_name(recipe: str) -> None:
+    """RunError for a recipe of a reader's own whose name cannot be a folder's everywhere.
+
+    What is made of it could not be found again, or brought home in an archive.
+    """
+    known = recipe in dip_blocks.RECIPES or recipe in dip_blocks.MEANS
+    strange = [c for c in recipe if c in STRANGE or not c.isprintable()]
+    if known and (strange or recipe[:1] in ("", ".") or recipe in OTHER_FOLDERS):
+        raise RunError(
+            f"The runs of a recipe called '{brief(recipe)}' cannot be stored: its name is that of "
+            f"their folder, on every system and in archives. Give it one without {STRANGE} and "
+            "what cannot be printed, that begins with no dot, and is not 'bench'."
+        )
 
 
 def _perform_one(
