@@ -288,14 +288,17 @@ def test_members_and_what_their_mean_adds(tmp_path):
 
 
 def test_at_rest_under_the_ceiling(tmp_path):
-    spec = runs.Spec("house", None, "blog", plan.MUON, 800)
-    store(tmp_path, spec, 32.0, psnr_db={"raw": 32.0, "raw_pasted": 34.0, "averaged": 33.0})
+    ends = {"raw": 32.0, "raw_pasted": 34.0, "averaged": 33.0}
+    store(tmp_path, runs.Spec("house", None, "blog", plan.MUON, 800), 32.0, psnr_db=ends)
+    store(tmp_path, runs.Spec("house", None, iterations=2000), 30.0)  # not its end
+    store(tmp_path, runs.Spec("boat", None), 29.0, psnr_db=ends | {"raw": 29.0})
     table = tables.at_rest(tmp_path)
-    house = dict(zip(table.header[1:], row(table, "House")))
-    assert (house["Muon, raw"], house["Muon, averaged"]) == (32.0, 33.0)
-    assert house["Muon, raw"] < house["ceiling"] < house["known pixels: ceiling"] + 1
-    assert house["known pixels: Muon, raw"] == tables.on_known(tables.rested(tmp_path)["house"])
-    assert table.rows[-1][0] == "**mean of 1**"
+    house, boat = (dict(zip(table.header[1:], row(table, name))) for name in ("House", "Boat"))
+    assert (house["Muon"], house["rerun"], boat["Muon"], boat["rerun"]) == (32.0, None, None, 29.0)
+    assert house["Muon"] < house["ceiling"] < house["known pixels: ceiling"] + 1
+    assert house["known pixels: Muon"] == tables.on_known(tables.rested(tmp_path)["house"])
+    assert boat["known pixels: rerun"] == tables.on_known(tables.whole("blog", tmp_path)["boat"])
+    assert table.rows[-1][0] == "**mean of 2**"
 
 
 def test_quality_against_time():

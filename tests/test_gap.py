@@ -1,11 +1,15 @@
 """The figures of the argument: what they draw is what they are given."""
 
+from itertools import pairwise
+
 import pytest
 from conftest import store_run
 from dip_book import images, runs
 from dip_book.results import tables
 from dip_book.runs import plan
 from dip_book.show import gap
+from hypothesis import given
+from hypothesis import strategies as st
 
 import dip_blocks
 
@@ -48,6 +52,23 @@ def test_a_run_at_rest_has_its_panel_and_unused_panels_are_empty(tmp_path):
         assert bound.get_ydata()[0] == 25
     (axis,) = gap.rest({"house": found["house"]}, {"house": 40.0}).axes
     assert axis.get_ylim()[0] < 22.9 < 40 < axis.get_ylim()[1]  # no run below its panel
+
+
+def test_what_waiting_brings_is_counted_from_one_iteration():
+    late = [step._replace(psnr_averaged=float(step.iteration)) for step in history(30)]
+    figure = gap.waiting({"small": {"House": late, "Boat": late}, "large": {}}, since=10)
+    small, large = figure.axes
+    assert [list(line.get_ydata()) for line in small.lines[:2]] == [list(range(20))] * 2
+    assert [text.get_text() for text in small.texts] == ["House", "Boat"] and not large.texts
+    assert small.texts[1].xy[1] - small.texts[0].xy[1] == pytest.approx(0.36), "not on each other"
+
+
+@given(st.lists(st.floats(-9, 9), max_size=7))
+def test_labels_keep_their_order_and_their_distance(heights):
+    moved = gap.spread(heights, 0.3)
+    ordered = sorted(zip(heights, moved), key=lambda pair: pair[0])
+    for (_, low), (_, high) in pairwise(ordered):
+        assert high - low >= 0.29
 
 
 def test_what_is_unperturbed_stands_at_the_end_of_what_is_perturbed():

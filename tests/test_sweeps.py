@@ -755,13 +755,11 @@ def test_the_plan_names_runs_that_can_be_made():
     assert all(
         {spec.image for spec in plan.WANTED[group]} == set(images.STANDARD)
         for group in (
-            *("table", "best", "best-seeds", "best-wide", "best-wide-seeds"),
+            *("table", "table-short", "best", "best-seeds", "best-wide", "best-wide-seeds"),
             *("blog-muon", "paper-muon"),
         )
     )
-    assert {
-        spec.image for spec in plan.WANTED["table"] if spec.resolved().iterations == 11_000
-    } == set(plan.SMALL)
+    assert {spec.resolved().iterations for spec in plan.WANTED["table"]} == {11_000}
 
 
 def test_every_stored_run_is_wanted():
@@ -1150,14 +1148,21 @@ def test_the_groups_that_an_empty_table_names_fill_it(nothing_run, name):
 
 def test_what_waiting_brings_is_told_of_runs_at_full_length(nothing_run):
     """A run that was cut short has no end to compare with."""
-    history = [
-        dip_blocks.Step(i, 0.001, 0.001, False, 30.0, p) for i, p in ((2000, 31.0), (2001, 9.0))
-    ]
-    for name, iterations in (("house", None), ("montage", 2500)):
+    on_the_way = ((2000, 31.0), (2001, 9.0), (10_000, 32.0))
+    history = [dip_blocks.Step(i, 0.001, 0.001, False, 30.0, psnr) for i, psnr in on_the_way]
+
+    def run(name, iterations=None, end=31.5):
         spec = runs.Spec(name, None, iterations=iterations)
-        store_run(nothing_run, spec, 30.0, {}, history, psnr_db={"averaged": 31.5})
-    (shown,) = TABLES["lengthened"](store=nothing_run).shown()
-    assert shown == ["House", "31.00", "31.50", "+0.50"]
+        store_run(nothing_run, spec, 30.0, {}, history, psnr_db={"averaged": end})
+
+    run("house")
+    run("montage", iterations=2500)
+    house = ["House", "31.00", "32.00", "31.50", "+0.50"]
+    assert TABLES["lengthened"](store=nothing_run).shown() == [house]
+    run("peppers", end=30.0)
+    *rows, mean = TABLES["lengthened"](store=nothing_run).shown()
+    assert [row[0] for row in rows] == ["House", "Peppers"]
+    assert mean == ["**mean of 2, 256×256**", "31.00", "32.00", "30.75", "−0.25"]
 
 
 def test_both_readings_are_compared_after_the_same_iterations(nothing_run):

@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from conftest import store_run
 from dip_book import runs
 from dip_book.results import trust
 
+import dip_blocks
+
 
 def test_a_table_is_made_of_what_is_stored_and_says_when_nothing_is(tmp_path):
-    for table in (trust.attacks, trust.mutants, trust.reruns, trust.versions):
+    for table in (trust.attacks, trust.mutants, trust.reruns, trust.twice, trust.versions):
         assert table(tmp_path).rows == [] and "not stored yet" in table(tmp_path).to("markdown")
     assert trust.attempts(tmp_path) == {"attempts": 0, "faults": 0, "seconds": 0}
 
@@ -49,3 +52,21 @@ def test_the_book_s_own_counts_hold_no_fault_and_no_surviving_mutant():
     assert trust.attempts()["faults"] == 0
     assert {row[-1] for row in trust.mutants().rows} == {0}
     assert {row[7] for row in trust.versions().rows} == {0}  # failed tests
+
+
+def test_equal_runs_are_compared_digit_by_digit(tmp_path):
+    def run(image, iterations, losses, **facts):
+        spec = runs.Spec(image, None, iterations=iterations)
+        history = [
+            dip_blocks.Step(at, loss, 0.001, False, 20.0, 20 + loss) for at, loss in losses.items()
+        ]
+        store_run(tmp_path, spec, 30.0, {}, history, **facts)
+
+    run("man", 2000, {1: 1.0, 2000: 0.5})
+    run("man", None, {1: 1.0, 2000: 0.5, 11_000: 0.1})
+    run("boat", 2000, {1: 1.0, 11: 0.9, 2000: 0.5})
+    run("boat", None, {1: 1.0, 11: 0.900001, 2000: 0.6}, device="cuda (H100)", precision="tf32")
+    run("lena", 2000, {1: 1.0})
+    boat, man = trust.twice(tmp_path).shown()
+    assert boat == ["Boat", "cpu, fp32", "cuda (H100), tf32", "3", "11", "+0.10"]
+    assert man == ["Man", "cpu, fp32", "the same", "2", "nowhere", "+0.00"]

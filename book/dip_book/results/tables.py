@@ -123,19 +123,26 @@ def rerun(store: Path = runs.ROOT) -> Table:
     return _of_images(chosen, caption, whole=False, filled_by=["table"])
 
 
-def lengthened(store: Path = runs.ROOT, early: int = 2000) -> Table:
+def lengthened(store: Path = runs.ROOT, marks: tuple[int, ...] = (2000, 10_000)) -> Table:
     """PSNR in dB of the blog's recipe on the way and at its end, on images run at full length.
 
-    Of the averaged output, which has no luck of one iteration in it.
+    Of the averaged output, which has no luck of one iteration in it.  The small images first, with
+    their mean, then the large ones, with theirs.
     """
-    rows = []
-    for name in plan.SMALL:
-        run, whole = best_run("blog", name, None, store), dip_blocks.BLOG.iterations
-        if run is not None and run.facts["iterations"] == whole > early:
-            ends = _at(run, early), run.facts["psnr_db"]["averaged"]
-            rows.append([images.title(name), *ends, difference([ends[1] - ends[0]])])
+    rows, found = [], whole("blog", store)
+    for side, names in {256: plan.SMALL, 512: plan.LARGE}.items():
+        of = []
+        for name, run in ((name, found[name]) for name in names if name in found):
+            ends = [*(_at(run, mark) for mark in marks), run.facts["psnr_db"]["averaged"]]
+            of.append([images.title(name), *ends, ends[-1] - ends[0]])
+        if len(of) > 1:
+            means = [mean(column) for column in list(zip(*of))[1:]]
+            of.append([f"**mean of {len(of)}, {side}×{side}**", *means])
+        rows += [[*row[:-1], difference([row[-1]])] for row in of]
+    length = dip_blocks.BLOG.iterations
     caption = "PSNR in dB of the averaged output of the blog's recipe, on the way and at its end."
-    header = ["image", f"after {early:,} iterations", "after 11,000", "gained"]
+    after = [f"after {mark:,} iterations" if mark == marks[0] else f"{mark:,}" for mark in marks]
+    header = ["image", *after, f"{length:,}", f"gained since {marks[0]:,}"]
     return Table(header, rows, caption=caption, filled_by=["table"])
 
 
@@ -392,6 +399,17 @@ def parts(names: Iterable[str] = images.STANDARD, store: Path = runs.ROOT) -> Ta
     return Table(header, rows, caption=caption)
 
 
+def whole(recipe: str, store: Path = runs.ROOT) -> dict[str, runs.Run]:
+    """Image → the stored run of a recipe at its full length, of those of the 11 that were run."""
+    length = dip_blocks.RECIPES[recipe].iterations
+    found = {name: best_run(recipe, name, None, store) for name in images.STANDARD}
+    return {
+        name: run
+        for name, run in found.items()
+        if run is not None and run.facts["iterations"] == length
+    }
+
+
 def rested(store: Path = runs.ROOT) -> dict[str, runs.Run]:
     """Image → the stored run of `AT_REST`, of those of the 11 that were run."""
     found = {name: best_run(AT_REST, name, None, store) for name in images.STANDARD}
@@ -410,31 +428,31 @@ def on_known(run: runs.Run, kind: str = "raw") -> float:
 
 
 def at_rest(store: Path = runs.ROOT) -> Table:
-    """The blog's network, trained with Muon until PSNR stops rising, under its ceiling.
+    """The blog's network under its ceiling, after all of the blog's iterations, and after Muon's.
 
-    PSNR in dB, no pixels pasted, on the images that were run: over the whole picture, and over the
-    known pixels only, where the ceiling's picture has a PSNR too.
+    PSNR in dB of raw outputs, no pixels pasted, on the images that were run: over the whole
+    picture, and over the known pixels only, where the ceiling's picture has a PSNR too.
     """
     bounds, rows = stored_ceilings(store)["images"], []
-    for name, run in rested(store).items():
-        raw, averaged = (run.facts["psnr_db"][kind] for kind in ("raw", "averaged"))
-        half = bounds[name]["half"]
-        ours = [REPORTED["blog"][name], raw, averaged, half["biharmonic"][0], bounds[name][BLOGS]]
-        rows.append([images.title(name), *ours, on_known(run), half[BLOGS][1]])
+    ways = whole("blog", store), rested(store)
+    for name in images.STANDARD:
+        ends = [way.get(name) for way in ways]
+        if any(ends):
+            cells = [REPORTED["blog"][name], *(run and run.facts["psnr_db"]["raw"] for run in ends)]
+            cells += [bounds[name][BLOGS], *(run and on_known(run) for run in ends)]
+            rows.append([images.title(name), *cells, bounds[name]["half"][BLOGS][1]])
     if rows:
         means = [mean_of_cells(column) for column in list(zip(*rows))[1:]]
         rows.append([f"**mean of {len(rows)}**", *means])
-    header = [
-        "image", "blog, reported", "Muon, raw", "Muon, averaged",
-        "half of the pixels, no training", "ceiling",
-        "known pixels: Muon, raw", "known pixels: ceiling",
-    ]  # fmt: skip
+    known = ("known pixels: rerun", "known pixels: Muon", "known pixels: ceiling")
+    header = ["image", "blog, reported", "rerun", "Muon", "ceiling", *known]
     caption = (
-        "The blog's network, trained by Muon for 800 iterations an image: PSNR in dB over the "
-        f"whole picture, and in the two last columns over the known pixels only. {len(rows[:-1])} "
-        f"of the paper's {len(images.STANDARD)} test images."
+        "The blog's network, by the blog's own recipe to its end (rerun), and by Muon for 800 "
+        "iterations an image: PSNR in dB of raw outputs over the whole picture, and in the three "
+        f"last columns over the known pixels only. {len(rows[:-1])} of the paper's "
+        f"{len(images.STANDARD)} test images."
     )
-    return Table(header, rows, caption=caption, filled_by=["blog-muon"])
+    return Table(header, rows, caption=caption, filled_by=["table", "blog-muon"])
 
 
 #: Key of `half_of` → how readers know it.

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from dip_book import runs, words
-from dip_book.runs import measured
-from dip_book.table import Table
+from dip_book import images, runs, words
+from dip_book.runs import measured, plan
+from dip_book.table import Table, difference
 
 ATTACKS, MUTANTS, RERUNS, VERSIONS = (
     f"{name}.json" for name in ("attacks", "mutants", "reruns", "versions")
@@ -119,6 +119,37 @@ def reruns(store: Path = runs.ROOT) -> Table:
         "All of it: every figure and loss as written, and pixels where pictures are kept. Then the "
         "iteration from which losses differ, and what of device and versions is another now.",
     )
+
+
+def twice(store: Path = runs.ROOT) -> Table:
+    """The blog's recipe, begun twice from one seed: how far two equal runs came apart.
+
+    The runs of `plan.WANTED["table-short"]` beside the beginnings of the whole ones.
+    """
+    whole = {spec.image: spec for spec in plan.WANTED["table"]}
+    pairs = {spec.image: (spec, whole[spec.image]) for spec in plan.WANTED["table-short"]}
+    rows = []
+    for image in images.STANDARD:
+        two = [runs.state(spec, store)[0] for spec in pairs.get(image, ())]
+        if not two or None in two:
+            continue
+        made = [f"{run.facts['device']}, {run.facts['precision']}" for run in two]
+        short, long = ({step.iteration: step for step in run.history} for run in two)
+        both = sorted(short.keys() & long.keys())
+        differs = next((i for i in both if short[i] != long[i]), None)
+        apart = long[both[-1]].psnr_averaged - short[both[-1]].psnr_averaged
+        again = made[1] if made[1] != made[0] else "the same"
+        ends = ["nowhere" if differs is None else differs, difference([apart])]
+        rows.append([images.title(image), made[0], again, len(both), *ends])
+    return Table(
+        ["image", "made on", "again on", "iterations compared", "differ from", "apart, dB"],
+        rows,
+        caption="The first 2,000 iterations of the blog's recipe, twice from one seed. Compared "
+        "are loss, learning rate and PSNR of every tenth iteration, to all digits that a record "
+        "keeps (six of the loss): the iteration from which they differ, and how far PSNR of the "
+        "averaged outputs is apart in the end.",
+        filled_by=["table", "table-short"],
+    )  # fmt: skip
 
 
 def _short(name: str) -> str:

@@ -18,7 +18,7 @@ PURPOSES = {
     "blog-muon": ("9, 10", "the blog's network on the 11 images, by Muon"),
     "paper-muon": ("9", "the paper's settings on the 11 images, by Muon"),
     "table": ("9", "the blog's recipe on the 11 images"),
-    "table-short": ("9", "the blog's recipe, cut short, on the four small images"),
+    "table-short": ("20", "the blog's recipe, its first 2,000 iterations once more"),
     "two-upsamplings": ("12", "the mean that was tried before best"),
     "quick": ("9, 12", "the recipe quick on the free pictures"),
     "front": ("front page", "the camera at 256² under quick"),

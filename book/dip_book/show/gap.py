@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import cycle, pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 import dip_blocks
 from dip_book import runs, words
-from dip_book.show.style import INK, MUTED, STYLE, method
+from dip_book.show.style import INK, MUTED, SERIES, STYLE, method
 
 #: The parts, from the blog's figure to the paper's: name → colour.
 PARTS = {
@@ -15,6 +17,9 @@ PARTS = {
     "missing pixels": MUTED,
     "architecture": method("paper").colour,
 }
+
+
+LINES = ("-", "--", "-.", ":")
 
 
 def bar(rows: dict[str, tuple[float, float, float, float]]):
@@ -121,6 +126,52 @@ def rest(found: dict[str, runs.Run], bounds: dict[str, float]):
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
     plt.close(figure)
     return figure
+
+
+def waiting(groups: dict[str, dict[str, list[dip_blocks.Step]]], since: int = 2000):
+    """What further iterations bring: PSNR of averaged outputs in dB, less that of one iteration.
+
+    Args:
+        groups: title of a panel → title of a curve → its history.
+        since: the iteration that all are compared with; histories begin before it.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(groups), figsize=(8, 3.4), layout="constrained", squeeze=False, sharey=True
+        )
+        for axis, (title, histories) in zip(axes[0], groups.items()):
+            ends = {}
+            for colour, line, (name, history) in zip(
+                cycle(SERIES), cycle(LINES), histories.items()
+            ):
+                after = [step for step in history if step.iteration >= since]
+                gained = [step.psnr_averaged - after[0].psnr_averaged for step in after]
+                axis.plot([step.iteration for step in after], gained, ls=line, lw=1.3, color=colour)
+                ends[name] = (after[-1].iteration, gained[-1], colour)
+            axis.axhline(0, lw=0.8, color=MUTED)
+            apart = spread([end for _, end, _ in ends.values()], 0.36)
+            for height, (name, (at, _, colour)) in zip(apart, ends.items()):
+                axis.annotate(
+                    words.drawn(name), (at, height), (4, 0), textcoords="offset points",
+                    va="center", fontsize=8, color=colour, annotation_clip=False,
+                )  # fmt: skip
+            axis.set_title(words.drawn(title))
+            axis.set_xlabel("iteration")
+        axes[0, 0].set_ylabel(f"gained since {since:,}, dB")
+    plt.close(figure)
+    return figure
+
+
+def spread(heights: list[float], least: float) -> list[float]:
+    """Heights of labels, in their order, moved apart so that none is nearer than ``least``."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    moved = list(heights)
+    for _ in range(50):  # each pair gives way by half, until all is still
+        for low, high in pairwise(order):
+            short = least - (moved[high] - moved[low])
+            if short > 0:
+                moved[low], moved[high] = moved[low] - short / 2, moved[high] + short / 2
+    return moved
 
 
 def perturbed(
