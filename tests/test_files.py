@@ -14,7 +14,7 @@ from dip_book import images
 from dip_book.images import ImageError
 from dip_book.restoring import files, masks, photos
 from dip_book.restoring.files import read
-from dip_book.runs import RunError
+from dip_book.runs import RunError, placing
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
@@ -1095,3 +1095,10 @@ def test_known_pixels_stay_or_one_sentence_says_why_not(filling, tmp_path, case)
     if before.alpha is not None and after.alpha is not None and before.bits == after.bits:
         assert np.array_equal(after.alpha[stays], before.alpha[stays])
         assert np.array_equal(after.alpha, found.alpha)
+
+
+def test_drafts_of_long_names_that_begin_alike_are_two(tmp_path):
+    first, second = (placing._beside_a_file(tmp_path / f"{'a' * 180}{n}.png") for n in range(2))
+    assert first != second
+    for draft in (first, second):
+        draft.write_bytes(b"x")  # such a name is not too long for a disk

@@ -373,3 +373,23 @@ def test_pictures_read_by_several_threads_leave_the_process_its_voice(make):
     thread.join(60), other.join(60)
     assert os.path.samestat(os.fstat(2), before)
     assert warnings.filters == filters
+
+
+def test_threads_may_save_pictures_whose_long_names_begin_alike(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{'summer holiday with grandmother, ' * 2}{n}.png" for n in range(2)]
+    waiting, replace_file = threading.Barrier(2, timeout=30), os.replace
+
+    def replaced(draft, path):
+        waiting.wait()  # both drafts are written
+        replace_file(draft, path)
+
+    monkeypatch.setattr(images.os, "replace", replaced)
+    pictures = [np.full((4, 5), n / 2) for n in range(2)]
+    threads = [
+        threading.Thread(target=images.save_png, args=pair)
+        for pair in zip(paths, pictures, strict=True)
+    ]
+    [thread.start() for thread in threads]
+    [thread.join(60) for thread in threads]
+    for path, picture in zip(paths, pictures, strict=True):
+        assert np.array_equal(np.asarray(Image.open(path)), images.to_bytes(picture))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 
 import numpy as np
@@ -827,3 +828,19 @@ def test_the_stored_evidence_says_what_it_is_of():
         }  # fmt: skip
     trials = json.loads((runs.ROOT / filling.TRIALS).read_text())
     assert "Protocol" in trials["what"] and len(filling.recipes().rows) == len(trials["cases"])
+
+
+def test_checkpoints_stay_in_one_folder_where_the_current_one_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setattr(core, "CHECKPOINT_S", 0.0)
+    x, known = photo(), with_hole()
+    seen = []
+
+    def away(progress):
+        seen.append(progress)
+        os.chdir(tmp_path / "elsewhere")
+
+    fill(damaged(x, known), known, iterations=5, work="fit", progress=away)
+    assert seen and not (tmp_path / "elsewhere" / "fit").exists()
+    assert list((tmp_path / "fit").glob("*.safetensors"))

@@ -20,6 +20,7 @@ import re
 import stat
 import struct
 import threading
+import uuid
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
@@ -341,7 +342,8 @@ def save_png(path: str | os.PathLike, image) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write a file beside its place and rename it: a full disk leaves what was there."""
-    draft = path.with_name(f".{path.name[:50]}.{os.getpid()}.part")
+    # no two threads share a draft, also where their pictures' long names begin alike
+    draft = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex[:12]}.part")
     try:
         draft.write_bytes(content)
         os.replace(draft, path)

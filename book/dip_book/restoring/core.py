@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral, Real
 from os import PathLike
@@ -142,6 +143,9 @@ def fill(
     if work is not None and not isinstance(work, (str, PathLike)):
         raise runs.RunError(f"work is the path of a folder for checkpoints, not {brief(work)}.")
     job.work, job.again = None if work is None else Path(work), again
+    if job.work is not None:
+        with suppress(OSError):  # a folder that is gone: what cannot be written is said later
+            job.work = job.work.absolute()  # a notebook's %cd meanwhile leads nothing elsewhere
     if job.work is not None and job.work.exists() and not job.work.is_dir():
         raise runs.RunError(f"'{job.work}' is a file: work is a folder for checkpoints.")
     for name, function in (("progress", progress), ("stop", stop)):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -100,7 +101,10 @@ def _behind_links(to: Path) -> Path:
 
 def _beside_a_file(to: Path) -> Path:
     """Where this process writes a file first; the drafts of dead ones are removed."""
-    name = to.name.encode("utf-8", "surrogateescape")[:150].decode("utf-8", "ignore")
+    whole = to.name.encode("utf-8", "surrogateescape")
+    name = whole[:150].decode("utf-8", "ignore")
+    if len(whole) > 150:  # two long names may begin alike, and two threads write them at once
+        name += f".{hashlib.sha256(whole).hexdigest()[:12]}"
     for left in to.parent.glob(f".{glob.escape(name)}.*.part"):
         _, pid, _ = left.name.rsplit(".", 2)
         with suppress(OSError):
