@@ -77,6 +77,25 @@ def test_members_whose_pictures_were_dropped_are_made_again_for_their_mean(tmp_p
     assert perform(SPEC, tmp_path).kinds == ["raw", "averaged"]
 
 
+@pytest.mark.parametrize("other", ["device", "threads", "torch"])
+def test_figures_of_another_machine_are_not_replaced_for_the_sake_of_a_mean(tmp_path, other):
+    member = SPEC.members[0]
+    perform(member, tmp_path)
+    runs.tidy(tmp_path, {member.path: "record"})
+    collection = tmp_path / f"{member.path.parts[0]}.json"
+    records = json.loads(collection.read_text())
+    facts = records["/".join(member.path.parts[1:])]
+    values = {"device": "cuda (NVIDIA H100)", "threads": 64, "torch": "1.0"}
+    (facts["versions"] if other == "torch" else facts)[other] = values[other]
+    collection.write_text(json.dumps(records))
+    before = runs.read(tmp_path / member.path).facts
+    with pytest.raises(runs.RunError, match=f"only figures are stored.*{other}: .* then, .* now"):
+        perform(SPEC, tmp_path)
+    assert runs.read(tmp_path / member.path).facts == before
+    assert perform(member, tmp_path, again=True).kinds == ["raw", "averaged"]
+    assert perform(SPEC, tmp_path).kinds == ["raw", "averaged"]
+
+
 def test_a_mean_of_what_does_not_belong_together_is_refused(tmp_path):
     brick, grass, other = (
         perform(spec, tmp_path)

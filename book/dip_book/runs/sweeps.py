@@ -24,6 +24,7 @@ import torch
 import dip_blocks
 from dip_book import images, runs, tasks
 from dip_book.runs import ROOT, WORK, Run, RunError, Spec, means, placing
+from dip_book.runs.again import computed_with
 from dip_book.runs.checkpoints import Checkpoint, asides, is_left, iterations_in
 from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, provenance
 from dip_book.runs.record import LONGEST_HISTORY
@@ -146,14 +147,16 @@ def _perform_one(
     """One network's run.
 
     Waits ``patience`` seconds for the lock.  With ``pictures`` a run that is stored without them is
-    made again.
+    made again, where it comes out the same: RunError where it might not.
     """
     recipe = spec.resolved()
     with _holding(spec, store, patience) as path:
         place = _checkpoint(path, store)
-        if not again and (stored := _stored(spec, store)) and (stored.kinds or not pictures):
-            _remove_left(place, stored)  # who stored it may have died before that
-            return stored, False
+        if not again and (stored := _stored(spec, store)):
+            if stored.kinds or not pictures:
+                _remove_left(place, stored)  # who stored it may have died before that
+                return stored, False
+            _check_same_kind(spec, stored, device)
         x = images.load(spec.image, size=spec.size)
         name = spec.name_of(images.digest(x))
         if path.parts[1] != name + ("" if spec.size is None else f"-{spec.size}"):
@@ -187,6 +190,29 @@ def _perform_one(
         stored = runs.write(store, path, run)
         saved.discard()
         return stored, True
+
+
+def _check_same_kind(spec: Spec, run: Run, device: str | None) -> None:
+    """RunError where a stored run, made again for its pictures, may become another.
+
+    Nobody asked for another: its figures would be replaced without a word.
+    """
+    with runs.blocks_errors():
+        device = str(dip_blocks.as_device(device))
+    precision = spec.precision or dip_blocks.best_precision(device)
+    now = provenance() | {"device": describe_device(device), "precision": precision}
+    then, here = computed_with(run.facts), computed_with(now)
+    matters = then.keys() & here.keys() - {"commit"}  # most commits change no number
+    if torch.device(device).type == "cuda":
+        matters -= {"threads"}
+    if different := sorted(what for what in matters if then[what] != here[what]):
+        said = "; ".join(f"{what}: {then[what]} then, {here[what]} now" for what in different)
+        raise RunError(
+            f"Of {run.name}, a member of this mean, only figures are stored. Made again for its "
+            f"pictures it may come out otherwise ({said}). Make the mean in another store "
+            "(--store), or that member alone anew, with again=True (--again), which replaces its "
+            "figures."
+        )
 
 
 def memory(recipe: dip_blocks.Recipe, shape: tuple[int, ...]) -> float:
