@@ -54,6 +54,17 @@ def edit(store, spec, **changes):
     own(store, spec).write_text(json.dumps(facts | changes))
 
 
+def test_the_present_folder_is_a_store_like_any(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert perform(SPEC, Path(".")).kinds == ["raw", "averaged"]
+    assert runs.state(SPEC, Path("."))[1] is None and len(runs.find(Path("."))) == 1
+    assert main(["status", "--store", "."]) == 0 and "damaged" not in capsys.readouterr().out
+    assert main(["show", SPEC.path.as_posix(), "--store", "."]) == 0
+    assert main(["pack", "--store", "."]) == 0 and not capsys.readouterr().err
+    assert main(["unpack", "runs-1.zip", "--store", "."]) == 0
+    assert "there already" in capsys.readouterr().out
+
+
 # Pictures ---------------------------------------------------------------------------------
 
 

@@ -156,7 +156,7 @@ def read(place: Path) -> Run:
     """
     place = as_path(place, "A stored run")
     store = Path(*place.parts[:-3])
-    if len(place.parts) < 4:
+    if len(place.parts) < 3:  # three, where the store is the present folder
         raise NotStored(f"No run is stored at {place}.")
     return from_record(record_at(store, place.relative_to(store)), place)
 
