@@ -561,6 +561,42 @@ def test_a_moved_result_goes_on_also_where_it_was_a_copy_at_first(holed, fake, c
     assert result.read_bytes() == b"somebody's"
 
 
+@pytest.mark.parametrize("stop_at", [None, 1])
+def test_a_result_goes_on_where_it_was_moved_onto_an_older_one(holed, fake, tmp_path, stop_at):
+    """The better of two takes the name; what it replaced, moved away before, goes on there."""
+    result, better = Path("photo-restored.png"), Path("better.png")
+    fake.stop_at = stop_at
+    main(["restore", "photo.png"])
+    (fake.asked[0]["work"] / "state").write_text("hours of work")
+    another = np.array(Image.open("photo.png"))
+    another[-1, -1, :3] = 77
+    write(tmp_path / "another.png", another)
+    fake.stop_at = 1
+    assert main(["restore", "another.png", "--to", str(better)]) == 130
+    (fake.asked[1]["work"] / "state").write_text("better work")
+    result.rename("older.png")
+    better.rename(result)
+    fake.stop_at = None
+    assert main(["restore", "another.png", "--to", str(result)]) == 0
+    assert (fake.asked[2]["work"] / "state").read_text() == "better work"
+    assert main(["restore", "photo.png", "--to", "older.png"]) == 0
+    if stop_at:
+        assert (fake.asked[3]["work"] / "state").read_text() == "hours of work"
+
+
+def test_a_record_that_a_power_cut_emptied_ends_no_going_on(holed, fake):
+    """Its result is begun anew, when asked for; that is kept, and goes on."""
+    fake.stop_at = 1
+    assert main(["restore", "photo.png"]) == 130
+    record = photos.place(Path("photo-restored.png")) / photos.JOB
+    for emptied in (b"", bytes(300)):
+        record.write_bytes(emptied)
+        assert main(["restore", "photo.png"]) == 2, "it cannot tell whose result this is"
+        assert main(["restore", "photo.png", "--again"]) == 130
+        assert fake.asked[-1]["work"].is_dir()
+        assert main(["restore", "photo.png"]) == 130
+
+
 def test_a_copy_of_a_result_that_was_moved_and_left_as_it_is_is_refused(holed, fake, capsys):
     """The job knows the new place at once, also where nothing was to be written there."""
     result, copy = Path("newer.png"), Path("copy.png")

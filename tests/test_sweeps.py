@@ -1,5 +1,6 @@
 """Making runs: resumed, killed, shared, scaled out; archives; the command line."""
 
+import errno
 import multiprocessing
 import os
 import re
@@ -27,7 +28,7 @@ from dip_book.cli import main, parser
 from dip_book.commands import TABLES
 from dip_book.results import tables
 from dip_book.results.selection import best_run
-from dip_book.runs import archives, checkpoints, plan, sweeps
+from dip_book.runs import archives, checkpoints, placing, plan, sweeps
 from dip_book.table import Figure, Table
 
 import dip_blocks
@@ -91,6 +92,36 @@ def cut_off_after(monkeypatch, iteration):
 
 
 # Checkpoints ------------------------------------------------------------------------------
+
+
+def test_what_takes_a_place_is_on_the_disk_before(tmp_path, monkeypatch):
+    """A power cut would else leave its name, and nothing in it; also of a disk that cannot say."""
+    synced, unsynced, replace_, fsync = set(), [], os.replace, os.fsync
+
+    def sync(descriptor):
+        fsync(descriptor)
+        synced.add(os.fstat(descriptor).st_ino)
+        raise OSError(errno.EINVAL, "not here")
+
+    def named(source, target):
+        inside = [source] if Path(source).is_file() else Path(source).rglob("*.*")
+        unsynced.extend(path for path in inside if os.stat(path).st_ino not in synced)
+        replace_(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", named)
+    sweeps.perform(SPEC, tmp_path, checkpoint_s=0.0)
+    runs.tidy(tmp_path, {SPEC.path: "record"})
+    assert len(synced) >= 4 and unsynced == []
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        placing.write_whole(tmp_path / "figures.json", b"{}")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_run_cut_off_goes_on_from_its_checkpoint_bitwise(tmp_path, monkeypatch):

@@ -608,12 +608,12 @@ class Job:
             _forget_old()
         try:
             folder = place(to)
-            if to.exists() and not (folder / JOB).exists():
+            if to.exists():
                 _follow(to, folder)
             folder.mkdir(parents=True, exist_ok=True)
             facts = _record(folder)
-            if facts is None and any(path.name != "lock" for path in folder.iterdir()):
-                folder = None  # not ours: left alone
+            if facts is None and not _is_ours(folder):
+                folder = None
         except OSError:
             folder = None
         lock = None if folder is None else filelock.FileLock(folder / "lock", timeout=0)
@@ -738,9 +738,18 @@ def _record(folder: Path) -> dict | None:
         return None
 
 
+def _is_ours(folder: Path) -> bool:
+    """May a job be kept in a folder whose record says nothing?  A power cut may have emptied it."""
+    names = {path.name for path in folder.iterdir()} - {"lock"}
+    emptied = JOB in names and not (folder / JOB).read_bytes().strip(b"\0")
+    return not names or (emptied and names <= {JOB, "fit"})
+
+
 def _follow(to: Path, folder: Path) -> None:
     """Where a result was moved, with the folder it is in, say: have its job follow it."""
     content = _sha256(to)
+    if content in _written(_record(folder) or {}):
+        return
     for record in work_root().glob(f"*/{JOB}"):
         facts = _record(record.parent) or {}
         if content not in _written(facts):
@@ -749,6 +758,8 @@ def _follow(to: Path, folder: Path) -> None:
             continue  # this one is a copy
         with contextlib.suppress(filelock.Timeout, OSError, NotImplementedError):
             with filelock.FileLock(record.parent / "lock", timeout=0):
+                if _record(folder) is not None:
+                    _make_room(folder)
                 if not folder.exists():
                     record.parent.rename(folder)
                 elif {path.name for path in folder.iterdir()} <= {"lock", "fit"}:
@@ -757,6 +768,14 @@ def _follow(to: Path, folder: Path) -> None:
                         (record.parent / "fit").rename(folder / "fit")
                     record.rename(folder / JOB)
             return
+
+
+def _make_room(folder: Path) -> None:
+    """The job of a result that another was moved onto: its own may go on where that is now."""
+    with filelock.FileLock(folder / "lock", timeout=0):
+        record = {"what": MARK, **_record(folder), "to": ""}
+        folder = folder.rename(folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}"))
+        files.write_whole(folder / JOB, json.dumps(record, indent=1).encode())
 
 
 def _written(facts: dict) -> list:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import dip_blocks
+from dip_book.runs import placing
 from dip_book.runs.provenance import code_digest, now
 from dip_book.runs.record import reason
 
@@ -108,6 +109,7 @@ class Checkpoint:
             left.unlink(missing_ok=True)  # of a process that died while it wrote
         try:
             save_file(state, draft, metadata=about)
+            placing.to_disk(draft)
             os.replace(draft, self.path)
         finally:
             with suppress(OSError):

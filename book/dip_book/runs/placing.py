@@ -63,6 +63,7 @@ def place(folder: Path, store: Path, path: Path) -> None:
     (only / path).parent.mkdir(parents=True)
     for what in SUFFIXES:
         if beside(folder / path, what).exists():
+            to_disk(beside(folder / path, what))
             os.replace(beside(folder / path, what), beside(only / path, what))
     os.replace(only, decided)
     _finish(decided, store)
@@ -77,11 +78,25 @@ def write_whole(to: Path, data: bytes) -> None:
     draft = _beside_a_file(to)
     try:
         draft.write_bytes(data)
+        to_disk(draft)
         os.replace(draft, to)
     except BaseException:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def to_disk(path: Path) -> None:
+    """Have a file's content on the disk before it takes a place.
+
+    After a power cut some file systems have the new name, and nothing in it.
+    """
+    with path.open("rb+") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:  # a disk that cannot; a full one may say so only now
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+                raise
 
 
 def try_writing(to: Path) -> None:
