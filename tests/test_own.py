@@ -380,6 +380,40 @@ def test_the_download_is_what_the_photo_saves(tool, go_on, tmp_path, kind):
     assert ("close to what they were" in losses) == (kind == "JPEG")
 
 
+@pytest.mark.parametrize("what", ["another picture", "other marks"])
+def test_a_result_that_was_not_downloaded_outlives_the_next(tool, go_on, what, monkeypatch):
+    """It may have cost an hour."""
+    monkeypatch.setattr(own, "EARLIER", 2)
+    go_on.set()
+
+    def restore(x):
+        if what == "another picture" or tool.photo is None:
+            hand(tool, png(noise(60 + x, 90)), "photo.png")
+        tool.strokes = [STROKE, {**STROKE, "points": [[x, 1], [x + 5, 1]]}]
+        tool.answer({"do": "start", "minutes": 3})
+        tool.join(20)
+        return tool.file()
+
+    def download(**what):
+        tool.sent.clear()
+        tool.answer({"do": "download", **what})
+        return b"".join(base64.b64decode(content["data"]) for content in tool.sent)
+
+    first, second = restore(1), restore(20)
+    assert tool.earlier == ["photo-restored.png"] and first[1] != second[1]
+    third = restore(40)
+    assert tool.earlier == ["photo-restored.png", "photo-restored-2.png"]
+    assert download(name="photo-restored.png") == first[1]
+    assert download(name="photo-restored-2.png") == second[1]
+    assert download() == third[1]
+    restore(60)
+    assert len(tool.earlier) == 2, "that one has been downloaded"
+    restore(80)
+    assert tool.earlier == ["photo-restored-2.png", "photo-restored-3.png"], "no more than two"
+    download(name="gone.png")
+    assert tool.sent == [] and "not kept any more" in tool.now["said"]
+
+
 def test_a_full_disk_is_said_in_words(tool, go_on, monkeypatch):
     go_on.set()
     hand(tool, png(noise()))
@@ -499,7 +533,7 @@ window.model = {
   },
 };
 """
-SYNCED = ("picture", "marked", "strokes", "now", "before", "after")
+SYNCED = ("picture", "marked", "strokes", "now", "before", "after", "earlier")
 
 
 class Bridge:
@@ -806,6 +840,26 @@ def test_start_stop_and_download(there, go_on, tmp_path):
     assert (tmp_path / "got.png").read_bytes() == tool.file()[1]
     there["view"].click()
     assert page.locator(".dip-stage").is_visible()
+
+
+def test_what_was_not_downloaded_stays_in_the_page(there, go_on, tmp_path):
+    tool, page = there.tool, there.page
+    earlier = page.locator(".dip-earlier")
+    assert earlier.is_hidden()
+    go_on.set()
+    there["how"].select_option("random")
+    there.until(lambda: tool.missing.any())
+    there["start"].click()
+    there.until(lambda: "The network helps" in there.said())
+    name, data = tool.file()
+    there["picture"].select_option("camera")
+    there.until(lambda: tool.photo.path.name == "camera.png" and earlier.is_visible())
+    with page.expect_download() as download:
+        earlier.get_by_role("button", name=name).click()
+        there.until(lambda: page.locator("a[download]").count())
+    download.value.save_as(tmp_path / "got.png")
+    assert (tmp_path / "got.png").read_bytes() == data
+    assert download.value.suggested_filename == name
 
 
 def test_stop_in_the_page_ends_the_restoration(there):

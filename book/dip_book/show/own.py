@@ -58,6 +58,7 @@ WORDS = {
 }
 #: What the page sends to mark a missing pixel: red, green, blue.
 MARK = (255, 0, 200)
+EARLIER = 8  # results that are kept for who has not downloaded them
 EXPECTED = (ImageError, runs.RunError, dip_blocks.DivergenceError, OSError, MemoryError)
 
 
@@ -86,6 +87,7 @@ class Own(anywidget.AnyWidget):
     now = traitlets.Dict().tag(sync=True)
     before = traitlets.Unicode().tag(sync=True)
     after = traitlets.Unicode().tag(sync=True)
+    earlier = traitlets.List().tag(sync=True)
 
     def __init__(self, minutes: float = MINUTES[0], **options):
         """Args: minutes: what the field for the time begins with.  options: `core.fill`'s."""
@@ -99,6 +101,8 @@ class Own(anywidget.AnyWidget):
         self.photo: files.Photo | None = None
         self.restored: np.ndarray | None = None
         self.report: dict = {}
+        self._downloaded = False  # the result that there is
+        self._earlier: dict[str, tuple[bytes, list[str]]] = {}
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="own-picture-")
         self._coming, self._coming_id = bytearray(), None
@@ -133,14 +137,14 @@ class Own(anywidget.AnyWidget):
 
         ``content`` is {"do": "choose" (with name), "piece" (of, name, at, size, data in base64,
         id, which no other file has; of a mask invert and grow), "mark" (how, share, grow, colour,
-        tolerance), "start" (minutes), "stop", "download" (format)}.
+        tolerance), "start" (minutes), "stop", "download" (format; name, of an earlier result)}.
         """
         what = content.get("do")
         try:
             if what == "stop":
                 self.stop()
             elif what == "download":
-                self._send_file(content.get("format"))
+                self._send_file(content.get("format"), content.get("name"))
             elif what in ("choose", "piece", "mark", "start"):
                 if self.running:
                     raise ImageError("A restoration is under way; stop it first.")
@@ -228,6 +232,7 @@ class Own(anywidget.AnyWidget):
 
     def _take(self, photo: files.Photo, book: bool = False) -> None:
         """A picture to work on; what is transparent is missing from the beginning."""
+        self._keep()
         self.photo, self._book = photo, book
         self.restored, self._found, self._begun, self.report = None, None, None, {}
         self.before = self.after = ""
@@ -334,10 +339,11 @@ class Own(anywidget.AnyWidget):
             minutes += self._begun[1]
         elif not again:  # stopped: it has a plan already
             minutes = max(minutes, self._begun[1])
+        if again:
+            self._keep()
+            self.restored, self.before, self.after = None, "", ""
         self._begun = (key, minutes, False)
         self._found, self._stopping, self.report = found, False, {}
-        if again:
-            self.restored, self.before, self.after = None, "", ""
         for other in {*Own._begun_here} - {self}:
             if other.running:
                 other.stop()
@@ -387,6 +393,7 @@ class Own(anywidget.AnyWidget):
     def _show(self, image: np.ndarray) -> None:
         photo, found = self.photo, self._found
         self.restored = photo.merged(image, found.filled, found.known, self._box())
+        self._downloaded = False
         if not self.before:
             given = photo.pixels.copy()
             if self._book or self.marked["how"] == "random":  # else the picture itself is damaged
@@ -408,10 +415,33 @@ class Own(anywidget.AnyWidget):
 
     # The result -----------------------------------------------------------------------------------
 
-    def _send_file(self, kind: str | None) -> None:
-        name, data = self.file(kind)
-        count = max(1, math.ceil(len(data) / PIECE))
+    def _keep(self) -> None:
+        """Another result takes this one's place: it may have cost hours, and nobody has it yet."""
+        if self.restored is None or self._downloaded:
+            return
+        try:
+            name, data = self.file()
+        except ImageError:  # what the picture's own format cannot hold
+            name, data = self.file("PNG")
         losses = self.photo.losses(Path(name), self._found.alpha)
+        whole, number = Path(name), 2
+        while name in self._earlier:
+            name, number = f"{whole.stem}-{number}{whole.suffix}", number + 1
+        self._earlier[name] = (data, losses)
+        while len(self._earlier) > EARLIER:
+            del self._earlier[next(iter(self._earlier))]
+        self.earlier = list(self._earlier)
+
+    def _send_file(self, kind: str | None, earlier: str | None = None) -> None:
+        if earlier is None:
+            name, data = self.file(kind)
+            losses = self.photo.losses(Path(name), self._found.alpha)
+            self._downloaded = True
+        elif earlier in self._earlier:
+            name, (data, losses) = earlier, self._earlier[earlier]
+        else:
+            raise ImageError("That result is not kept any more.")
+        count = max(1, math.ceil(len(data) / PIECE))
         for number in range(count):
             piece = data[number * PIECE : (number + 1) * PIECE]
             news = {"kind": "file", "name": name, "type": _mime(name), "number": number}

@@ -61,10 +61,11 @@ export default {
         <a hidden></a>
         <span class="dip-muted dip-lost"></span>
       </fieldset>
+      <div class="dip-row dip-earlier" hidden>Results that you have not downloaded: </div>
       <span class="dip-quiet" role="status" aria-live="polite"></span>`;
     const named = (name) => el.querySelector(`[name="${name}"]`);
     const [one, two, three, four] = el.querySelectorAll("fieldset");
-    const [stage, canvas, brush, hint, compare, tolds] = ["stage", "stage canvas", "brush", "hint", "compare", "tolds"].map((name) => el.querySelector(`.dip-${name}`));
+    const [stage, canvas, brush, hint, compare, tolds, earlier] = ["stage", "stage canvas", "brush", "hint", "compare", "tolds", "earlier"].map((name) => el.querySelector(`.dip-${name}`));
     const [limits, about, told, notes, said, left, lost, live] = ["limits", "about", "marked", "notes", "said", "left", "lost", "quiet"].map((name) => el.querySelector(`.dip-${name}`));
     const [picture, file, how, share, mask, invert, grow, colour, tolerance, erase, width, start, stop, view, minutes, format, divider] =
       ["picture", "file", "how", "share", "mask", "invert", "grow", "colour", "tolerance", "erase", "width", "start", "stop", "view", "minutes", "format", "divider"].map(named);
@@ -268,6 +269,16 @@ export default {
     // Taking home -------------------------------------------------------------------------------------------------------
     let [parts, wanted] = [[], false]; // what another view of this widget asked for comes here too
     named("download").addEventListener("click", () => { wanted = true; lost.textContent = "Writing …"; ask({ do: "download", format: format.value }); });
+    const onEarlier = () => {
+      const there = model.get("earlier");
+      earlier.hidden = !there.length;
+      earlier.querySelectorAll("button").forEach((button) => button.remove());
+      for (const name of there) {
+        const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
+        button.addEventListener("click", () => { wanted = true; ask({ do: "download", name }); });
+        earlier.append(button);
+      }
+    };
     const received = ({ name, type, number: n, of, size: bytes, notes: losses, data }) => {
       if (!wanted) return;
       if (n === 0) parts = [];
@@ -333,12 +344,13 @@ export default {
       if (news.kind === "got") { if (sending && sending.id === news.id) piece(news.at); }
       else if (news.kind === "file") received(news);
     };
-    const listens = { "change:picture": onPicture, "change:marked": onMarked, "change:now": onNow, "change:before": onShown, "change:after": onShown, "change:strokes": onStrokes, "msg:custom": onMessage };
+    const listens = { "change:picture": onPicture, "change:marked": onMarked, "change:now": onNow, "change:before": onShown, "change:after": onShown, "change:earlier": onEarlier, "change:strokes": onStrokes, "msg:custom": onMessage };
     for (const [name, listener] of Object.entries(listens)) model.on(name, listener);
     fit();
     onPicture();
     onMarked();
     onShown();
+    onEarlier();
     onNow();
     return () => {
       for (const [name, listener] of Object.entries(listens)) model.off(name, listener);
