@@ -260,7 +260,7 @@ class Recipe:
     def __post_init__(self):
         checks.check_config(self.config, CHOICES)
         checks.check_recipe(vars(self))
-        object.__setattr__(self, "config", self.as_dict()["config"])  # no other follows a change
+        object.__setattr__(self, "config", checks.copied(self.config))  # no other follows a change
 
     def as_dict(self) -> dict:
         """Every value, as plain Python, ready for JSON."""

@@ -7,6 +7,7 @@ where a validation library's say that a constraint does not hold.
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from itertools import islice
 from numbers import Integral, Real
 from operator import index
@@ -278,6 +279,11 @@ def check_config(config: dict, choices: dict) -> None:
         raise ValueError(
             f"dropout is rounded to 1/256, so it must be 0 or from 0.002 to 0.998, not {share!r}."
         )
+
+
+def copied(config: dict) -> dict:
+    """A config of its own: a plain dictionary, since `asdict` knows no defaultdict."""
+    return deepcopy(dict(config))
 
 
 def check_network(channels, out_channels, config: dict, choices: dict) -> None:

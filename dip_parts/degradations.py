@@ -205,6 +205,7 @@ class Shrunk(Degradation):
 
 
 @cache
+@torch.inference_mode(False)  # it is kept, and others follow gradients through it
 def lanczos(length: int, factor: int, lobes: int, device: torch.device) -> torch.Tensor:
     """The matrix (length / factor, length) that shrinks a line of so many pixels.
 
@@ -236,5 +237,7 @@ def on(degradation: Degradation, device: torch.device) -> Degradation:
     values = vars(moved)  # not by setattr: a frozen dataclass refuses that
     for name, value in values.items():
         if isinstance(value, torch.Tensor):
-            values[name] = value.to(device)
+            value = value.to(device)
+            # One made in inference mode takes no part in a gradient; its copy does.
+            values[name] = value.clone() if value.is_inference() else value
     return moved

@@ -47,7 +47,7 @@ class Step(NamedTuple):
     psnr_averaged: float | None = None  # of the moving average of the outputs, in dB
 
 
-@dataclass
+@dataclass(eq=False)  # two are not compared pixel by pixel: `list.remove` looks for one
 class Restoration:
     """What `dip_blocks.restore` returns.  Images are (C, H, W), values in (0, 1), float32, CPU."""
 
@@ -56,6 +56,17 @@ class Restoration:
     history: list[Step] = field(default_factory=list, repr=False)  # a notebook shows the rest
     frames: dict[int, torch.Tensor] = field(default_factory=dict, repr=False)  # by iteration
     interrupted: bool = False
+
+    def __getstate__(self):
+        """As arrays: between processes, PyTorch would hold a file open for each of its tensors."""
+        frames = {iteration: frame.numpy() for iteration, frame in self.frames.items()}
+        pictures = {"image": self.image.numpy(), "averaged": self.averaged.numpy()}
+        return vars(self) | pictures | {"frames": frames}
+
+    def __setstate__(self, state):
+        frames = {iteration: torch.as_tensor(f) for iteration, f in state["frames"].items()}
+        pictures = {name: torch.as_tensor(state[name]) for name in ("image", "averaged")}
+        vars(self).update(state | pictures | {"frames": frames})
 
 
 class DivergenceError(ArithmeticError):
@@ -147,6 +158,9 @@ class Engine:
             drawn = self.draw(self.z)  # refuses a picture too small for the network
             self.net.train()
         self._check_apply(drawn)
+        #: As it is told before its first use, and after: what it has computed meanwhile, and keeps,
+        #: is no other degradation.
+        self.told = [*{self.told: None, repr(self.degradation): None}]
 
     def _check_apply(self, drawn: torch.Tensor) -> None:
         """Does a degradation make data of a picture, and can it be followed back to the picture?"""
@@ -542,7 +556,7 @@ class Engine:
         known = self.x_hat.cpu() * self.mask.cpu()  # what it holds elsewhere is not used
         for name, tensor in (("picture", known), ("mask", self.mask.cpu())):
             values[name] = sha256(tensor.numpy().tobytes()).hexdigest()[:8]
-        if not isinstance(self.degradation, Masked):
+        if type(self.degradation) is not Masked:
             values["degradation"] = self.told
         text = json.dumps(values, sort_keys=True)
         return torch.tensor(list(text.encode()), dtype=torch.uint8)
@@ -588,6 +602,9 @@ class Engine:
                 "This state does not say which fit it is of: an earlier version made it, or it was "
                 "changed. Begin anew."
             ) from None
+        told = [[v] if isinstance(v := of.get("degradation"), str) else v for of in (ours, theirs)]
+        if all(told) and {*told[0]} & {*told[1]}:
+            theirs["degradation"] = ours["degradation"]
         if different := [
             f"{key} is {ours.get(key)!r:.300} here, {theirs.get(key)!r:.300} there"
             for key in ours

@@ -37,7 +37,8 @@ def draw_weights(net: nn.Module, generator: torch.Generator | None = None) -> nn
             if isinstance(module, nn.Conv2d):
                 bound = 1 / math.sqrt(module.weight[0].numel())
                 module.weight.uniform_(-bound, bound, generator=generator)
-                module.bias.uniform_(-bound, bound, generator=generator)
+                if module.bias is not None:
+                    module.bias.uniform_(-bound, bound, generator=generator)
             elif isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()  # ones and zeros
     return net

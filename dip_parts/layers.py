@@ -94,6 +94,7 @@ def upsampled_conv(
 
 
 @cache
+@torch.inference_mode(False)  # it is kept, and others follow gradients through it
 def at_corners(size: int, device: torch.device) -> torch.Tensor:
     """Where the k×k taps of each pixel of a 2×2 block lie in a kernel one wider, turned round.
 

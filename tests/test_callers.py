@@ -10,18 +10,24 @@ import math
 import pickle
 import sys
 import threading
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
 import torch
 from attacks.callers import SWITCHES, fitted
 from PIL import Image
+from torch import nn
 
 import dip_blocks
 from dip_parts import checks
+from dip_parts.degradations import lanczos
 from dip_parts.devices import numerics
+from dip_parts.layers import at_corners
 
 
 @pytest.fixture
@@ -740,3 +746,86 @@ def test_a_fit_begins_with_nothing_behind_it(data, small):
     fit = dip_blocks.Fit(*data, small, device="cpu")
     behind = {name: float(getattr(fit, name)) for name in ("recoveries", "jumped", "done", "row")}
     assert behind == dict.fromkeys(behind, 0.0)
+
+
+# What is kept, and what goes elsewhere ----------------------------------------------------
+
+HOW = {"progress": False, "device": "cpu"}
+
+
+def test_what_was_made_in_inference_mode_is_restored_from(picture, small):
+    lanczos.cache_clear()
+    x_hat, mask = dip_blocks.degrade(picture)
+    with torch.inference_mode():
+        masked, shrunk = dip_blocks.Masked(mask), dip_blocks.Shrunk(2).degrade(picture)
+    dip_blocks.restore(x_hat, masked, small, **HOW)
+    dip_blocks.restore(shrunk, dip_blocks.Shrunk(2), small, **HOW)
+
+
+def test_what_a_network_keeps_was_not_made_in_inference_mode():
+    at_corners.cache_clear()
+    with torch.inference_mode():
+        assert not at_corners(3, torch.device("cpu")).is_inference()
+
+
+def test_weights_are_drawn_of_convolutions_without_a_bias():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))
+    drawn = dip_blocks.draw_weights(net, torch.Generator().manual_seed(0))[0].weight
+    torch.manual_seed(0)
+    assert torch.equal(drawn, nn.Conv2d(3, 4, 3, bias=False).weight)
+
+
+def test_one_restoration_is_taken_out_of_a_list(data, small):
+    all_of_them = [dip_blocks.restore(*data, small, seed=seed, **HOW) for seed in (0, 1)]
+    second = all_of_them[1]
+    all_of_them.remove(second)
+    assert second not in all_of_them and len(all_of_them) == 1 and len({second}) == 1
+
+
+def test_a_restoration_goes_between_processes_without_open_files(data, small):
+    one = dip_blocks.restore(*data, small, frames=[1, 2], **HOW)
+    assert b"rebuild_storage" not in bytes(ForkingPickler.dumps(one))
+    back = pickle.loads(pickle.dumps(one))
+    assert torch.equal(back.image, one.image) and torch.equal(back.frames[2], one.frames[2])
+    assert torch.equal(back.averaged, one.averaged) and back.history == one.history
+
+
+class Kept(dip_blocks.Degradation):
+    def __init__(self):
+        self.made = {}
+
+    @cached_property
+    def factor(self):
+        return torch.tensor(0.5)
+
+    def apply(self, image):
+        self.made[image.shape] = 1.0
+        return self.factor * image
+
+
+def test_what_a_degradation_has_computed_and_keeps_makes_it_no_other(picture, small):
+    used, states = Kept(), []
+    x_hat = used.degrade(picture)
+    dip_blocks.restore(x_hat, used, small, watch=lambda fit: states.append(fit.state()), **HOW)
+    dip_blocks.restore(x_hat, Kept(), small, resume=states[0], **HOW)
+    dip_blocks.restore(x_hat, used, small, resume=states[0], **HOW)
+
+
+class Halved(dip_blocks.Masked):
+    def __init__(self, mask, share):
+        super().__init__(mask)
+        self.share = share
+
+    def apply(self, image):
+        return self.share * super().apply(image)
+
+
+def test_another_kind_of_mask_is_known_by_its_values(data, small):
+    fit = dip_blocks.Fit(data[0], Halved(data[1], 0.5), small, device="cpu")
+    with pytest.raises(ValueError, match="degradation"):
+        dip_blocks.Fit(data[0], Halved(data[1], 0.9), small, device="cpu").load(fit.state())
+
+
+def test_a_config_may_be_built_level_by_level(recipe):
+    config = defaultdict(list, recipe.config)
+    assert dip_blocks.Recipe(config).config == recipe.config
