@@ -766,6 +766,74 @@ def test_exif_from_and_into_every_format(source, target):
         assert kept.get_ifd(0x8825)[2] == (51.0, 30.0, 1.5)
 
 
+#: As programs write texts into EXIF, whose standard has ASCII alone: UTF-8, and Latin-1.
+LETTERS = ("Großmutter Käthe, 1952".encode(), "Jürgen Müller".encode("latin-1"))
+
+
+def with_letters(name):
+    """A file whose EXIF has them as description and artist, the first in its own part too."""
+
+    class Text(str):  # Pillow writes question marks
+        def encode(self, *_):
+            return super().encode("latin-1")
+
+    exif, texts = Image.Exif(), [Text(letters.decode("latin-1")) for letters in LETTERS]
+    exif[270], exif[315] = texts
+    exif.get_ifd(0x8769)[0xA430] = texts[0]
+    exif[0x8769] = 0  # where it lies is written by Pillow
+    return write(name, COLOUR, exif=exif if name.endswith("tif") else exif.tobytes())
+
+
+@pytest.mark.parametrize("source", ["png", "tif", "webp", "jpg"])
+@pytest.mark.parametrize("target", ["png", "tif", "webp", "jpg"])
+def test_letters_beyond_ascii_in_exif_stay_as_they_are(filling, source, target):
+    name = with_letters(f"a.{source}")
+    assert [Path(name).read_bytes().count(letters) for letters in LETTERS] == [2, 1]
+    photos.restore(name, f"b.{target}", mask=mask(), say=None)
+    made = Path(f"b.{target}").read_bytes()
+    assert [made.count(letters + b"\0") for letters in LETTERS] == [2, 1]
+
+
+@pytest.mark.parametrize("array", [GREY16, COLOUR16])
+def test_letters_beyond_ascii_in_16_bit_tiff_stay_as_they_are(filling, array):
+    texts = [(tag, 2, 0, letters, True) for tag, letters in zip((270, 315), LETTERS, strict=True)]
+    tifffile.imwrite("a.tif", array, metadata=None, extratags=texts)
+    for target in ("b.tif", "b.png"):
+        photos.restore("a.tif", target, mask=mask(), say=None)
+        assert [Path(target).read_bytes().count(letters) for letters in LETTERS] == [1, 1]
+
+
+@pytest.mark.parametrize("tag", [(269, 2, 0, "Album 3", True), (18246, 3, 1, 4, True)])
+def test_what_16_bit_tiff_loses_of_exif_is_said_of_every_tag(filling, tag):
+    """A document's name, the stars of Windows: without EXIF's own part as well."""
+    lines, said = [], "Of EXIF, 16-bit colour TIFF keeps texts and date; a .png file keeps all."
+    kept = [(270, 2, 0, "Käthe".encode(), True)]
+    resolution = {"resolution": (300, 300), "resolutionunit": "INCH"}
+    for name, more in (("a", []), ("b", [tag])):
+        tifffile.imwrite(
+            f"{name}.tif", COLOUR16, metadata=None, extratags=kept + more, **resolution
+        )
+        photos.restore(f"{name}.tif", f"{name}-1.tif", mask=mask(), say=lines.append)
+        assert (said in lines) == bool(more)
+        photos.restore(f"{name}.tif", f"{name}-1.png", mask=mask(), say=None)
+    with Image.open("b-1.png") as made:
+        assert made.getexif()[tag[0]] == tag[3]
+
+
+def test_exif_that_cannot_be_written_again_is_said():
+    exif = b"II*\0\x08\0\0\0" + struct.pack("<H", 2)
+    exif += struct.pack("<HHI4s", 270, 2, 4, b"Oma\0") + struct.pack("<HHI4s", 296, 2, 2, b"2\0")
+    photo = read(write("a.png", COLOUR, exif=exif + bytes(4)))
+    assert photo.exif is None
+    assert photo.notes == ["What 'a.png' holds as EXIF is not kept: it is damaged."]
+    grey = np.dstack([GREY16, GREY16])
+    options = {"photometric": "minisblack", "extrasamples": ["unassalpha"], "metadata": None}
+    tifffile.imwrite("b.tif", grey, software=False, **options)
+    assert read("b.tif").notes == []
+    tifffile.imwrite("b.tif", grey, software="Scan", **options)
+    assert read("b.tif").notes == ["Of 'b.tif', grey of 16 bits with alpha, EXIF is not kept."]
+
+
 XMP = "<x:xmpmeta xmlns:x='adobe:ns:meta/'>Grüße</x:xmpmeta>".encode()
 IPTC = b"\x1c\x02\x50\x00\x05A man\x1c\x02\x78\x00\x04Text"  # author, caption; an odd length
 

@@ -76,6 +76,8 @@ _OF_THE_FILE = {
 }
 #: Text of IFD 0 that tifffile can write: description, make, model, software, date, artist, rights.
 _TEXTS = (270, 271, 272, 305, 306, 315, 33432)
+#: What else of it such a file has in other ways: orientation 1, and resolution.
+_ELSEWHERE = (_ORIENTATION, 282, 283, 296)
 #: Chunks of a PNG file that say what its numbers look like, and its texts.
 _LOOKS, _WORDS = (b"gAMA", b"cHRM", b"sRGB", b"cICP"), (b"tEXt", b"zTXt", b"iTXt")
 
@@ -207,7 +209,7 @@ class Photo:
         if self.chunks and kind != "PNG":
             names = sorted({name.decode() for name, _ in self.chunks})
             said.append(f"{kind} does not hold what PNG has in {', '.join(names)}.")
-        if kind == "TIFF" and self._is_wide() and self.exif and _EXIF_IFD in _exif_of(self.exif):
+        if kind == "TIFF" and self._is_wide() and set(self._exif()) - {*_TEXTS, *_ELSEWHERE}:
             said.append("Of EXIF, 16-bit colour TIFF keeps texts and date; a .png file keeps all.")
         return said
 
@@ -265,6 +267,10 @@ class Photo:
             "iptc": self.iptc,
         }  # fmt: skip
 
+    def _exif(self) -> Image.Exif | dict:
+        """EXIF tag by tag; empty where there is none."""
+        return _exif_of(self.exif) if self.exif else {}
+
     def _taken(self, kind: str) -> dict:
         """Of what is kept, what this format takes: tried out on one pixel.
 
@@ -309,7 +315,7 @@ class Photo:
     def _tiff16(self, samples: np.ndarray) -> bytes:
         import tifffile
 
-        texts, colour = _exif_of(self.exif) if self.exif else {}, self.pixels.ndim == 3
+        texts, colour = self._exif(), self.pixels.ndim == 3
         buffer = io.BytesIO()
         tifffile.imwrite(
             buffer,
@@ -324,7 +330,7 @@ class Photo:
             software=False,
             metadata=None,
             extratags=[
-                (tag, "s", 0, str(texts[tag]).encode("ascii", "replace").decode(), True)
+                (tag, "s", 0, _AsItStood(texts[tag]).encode(), True)
                 for tag in _TEXTS
                 if tag in texts
             ]
@@ -423,6 +429,8 @@ def _only_tifffile(path: Path) -> Photo | None:
             photo.turned = (page.imagewidth, page.imagelength)
             photo.turned = None if photo.turned == photo.size else photo.turned
             _keep_words(photo, tags.get(_XMP), _iptc_of({}, tags, file.byteorder))
+            if {tag.code for tag in page.tags} - _OF_THE_FILE - {*_ELSEWHERE}:
+                photo.notes.append(f"Of '{path}', grey of 16 bits with alpha, EXIF is not kept.")
             return photo
     except ImageError:
         raise
@@ -460,6 +468,8 @@ def _read(path: Path, opened: Image.Image, head: bytes) -> Photo:
     if photo.size != stored_size:
         photo.turned = stored_size
     photo.exif = _kept_exif(exif, photo.size, turned=photo.turned is not None)
+    if photo.exif is None and len(exif):
+        photo.notes.append(f"What '{path}' holds as EXIF is not kept: it is damaged.")
     photo.dpi = _kept_dpi(opened.info, turned=photo.turned is not None)
     profile = opened.info.get("icc_profile")
     if opened.mode in ("CMYK", "LAB"):  # a profile of what the pixels are no longer
@@ -670,9 +680,28 @@ def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
 # What is kept -------------------------------------------------------------------------------------
 
 
+class _AsItStood(str):
+    """A text of EXIF, of which Pillow would write question marks for all but ASCII.
+
+    It reads every byte as a letter of Latin-1, whatever was meant, and so the same bytes come back.
+    """
+
+    def encode(self, *_) -> bytes:
+        return super().encode("latin-1", "replace")
+
+
 def _exif_of(data: bytes) -> Image.Exif:
     exif = Image.Exif()
     exif.load(data)
+    return _with_its_letters(exif)
+
+
+def _with_its_letters(exif: Image.Exif) -> Image.Exif:
+    nested = [exif.get_ifd(tag) for tag in (_EXIF_IFD, _GPS_IFD) if tag in exif]
+    for values in (exif, *nested):
+        for tag, value in list(values.items()):
+            if isinstance(value, str):
+                values[tag] = _AsItStood(value)
     return exif
 
 
@@ -686,7 +715,7 @@ def _kept_exif(exif: Image.Exif, size: tuple[int, int], turned: bool) -> bytes |
         exif[_ORIENTATION] = 1
         if turned and _EXIF_IFD in exif:
             exif.get_ifd(_EXIF_IFD).update({0xA002: size[0], 0xA003: size[1]})
-        data = exif.tobytes()
+        data = _with_its_letters(exif).tobytes()
         _exif_of(data)
         return data
     except Exception:  # EXIF is often broken, and no reason to refuse a picture
@@ -760,7 +789,7 @@ def _as_options(kind: str, kept: dict) -> dict:
     """
     options = dict(kept)
     xmp, iptc = (options.pop(name, None) for name in ("xmp", "iptc"))
-    if kind == "TIFF" and (xmp or iptc):
+    if kind == "TIFF" and (xmp or iptc or "exif" in options):
         exif = _exif_of(options["exif"]) if "exif" in options else Image.Exif()
         for tag, value in ((_XMP, xmp), (_IPTC, iptc)):
             if value:
