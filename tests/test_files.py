@@ -794,10 +794,11 @@ def test_letters_beyond_ascii_in_exif_stay_as_they_are(filling, source, target):
     assert [made.count(letters + b"\0") for letters in LETTERS] == [2, 1]
 
 
-@pytest.mark.parametrize("array", [GREY16, COLOUR16])
-def test_letters_beyond_ascii_in_16_bit_tiff_stay_as_they_are(filling, array):
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("array", [GREY, GREY16, COLOUR16])
+def test_letters_beyond_ascii_in_tiff_of_other_programs_stay_as_they_are(filling, array, big):
     texts = [(tag, 2, 0, letters, True) for tag, letters in zip((270, 315), LETTERS, strict=True)]
-    tifffile.imwrite("a.tif", array, metadata=None, extratags=texts)
+    tifffile.imwrite("a.tif", array, metadata=None, extratags=texts, bigtiff=big)
     for target in ("b.tif", "b.png"):
         photos.restore("a.tif", target, mask=mask(), say=None)
         assert [Path(target).read_bytes().count(letters) for letters in LETTERS] == [1, 1]

@@ -715,7 +715,9 @@ def _kept_exif(exif: Image.Exif, size: tuple[int, int], turned: bool) -> bytes |
         exif[_ORIENTATION] = 1
         if turned and _EXIF_IFD in exif:
             exif.get_ifd(_EXIF_IFD).update({0xA002: size[0], 0xA003: size[1]})
-        data = _with_its_letters(exif).tobytes()
+        exif = _with_its_letters(exif)
+        exif.bigtiff = False  # of a file above 4 GB by its form; there is no EXIF of that form
+        data = exif.tobytes()
         _exif_of(data)
         return data
     except Exception:  # EXIF is often broken, and no reason to refuse a picture
