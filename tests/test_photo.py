@@ -252,8 +252,12 @@ def test_what_a_dead_process_left_beside_the_result_is_swept_up(holed, fake, tmp
     old, new = tmp_path / ".a.png.1.part", tmp_path / f".a.png.{os.getppid()}.part"
     old.write_bytes(b"half"), new.write_bytes(b"half")  # of numbers that live: of others by now
     os.utime(old, (time.time() - placing.OLD - 60,) * 2)
+    here, there = (
+        tmp_path / f".a.png.{machine}-{dead}.part" for machine in (placing._machine(), "0ther0")
+    )
+    here.write_bytes(b"half"), there.write_bytes(b"another machine's, on a shared disk")
     photos.restore("photo.png", "a.png", say=None)
-    assert not left.exists() and mine.exists()
+    assert not left.exists() and mine.exists() and not here.exists() and there.exists()
     assert not old.exists() and new.exists()
 
 
@@ -516,9 +520,12 @@ def test_what_was_interrupted_and_moved_outlives_another_result_of_its_name(
     assert not (fake.asked[1]["work"] / "state").exists()
     assert main(["restore", "photo.png", "--mask", "mask.png", "--to", "older"]) == 0
     assert (fake.asked[2]["work"] / "state").read_text() == "hours of work"
-    Path("photo-restored.png").rename("older/another.png")  # it was finished
+    (fake.asked[1]["work"] / "state").write_text("hours of work, finished")
+    Path("photo-restored.png").rename("older/another.png")
     assert main(["restore", "photo.png", "--mask", "mask.png"]) == 0
-    assert len([*(tmp_path / ".work").iterdir()]) == 2, "of finished ones nothing is set aside"
+    more = ["--mask", "more.png", "--minutes", "9"]
+    assert main(["restore", "photo.png", *more, "--to", "older/another.png"]) == 0
+    assert (fake.asked[4]["work"] / "state").read_text() == "hours of work, finished"
 
 
 @pytest.mark.parametrize("mask", ["mask.png", "more.png"])

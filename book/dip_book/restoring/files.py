@@ -686,7 +686,7 @@ class _AsItStood(str):
     It reads every byte as a letter of Latin-1, whatever was meant, and so the same bytes come back.
     """
 
-    def encode(self, *_) -> bytes:
+    def encode(self, *_, **__) -> bytes:
         return super().encode("latin-1", "replace")
 
 

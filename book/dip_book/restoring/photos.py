@@ -697,8 +697,8 @@ class Job:
         return False
 
     def _set_aside(self) -> None:
-        """What was not finished, of a result that was moved: `_follow` finds it by its content."""
-        if not self.facts.get("written") or self.facts.get("finished", False):
+        """What a moved result goes on from: `_follow` finds it by its content."""
+        if not self.facts.get("written"):
             return
         folder = self.folder.with_name(f"{self.folder.name}-{uuid.uuid4().hex[:8]}")
         with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -121,16 +122,30 @@ def _beside_a_file(to: Path) -> Path:
     if len(whole) > 150:  # two long names may begin alike, and two threads write them at once
         name += f".{hashlib.sha256(whole).hexdigest()[:12]}"
     for left in to.parent.glob(f".{glob.escape(name)}.*.part"):
-        _, pid, _ = left.name.rsplit(".", 2)
+        _, writer, _ = left.name.rsplit(".", 2)
         with suppress(OSError):
-            if pid != str(os.getpid()) and _is_left(left, pid):
+            if writer != _writer() and _is_left(left, writer):
                 left.unlink()
-    return to.with_name(f".{name}.{os.getpid()}.part")
+    return to.with_name(f".{name}.{_writer()}.part")
 
 
-def _is_left(draft: Path, pid: str) -> bool:
-    """Is the process that wrote it dead, or another one of its number alive by now?"""
-    return time.time() - draft.stat().st_mtime > OLD or not _lives(pid)
+def _writer() -> str:
+    """This process, as others know it who write to the same disk."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def _machine() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+
+
+def _is_left(draft: Path, writer: str) -> bool:
+    """Is the process that wrote it dead, or another one of its number alive by now?
+
+    Of another machine's, on a shared disk, that cannot be found out.
+    """
+    machine, _, pid = writer.rpartition("-")
+    here = machine in ("", _machine())
+    return time.time() - draft.stat().st_mtime > OLD or (here and not _lives(pid))
 
 
 def _lives(pid: str) -> bool:
