@@ -934,6 +934,25 @@ def test_paths_as_shells_complete_them(tmp_path, monkeypatch, capsys):
         runs.pack([tmp_path / "store" / SPEC.path], store, tmp_path / "box")
 
 
+@pytest.mark.parametrize("command", ["pack", "show", "rerun"])
+def test_a_run_of_a_store_within_the_store_is_named_by_its_own_store(tmp_path, capsys, command):
+    """The archive would hold what `unpack` refuses."""
+    perform(SPEC, tmp_path / "lab" / "hers")
+    arguments = ["--to", str(tmp_path / "box")] if command == "pack" else []
+    path = Path("hers", SPEC.path).as_posix()
+    assert main([command, path, "--store", str(tmp_path / "lab"), *arguments]) == 2
+    assert "is no path of a run in a store" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.zip"))
+
+
+@pytest.mark.parametrize("store, path", [("/runs", "blog"), ("/srv/runs", "."), ("/", "blog/lena")])
+def test_what_is_too_short_for_a_path_of_a_run_beside_a_root(store, path):
+    with pytest.raises(runs.RunError, match="No run is stored at"):
+        runs.read(Path(store, path))
+    with pytest.raises(runs.RunError, match="No run is stored at"):
+        runs.pack([Path(path)], Path(store), Path("box"))
+
+
 def test_a_picture_whose_name_begins_with_a_dot_travels(tmp_path):
     Image.fromarray(np.full((32, 32), 99, np.uint8)).save(tmp_path / ".hidden.png")
     spec = replace(SPEC, image=str(tmp_path / ".hidden.png"))

@@ -84,8 +84,11 @@ def pack(paths: list[Path], store: Path, target: Path, limit_mb: float = 15) -> 
 
 
 def in_store(path: Path) -> Path:
-    """The path of a run, relative to its store; RunError for one that leads elsewhere."""
-    if path.is_absolute() or ".." in path.parts:
+    """The path of a run, relative to its store; RunError for one that leads elsewhere.
+
+    Also into a store within this one: its archives could not be unpacked.
+    """
+    if path.is_absolute() or ".." in path.parts or len(path.parts) > 3:
         raise RunError(f"'{path}' is no path of a run in a store: `status` prints them.")
     return path
 

@@ -155,9 +155,9 @@ def read(place: Path) -> Run:
     Raises RunError where there is none, or it is damaged or of another format.
     """
     place = as_path(place, "A stored run")
-    store = Path(*place.parts[:-3])
-    if len(place.parts) < 3:  # three, where the store is the present folder
+    if len(place.parents) < 3:  # a root counts among the parts, but no run is called so
         raise NotStored(f"No run is stored at {place}.")
+    store = place.parents[2]
     return from_record(record_at(store, place.relative_to(store)), place)
 
 
