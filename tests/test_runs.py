@@ -163,6 +163,24 @@ def test_a_wrong_spec(change, words):
         replace(SPEC, **change).resolved()
 
 
+@pytest.mark.parametrize("jump", [math.inf, 1e20])
+def test_a_run_that_never_goes_back_is_stored(tmp_path, jump):
+    spec = replace(SPEC, changes=(*SPEC.changes, ("jump", jump)))
+    sweeps.perform(spec, tmp_path, device="cpu", progress=False)
+    assert runs.stored(spec, tmp_path).facts["recipe"]["jump"] == jump
+
+
+def test_a_number_that_no_record_holds_is_refused_before_the_fit():
+    with pytest.raises(runs.RunError, match="sigma_p: a run keeps numbers below"):
+        replace(SPEC, changes=(*SPEC.changes, ("sigma_p", 1e19))).resolved()
+
+
+def test_a_luma_that_is_met_exactly_is_read(tmp_path):
+    run = sweeps.perform(SPEC, tmp_path, device="cpu", progress=False)
+    run.facts["psnr_luma_db"] = {"raw": math.inf, "averaged": math.inf}
+    assert runs.write(tmp_path, SPEC.path, run).facts["psnr_luma_db"]["raw"] == math.inf
+
+
 def test_a_run_that_dies_while_it_is_written_is_not_found(tmp_path, monkeypatch):
     run = sweeps.perform(SPEC, tmp_path / "whole", device="cpu", progress=False)
     monkeypatch.setattr(

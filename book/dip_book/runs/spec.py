@@ -108,6 +108,10 @@ class Spec:
                     config[key] = value
                 elif key in values:
                     changed[key] = _like(getattr(recipe, key), value)
+                    if key != "jump" and is_number(changed[key], Real) and changed[key] >= 2**63:
+                        raise RunError(  # which its record would not hold, after all iterations
+                            f"{key}: a run keeps numbers below 2⁶³, not {brief(value)}."
+                        )
                 else:
                     lists = dip_blocks.CONFIG_LISTS
                     known = sorted({*values, *lists, *dip_blocks.CHOICES, "depth", "width"})
