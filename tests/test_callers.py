@@ -811,6 +811,14 @@ def test_what_a_degradation_has_computed_and_keeps_makes_it_no_other(picture, sm
     dip_blocks.restore(x_hat, used, small, resume=states[0], **HOW)
 
 
+def test_a_degradations_state_is_not_a_masks_and_the_other_way_round(data, small):
+    x_hat, mask = data
+    fits = [dip_blocks.Fit(x_hat, of, small, device="cpu") for of in (mask, Kept())]
+    for one, other in (fits, fits[::-1]):
+        with pytest.raises(ValueError, match="This state is of another fit"):
+            one.load(other.state())
+
+
 class Halved(dip_blocks.Masked):
     def __init__(self, mask, share):
         super().__init__(mask)

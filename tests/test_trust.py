@@ -65,8 +65,14 @@ def test_equal_runs_are_compared_digit_by_digit(tmp_path):
     run("man", 2000, {1: 1.0, 2000: 0.5})
     run("man", None, {1: 1.0, 2000: 0.5, 11_000: 0.1})
     run("boat", 2000, {1: 1.0, 11: 0.9, 2000: 0.5})
-    run("boat", None, {1: 1.0, 11: 0.900001, 2000: 0.6}, device="cuda (H100)", precision="tf32")
+    run(
+        "boat",
+        None,
+        {1: 1.0, 11: 0.900001, 2000: 0.6},
+        device="cuda (NVIDIA H100 80GB)",
+        precision="tf32",
+    )
     run("lena", 2000, {1: 1.0})
     boat, man = trust.twice(tmp_path).shown()
-    assert boat == ["Boat", "cpu, fp32", "cuda (H100), tf32", "3", "11", "+0.10"]
+    assert boat == ["Boat", "cpu, fp32", "NVIDIA H100, tf32", "3", "11", "+0.10"]
     assert man == ["Man", "cpu, fp32", "the same", "2", "nowhere", "+0.00"]

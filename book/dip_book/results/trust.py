@@ -133,7 +133,7 @@ def twice(store: Path = runs.ROOT) -> Table:
         two = [runs.state(spec, store)[0] for spec in pairs.get(image, ())]
         if not two or None in two:
             continue
-        made = [f"{run.facts['device']}, {run.facts['precision']}" for run in two]
+        made = [f"{_model(run.facts['device'])}, {run.facts['precision']}" for run in two]
         short, long = ({step.iteration: step for step in run.history} for run in two)
         both = sorted(short.keys() & long.keys())
         differs = next((i for i in both if short[i] != long[i]), None)
@@ -150,6 +150,12 @@ def twice(store: Path = runs.ROOT) -> Table:
         "averaged outputs is apart in the end.",
         filled_by=["table", "table-short"],
     )  # fmt: skip
+
+
+def _model(device: str) -> str:
+    """Of "cuda (NVIDIA H100 80GB HBM3)" the maker and the model."""
+    kind, _, name = device.partition(" (")
+    return " ".join(name.rstrip(")").split()[:2]) or kind
 
 
 def _short(name: str) -> str:
