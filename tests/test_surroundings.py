@@ -731,7 +731,7 @@ def test_a_full_disk_costs_no_chapter_its_text(tmp_path, monkeypatch):
 
 def test_a_session_that_ran_a_command_can_still_be_interrupted(tmp_path):
     code = [
-        "import signal",
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)",
         f"%run -m dip_book status --missing --store {tmp_path}",
         "print('then', signal.getsignal(signal.SIGINT) is signal.default_int_handler)",
     ]
