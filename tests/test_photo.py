@@ -568,13 +568,17 @@ def test_a_moved_result_goes_on_also_where_it_was_a_copy_at_first(holed, fake, c
     assert result.read_bytes() == b"somebody's"
 
 
-@pytest.mark.parametrize("stop_at", [None, 1])
+@pytest.mark.parametrize("stop_at", [None, 1, "no picture"])
 def test_a_result_goes_on_where_it_was_moved_onto_an_older_one(holed, fake, tmp_path, stop_at):
     """The better of two takes the name; what it replaced, moved away before, goes on there."""
     result, better = Path("photo-restored.png"), Path("better.png")
-    fake.stop_at = stop_at
+    fake.stop_at = 1 if stop_at else None
     main(["restore", "photo.png"])
     (fake.asked[0]["work"] / "state").write_text("hours of work")
+    if stop_at == "no picture":  # it was killed before it had written one
+        record = fake.asked[0]["work"].parent / photos.JOB
+        facts = json.loads(record.read_text())
+        record.write_text(json.dumps({k: facts[k] for k in ("what", "to", "picture", "missing")}))
     another = np.array(Image.open("photo.png"))
     another[-1, -1, :3] = 77
     write(tmp_path / "another.png", another)
@@ -586,6 +590,8 @@ def test_a_result_goes_on_where_it_was_moved_onto_an_older_one(holed, fake, tmp_
     fake.stop_at = None
     assert main(["restore", "another.png", "--to", str(result)]) == 0
     assert (fake.asked[2]["work"] / "state").read_text() == "better work"
+    if stop_at == "no picture":
+        return
     assert main(["restore", "photo.png", "--to", "older.png"]) == 0
     if stop_at:
         assert (fake.asked[3]["work"] / "state").read_text() == "hours of work"

@@ -689,23 +689,13 @@ class Job:
         if other or again:
             if self.folder is not None:
                 if not ours:  # of a result that is gone, perhaps with another file in its place
-                    self._set_aside()
+                    with contextlib.suppress(OSError):
+                        _set_aside(self.folder, self.facts)
                 if other:
                     shutil.rmtree(self.folder / "fit", ignore_errors=True)
             self.facts = same
             self.note()
         return False
-
-    def _set_aside(self) -> None:
-        """What a moved result goes on from: `_follow` finds it by its content."""
-        if not self.facts.get("written"):
-            return
-        folder = self.folder.with_name(f"{self.folder.name}-{uuid.uuid4().hex[:8]}")
-        with contextlib.suppress(OSError):
-            folder.mkdir()
-            (self.folder / "fit").rename(folder / "fit")
-            record = {"what": MARK, **self.facts, "to": ""}  # its place is another's now
-            files.write_whole(folder / JOB, json.dumps(record, indent=1).encode())
 
     def note(self, **facts) -> None:
         """Write facts down."""
@@ -758,8 +748,11 @@ def _follow(to: Path, folder: Path) -> None:
             continue  # this one is a copy
         with contextlib.suppress(filelock.Timeout, OSError, NotImplementedError):
             with filelock.FileLock(record.parent / "lock", timeout=0):
-                if _record(folder) is not None:
-                    _make_room(folder)
+                if (replaced := _record(folder)) is not None:  # its result was moved, or is gone
+                    with filelock.FileLock(folder / "lock", timeout=0):
+                        _set_aside(folder, replaced)
+                        shutil.rmtree(folder / "fit", ignore_errors=True)  # of no picture yet
+                        (folder / JOB).unlink()
                 if not folder.exists():
                     record.parent.rename(folder)
                 elif {path.name for path in folder.iterdir()} <= {"lock", "fit"}:
@@ -770,12 +763,16 @@ def _follow(to: Path, folder: Path) -> None:
             return
 
 
-def _make_room(folder: Path) -> None:
-    """The job of a result that another was moved onto: its own may go on where that is now."""
-    with filelock.FileLock(folder / "lock", timeout=0):
-        record = {"what": MARK, **_record(folder), "to": ""}
-        folder = folder.rename(folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}"))
-        files.write_whole(folder / JOB, json.dumps(record, indent=1).encode())
+def _set_aside(folder: Path, facts: dict) -> None:
+    """What a moved result goes on from: `_follow` finds it by its content."""
+    if not facts.get("written"):
+        return
+    aside = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}")
+    aside.mkdir()
+    with contextlib.suppress(FileNotFoundError):
+        (folder / "fit").rename(aside / "fit")
+    record = {"what": MARK, **facts, "to": ""}  # its place is another's now
+    files.write_whole(aside / JOB, json.dumps(record, indent=1).encode())
 
 
 def _written(facts: dict) -> list:
