@@ -61,6 +61,25 @@ def test_a_verdict_is_that_of_the_tests():
     assert none == "False"
 
 
+def test_a_place_where_no_test_runs_kills_no_mutant(monkeypatch):
+    from mutants import judge as judging
+
+    test = "tests/test_degradation.py::test_degrade_multiplies_and_shares_one_mask_among_channels"
+    mutant = known("named.toml")[0].mutant
+    judge = judging.Judge()
+    ends = [{"failed": "pytest ends with 4", "passed": 0}]
+    monkeypatch.setattr(judge, "_tried", lambda tests, *finders: ends[0])
+    with pytest.raises(judging.Unable, match=f"without a mutant, {test} does not pass either"):
+        judge.judge(mutant, [test])
+    ends[:] = [None]
+    with pytest.raises(judging.Unable, match="does not pass either .the process died."):
+        judge.judge(mutant, [test])
+    fine = {"failed": "", "passed": 1}
+    broken = {"failed": "pytest ends with 4", "passed": 0}
+    monkeypatch.setattr(judge, "_tried", lambda tests, *finders: broken if finders else fine)
+    assert judge.judge(mutant, [test]).by == "pytest ends with 4"
+
+
 def test_every_entry_is_of_the_source_as_it_is_and_says_enough():
     assert stale_entries() == []
     for entry in known("named.toml"):

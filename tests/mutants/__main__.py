@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mutants import HERE, MODULES, ROOT, Mutant, Stale, applied, excuses, known, source_of
-from mutants.judge import MOST, Judge, digest, method_digest, tests_digest
+from mutants.judge import MOST, Judge, Unable, digest, method_digest, tests_digest
 
 CACHE = ROOT / ".work" / "mutants"
 FILE = "mutants.json"
@@ -240,3 +240,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:  # before the first verdict, or between what is remembered
         sys.exit("Interrupted: what was judged is remembered.")
+    except Unable as unable:
+        sys.exit(f"{unable} What was judged before is remembered.")

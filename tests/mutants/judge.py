@@ -46,6 +46,10 @@ PATIENCE = 5.0
 MEMORY = 3 * 2**30
 
 
+class Unable(RuntimeError):
+    """The tests do not run here, with a mutant or without."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What became of a mutant."""
@@ -222,7 +226,7 @@ class Judge:
             print(f"Measuring {len(files)} files of tests (minutes) ...", file=sys.stderr)
             found = forked(lambda _: self._reach(files))
             if not found or found["failed"]:
-                raise RuntimeError(f"A test fails without a mutant: {found and found['failed']}.")
+                raise Unable(f"A test fails without a mutant: {found and found['failed']}.")
             for file in files:
                 reach = {t: r for t, r in found["reach"].items() if t.startswith(f"{file}::")}
                 stored[file] = {"of": now[file], "reach": reach}
@@ -296,12 +300,28 @@ class Judge:
         tests = self.tests_for(mutant) if tests is None else tests
         if not tests:
             return Verdict(False, "no test reaches it")
+        began = time.monotonic()
+        said = self._tried(tests, Mutated(mutant.module, source))
+        seconds = time.monotonic() - began
+        if said is None or (said["failed"] and "::" not in said["failed"]):
+            self._able(tests)  # no test says that it has failed: is it the mutant, or this place?
+        if said is None:
+            return Verdict(True, "the process died", seconds)
+        if said["failed"]:
+            self.kills[said["failed"]] += 1
+            return Verdict(True, said["failed"], seconds)
+        if not said["passed"]:
+            return Verdict(False, "no such test", seconds)
+        return Verdict(False, f"{said['passed']} tests pass", seconds)
+
+    def _tried(self, tests: list[str], *finders: Mutated) -> dict | None:
+        """The first of these tests that fails, and how many have passed; None: the process died."""
         usual = {test: self.tests[test]["seconds"] for test in tests if test in self.tests}
 
         def work(say):
             space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (space + MEMORY,) * 2)
-            sys.meta_path.insert(0, Mutated(mutant.module, source))
+            sys.meta_path[:0] = finders
             plugin = Chosen(tests, usual, self.patience)
 
             def hangs(*_):
@@ -315,17 +335,17 @@ class Judge:
             failed = plugin.failed or ("" if code in fine else f"pytest ends with {int(code)}")
             return {"failed": failed, "passed": len(plugin.passed)}
 
-        began = time.monotonic()
-        said = forked(work)
-        seconds = time.monotonic() - began
-        if said is None:
-            return Verdict(True, "the process died", seconds)
-        if said["failed"]:
-            self.kills[said["failed"]] += 1
-            return Verdict(True, said["failed"], seconds)
-        if not said["passed"]:
-            return Verdict(False, "no such test", seconds)
-        return Verdict(False, f"{said['passed']} tests pass", seconds)
+        return forked(work)
+
+    def _able(self, tests: list[str]) -> None:
+        """Raises `Unable` where the first of them does not pass without a mutant either."""
+        said = self._tried(tests[:1])
+        if said is None or said["failed"]:
+            why = said["failed"] if said else "the process died"
+            raise Unable(
+                f"Nothing can be judged here: without a mutant, {tests[0]} does not pass either "
+                f"({why}). Is there memory and disk left, and is the environment whole?"
+            )
 
 
 def reached_with(source: str, scope: str, lines: set[int]) -> set[int]:
