@@ -393,6 +393,20 @@ def test_linear_interpolation_is_exact_on_a_plane():
     assert np.allclose(baselines.linear(plane * mask, mask), plane, atol=1e-6)
 
 
+@pytest.mark.parametrize("known", [[(2, 3)], [(0, 0), (3, 3), (7, 7)], [(4, x) for x in range(8)]])
+def test_linear_interpolation_without_a_triangle_takes_the_nearest(known):
+    mask = np.zeros((8, 8), bool)
+    mask[tuple(np.transpose(known))] = True
+    picture = np.random.default_rng(0).random(mask.shape).astype(np.float32)
+    filled = baselines.linear(picture * mask, mask)
+    distances = [np.hypot(*(np.indices(mask.shape) - np.reshape(at, (2, 1, 1)))) for at in known]
+    of = np.array([picture[at] for at in known])
+    nearest = np.sort(distances, axis=0)
+    alone = (nearest[1:2] > nearest[0] + 1e-9).all(0)  # where no two are as near as each other
+    assert alone.sum() > 20
+    assert np.array_equal(filled[alone], of[np.argmin(distances, axis=0)][alone])
+
+
 # Tables -----------------------------------------------------------------------------------
 
 

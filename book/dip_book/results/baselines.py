@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.interpolate import griddata
+from scipy.spatial import QhullError
 from skimage.metrics import structural_similarity
 from skimage.restoration import inpaint_biharmonic
 
@@ -27,15 +28,16 @@ def linear(x_hat: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Linear interpolation on the Delaunay triangles of the known pixels.
 
     By `scipy.interpolate.griddata`.  Outside the known pixels' convex hull, in the corners, the
-    nearest of them is taken.
+    nearest of them is taken; everywhere, where they are too few, or all on a line.
     """
     known = _checked(x_hat, mask)
     points, wanted = np.argwhere(known), np.argwhere(~known)
     result = np.array(x_hat, dtype=np.float64)
     if len(wanted):
-        values = (
-            griddata(points, result[known], wanted, method="linear") if len(points) > 3 else np.nan
-        )
+        try:
+            values = griddata(points, result[known], wanted, method="linear")
+        except QhullError:  # one or two pixels, or all of them on a line: no triangle
+            values = np.full_like(result[~known], np.nan)
         nearest = griddata(points, result[known], wanted, method="nearest")
         result[~known] = np.where(np.isnan(values), nearest, values)
     return np.clip(result, 0, 1).astype(np.float32)  # barycentric weights sum to 1 only nearly
