@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -638,6 +639,32 @@ def test_a_scheduler_that_is_not_there(capsys, monkeypatch):
         == 2
     )
     assert "No Dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
+
+
+def asked_of(address):
+    """What `run` says that hands its work to an address: nothing is computed here."""
+    return main(["run", "camera", "--recipe", "tiny", "--size", "32", "--scheduler", address])
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["localhost", "tcp://127.0.0.1", "127.0.0.1:port", "http://127.0.0.1:8787", "tcp:/127.0.0.1:1",
+     "tls://127.0.0.1:8786", "inproc://x", "tcp://", "scheduler.json"],
+)  # fmt: skip
+def test_what_is_no_address_of_a_scheduler(capsys, address):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    assert asked_of(address) == 2
+    assert f"'{address}' is no address that Dask can use" in capsys.readouterr().err
+
+
+def test_a_server_that_is_no_scheduler_is_not_waited_for(capsys, monkeypatch):
+    """As that of the dashboard: it waits for a request, and Dask's client for its greeting."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    monkeypatch.setattr(sweeps, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(distributed, "Client", lambda *a, **k: pytest.fail("it waits for ever"))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        assert asked_of(f"tcp://127.0.0.1:{mute.getsockname()[1]}") == 2
+    assert "is no Dask scheduler" in capsys.readouterr().err
 
 
 # Archives ---------------------------------------------------------------------------------

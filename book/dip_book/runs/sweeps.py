@@ -9,6 +9,7 @@ time.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, as_completed
@@ -32,6 +33,7 @@ from dip_book.runs.spec import STRANGE, as_path, brief, check_threads, is_number
 from dip_book.runs.store import OTHER_FOLDERS, check_spec
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
+PATIENCE_S = 20.0  # seconds for a Dask scheduler's answer
 #: Values a pixel that a level keeps for each of its channels, and what a process takes without a
 #: fit: measured on a CPU, in fp32, at 256² (`test_memory_is_estimated`).
 OUTPUTS, BASE_BYTES = 3.1, 400_000_000
@@ -503,6 +505,30 @@ def whole(restoration: dip_blocks.Restoration) -> dip_blocks.Restoration:
     return restoration
 
 
+def _check_greeting(address: str) -> None:
+    """RunError for a server that is no Dask scheduler, as its dashboard's: a client waits for ever.
+
+    Dask speaks first on a connection by TCP.  Where none is to be had, its client tells why.
+    """
+    from distributed.comm.addressing import parse_address, parse_host_port
+
+    scheme, place = parse_address(address)
+    if scheme != "tcp":
+        return
+    try:
+        host, port = parse_host_port(place)
+        connection = socket.create_connection((host, port), timeout=PATIENCE_S)
+    except (OSError, OverflowError, UnicodeError):
+        return
+    with connection, suppress(OSError):
+        if connection.recv(1):
+            return
+    raise RunError(
+        f"What answers at {address} is no Dask scheduler: it names its address when it starts "
+        "(Scheduler at: tcp://...)."
+    )
+
+
 @contextmanager
 def dask_executor(address: str):
     """A Dask cluster as an executor.
@@ -515,9 +541,17 @@ def dask_executor(address: str):
     except ImportError:
         raise RunError("--scheduler needs Dask: pip install 'dask[distributed]'") from None
     try:
-        client = Client(address, timeout="20s")
+        _check_greeting(address)
+        client = Client(address, timeout=f"{PATIENCE_S:g}s")
     except OSError as error:
         raise RunError(f"No Dask scheduler answers at {address}: {error}") from None
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:  # Dask's for odd addresses
+        if isinstance(error, RunError):
+            raise
+        raise RunError(
+            f"'{brief(address)}' is no address that Dask can use, as tcp://127.0.0.1:8786 is one: "
+            f"{' '.join(str(error).split())}"
+        ) from None
     with client:
         print(f"Dashboard: {client.dashboard_link}", flush=True)
         # Not pure: asked again after --again, a run is to be made again.
