@@ -731,18 +731,33 @@ def test_a_stroke_by_keys_stays_when_the_mouse_begins_another(there):
     assert tool.missing[128, 128]
 
 
-DROP = """(bytes) => {
+DROP = """([bytes, where]) => {
   const transfer = new DataTransfer();
   transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png"));
-  document.querySelector("#el").dispatchEvent(
+  document.querySelector(where).dispatchEvent(
     new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
 }"""
 
 
 def test_after_a_dropped_picture_the_one_before_can_be_chosen_again(there):
-    there.page.evaluate(DROP, list(png(noise())))
+    there.page.evaluate(DROP, [list(png(noise())), "#el"])
     there.until(lambda: str(there.tool.photo.path) == "dropped.png")
     assert there["picture"].input_value() == "", "to choose Coffee again changes something"
+
+
+def test_a_mask_that_is_dropped_on_its_field_is_no_picture(there):
+    """As a picture it would take the place of the one that was painted on, and of the strokes."""
+    there.page.locator(".dip-stage").click(position={"x": 20, "y": 20})
+    there["how"].select_option("file")
+    white = np.full((256, 256), 255, np.uint8)
+    white[100:110] = 0
+    there.page.evaluate(DROP, [list(png(white)), "[name=mask]"])
+    there.until(lambda: "mask is read" in there.said() or "dropped" in str(there.tool.photo.path))
+    assert str(there.tool.photo.path) == "coffee.png" and len(there.tool.strokes) == 1
+    assert there.tool.missing[100:110].all() and there.tool.marked["how"] == "file"
+    there["grow"].fill("2")
+    there["grow"].dispatch_event("change")  # the mask is read once more
+    there.until(lambda: there.tool.missing[98:112].all())
 
 
 @pytest.fixture

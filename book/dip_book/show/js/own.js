@@ -118,7 +118,14 @@ export default {
     mask.addEventListener("change", () => hand("mask", mask.files[0]));
     picture.addEventListener("change", () => { if (picture.value) { file.value = ""; sending = null; ask({ do: "choose", name: picture.value }); } });
     el.addEventListener("dragover", (event) => event.preventDefault());
-    el.addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer?.files[0]) file.value = picture.value = ""; hand("picture", event.dataTransfer?.files[0]); });
+    el.addEventListener("drop", (event) => {
+      event.preventDefault();
+      const dropped = event.dataTransfer?.files;
+      if (!dropped?.[0]) return;
+      if (mask.closest("label").contains(event.target)) { mask.files = dropped; hand("mask", dropped[0]); return; } // as a picture it would take away what was painted
+      file.value = picture.value = "";
+      hand("picture", dropped[0]);
+    });
 
     // What is missing ---------------------------------------------------------------------------------------------------
     const fit = () => {
