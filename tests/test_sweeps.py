@@ -12,7 +12,13 @@ import sys
 import threading
 import time
 import zipfile
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -31,6 +37,7 @@ from dip_book.results import tables
 from dip_book.results.selection import best_run
 from dip_book.runs import archives, checkpoints, placing, plan, sweeps
 from dip_book.table import Figure, Table
+from PIL import Image
 
 import dip_blocks
 
@@ -492,6 +499,41 @@ def test_what_was_not_begun_is_cancelled_when_a_sweep_is_left(tmp_path):
     assert next(going)[2] == "failed: first"
     going.close()
     assert [future.cancelled() for future in Waiting.futures] == [False, True, True]
+
+
+def test_a_worker_may_have_begun_in_another_folder(tmp_path, monkeypatch):
+    """It stored into a folder of its own, and did not find a picture that was named from here."""
+    (here := tmp_path / "here").mkdir()
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    Image.new("L", (32, 32), 90).save(here / "photo.png")
+
+    class Elsewhere(Executor):
+        def submit(self, work, *arguments):
+            done = Future()
+            monkeypatch.chdir(elsewhere)
+            done.set_result(work(*arguments))
+            monkeypatch.chdir(here)
+            return done
+
+    monkeypatch.chdir(here)
+    specs = [SPEC, replace(SPEC, image="photo.png", size=None)]
+    swept = {outcome: run for _, run, outcome in sweeps.sweep(specs, "store", executor=Elsewhere())}
+    assert [*swept] == ["done"] and not list(elsewhere.iterdir())
+    assert len(runs.paths(here / "store")) == 2
+    again = sweeps.sweep(specs, "store", executor=Elsewhere())
+    assert [outcome for *_, outcome in again] == ["stored already"] * 2
+
+
+def test_runs_that_a_cluster_gave_up_are_told_of(tmp_path):
+    class Lost(Executor):
+        def submit(self, *arguments):
+            lost = Future()
+            lost.set_exception(CancelledError())
+            return lost
+
+    ((_, run, outcome),) = sweeps.sweep([SPEC], tmp_path, executor=Lost())
+    assert run is None and outcome.startswith("failed: it was given up")
+    assert "the same command goes on" in outcome.lower()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")

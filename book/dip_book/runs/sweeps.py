@@ -8,12 +8,14 @@ time.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import CancelledError, Executor, as_completed
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from inspect import signature
 from numbers import Integral
 from pathlib import Path
@@ -461,9 +463,10 @@ def sweep(
         return
     # A run may come back to a cluster before the worker that was killed over it has let go of its
     # lock.
-    quiet = {"progress": False, "patience": 30.0}
+    there = os.path.abspath(store)  # a worker may have begun in another folder
+    options = {**options, "progress": False, "patience": 30.0}
     futures = {
-        executor.submit(_perform_task, spec, str(store), threads, {**options, **quiet}): spec
+        executor.submit(_perform_task, _anywhere(spec), there, threads, options): spec
         for spec in todo
     }
     try:
@@ -473,6 +476,13 @@ def sweep(
     finally:
         for future in futures:
             future.cancel()
+
+
+def _anywhere(spec: Spec) -> Spec:
+    """The same for a process that has begun in another folder."""
+    if images.of_the_book(spec.image):
+        return spec
+    return replace(spec, image=os.path.abspath(spec.image))
 
 
 def _check_executor(executor: Executor | None) -> None:
@@ -552,11 +562,23 @@ def dask_executor(address: str):
             f"'{brief(address)}' is no address that Dask can use, as tcp://127.0.0.1:8786 is one: "
             f"{' '.join(str(error).split())}"
         ) from None
-    with client:
+    with _without_tracebacks(), client:
         print(f"Dashboard: {client.dashboard_link}", flush=True)
         # Not pure: asked again after --again, a run is to be made again.
         with client.get_executor(pure=False) as executor:
             yield executor
+
+
+@contextmanager
+def _without_tracebacks():
+    """Dask's client prints one where it loses its scheduler: `_failure` tells of it."""
+    logger = logging.getLogger("distributed.client")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def progress_of(spec: Spec, store: Path = ROOT) -> str:
@@ -598,6 +620,11 @@ def _failure(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         place = "" if error.filename is None else f"'{brief(error.filename)}': "
         said = f"{place}{error.strerror}."
+    if isinstance(error, CancelledError):
+        said = (
+            "it was given up: the cluster's scheduler is gone, or the executor was shut down. "
+            "The same command goes on from the last checkpoint."
+        )
     if lacks_memory(error):
         said = "it does not fit into this machine's memory; ask for a smaller picture (--size)."
     return f"failed: {said if len(said) < 600 else f'{said[:600]} …'}"
