@@ -731,6 +731,21 @@ def test_a_stroke_by_keys_stays_when_the_mouse_begins_another(there):
     assert tool.missing[128, 128]
 
 
+def test_letters_typed_at_a_list_are_no_commands_of_the_notebook(there):
+    """To JupyterLab "d d" at a list deletes the cell, with the tool and all that was painted."""
+    there.page.evaluate("""() => {
+      window.heard = [];
+      document.addEventListener("keydown", (event) => window.heard.push(event.key));
+    }""")
+    for name in ("how", "erase", "width", "picture", "start"):
+        there[name].focus()
+        for key in ("d", "d", "x", "Control+s"):
+            there.page.keyboard.press(key)
+    there.page.locator(".dip-stage").focus()
+    there.page.keyboard.press("x")
+    assert there.page.evaluate("window.heard") == ["Control", "s"] * 5
+
+
 DROP = """([bytes, where]) => {
   const transfer = new DataTransfer();
   transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png"));

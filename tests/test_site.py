@@ -412,6 +412,25 @@ def test_a_search_ends_whatever_is_looked_for(opened, word, scheme):
     assert (found > 0) == (word == "prior") and not errors()
 
 
+COUNT = "article => article.querySelectorAll('*').length"
+
+
+@pytest.mark.parametrize("word", ["x", "pixel", "a"])
+@pytest.mark.parametrize("page", [MASK, EXPLORER])
+def test_a_searchs_words_are_marked_and_nothing_else_happens_to_the_page(opened, page, word):
+    """A letter stands thousands of times in a figure's script, and in drawings' titles."""
+    plain = opened(page)
+    before = plain.locator(".bd-article").evaluate(COUNT)
+    plain.context.close()
+    tab, errors = unhappy(opened, f"{page}?highlight={word}#exercises")
+    words = """() => [...CSS.highlights.get("dip-found") ?? []].map((range) =>
+      range.startContainer.data.slice(range.startOffset, range.endOffset).toLowerCase())"""
+    assert set(tab.evaluate(words)) == {word}
+    assert "highlight" not in tab.url and tab.url.endswith("#exercises")
+    after = tab.locator(".bd-article").evaluate(COUNT)
+    assert after == before and not errors()
+
+
 def test_after_printing_all_is_as_it_was(opened):
     """Also where a browser says twice that it prints, or only that it has."""
     tab = opened("notebooks/03-deep-image-prior.html", theme="dark")

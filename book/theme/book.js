@@ -77,4 +77,33 @@
     Search.setIndex = (index) => { bare(index); set(index); };
     if (Search._index) bare(Search._index);
   });
+
+  // A search's words are marked without a change of the page: Sphinx would put elements into figures and scripts, and give up
+  // at a letter that some script has a thousand times.
+  if (window.CSS?.highlights && typeof SphinxHighlight !== "undefined") {
+    SphinxHighlight.hideSearchWords = () => CSS.highlights.delete("dip-found");
+    SphinxHighlight.highlightSearchWords = () => {
+      const url = new URL(location.href);
+      let asked = url.searchParams.get("highlight");
+      try {
+        asked = localStorage.getItem("sphinx_highlight_terms") ?? asked;
+        localStorage.removeItem("sphinx_highlight_terms");
+      } catch { /* a browser without storage */ }
+      if (url.searchParams.has("highlight")) {
+        url.searchParams.delete("highlight");
+        history.replaceState(history.state, "", url);
+      }
+      const words = (asked ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+      const found = new Highlight();
+      const texts = document.createTreeWalker(document.querySelector(".bd-article") ?? document.body, NodeFilter.SHOW_TEXT);
+      while (words.length && texts.nextNode()) {
+        const node = texts.currentNode, text = node.data.toLowerCase();
+        if (text.length !== node.data.length || node.parentElement.closest("script, style, noscript, .math, .dip-view")) continue;
+        for (const word of words)
+          for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + word.length))
+            found.add(new StaticRange({ startContainer: node, startOffset: at, endContainer: node, endOffset: at + word.length }));
+      }
+      if (found.size) CSS.highlights.set("dip-found", found);
+    };
+  }
 })();

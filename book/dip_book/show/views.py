@@ -77,9 +77,12 @@ def started(key: str, code: str, data: str) -> str:
 
 
 def script(module: str) -> str:
-    """The code of a script in ``js/``, with the charts before it if it draws any."""
+    """The code of a script in ``js/``, with what it needs of others before it."""
     code = (HERE / f"{module}.js").read_text(encoding="utf-8")
-    return (HERE / "chart.js").read_text(encoding="utf-8") + code if "chart(" in code else code
+    for other, used in (("chart", "chart("), ("keys", "ownKeys(")):
+        if used in code:
+            code = (HERE / f"{other}.js").read_text(encoding="utf-8") + code
+    return code
 
 
 def styles() -> str:

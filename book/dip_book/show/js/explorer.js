@@ -30,6 +30,7 @@ const decibels = (v) => (Number.isFinite(v) ? `${v.toFixed(2)} dB` : "");
 
 export default {
   render({ model, el }) {
+    ownKeys(el);
     const runs = [...model.get("runs")];
     const [plain, still] = [model.get("compact"), window.matchMedia?.("(prefers-reduced-motion: reduce)").matches];
     const titles = () => [...new Set(runs.map((run) => run.title))];

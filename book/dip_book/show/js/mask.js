@@ -1,6 +1,7 @@
 // What a Bernoulli mask leaves of a picture, and what each method makes of it, over p.  The truth comes when asked for.
 export default {
   render({ model, el }) {
+    ownKeys(el);
     const [states, series, methods, truth, start] = ["states", "measured", "methods", "truth", "start"].map((name) => model.get(name));
     const captions = ["given: x̂ = m ⊙ x", ...methods];
     el.innerHTML = `

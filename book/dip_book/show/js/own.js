@@ -11,6 +11,7 @@ const SILENT_S = 15; // after so long without an answer the reader is told
 
 export default {
   render({ model, el }) {
+    ownKeys(el);
     const offers = model.get("offers");
     el.classList.add("dip-view", "dip-own", "tex2jax_ignore", "mathjax_ignore");
     el.innerHTML = `

@@ -2,6 +2,7 @@
 let count = 0;
 export default {
   render({ model, el }) {
+    ownKeys(el);
     const levels = model.get("levels");
     const groups = [...el.querySelectorAll("g[data-level]")];
     const others = el.querySelectorAll("g.r-connect"); // of no level

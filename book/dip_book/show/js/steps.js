@@ -2,6 +2,7 @@
 let count = 0;
 export default {
   render({ model, el }) {
+    ownKeys(el);
     const [states, captions, label, ordered, start] = ["states", "captions", "label", "slider", "start"].map((name) => model.get(name));
     el.classList.add("dip-view", "tex2jax_ignore", "mathjax_ignore");
     const group = `dip-steps-${++count}-${Math.random().toString(36).slice(2, 8)}`;
