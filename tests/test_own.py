@@ -659,6 +659,32 @@ def test_the_mouse_paints_erases_and_takes_back(there):
     there.until(lambda: tool.missing.sum() == painted)
     there["clear"].click()
     there.until(lambda: not tool.missing.any())
+    drag((left + 0.2 * side, top + 0.5 * side), (left + 0.4 * side, top + 0.5 * side))
+    there.until(lambda: tool.strokes)
+    there["undo"].click()
+    there.until(lambda: not tool.strokes)
+    there["undo"].click()  # a slip beside "Undo" takes nothing away
+    there.until(lambda: tool.missing.sum() == painted)
+    there["undo"].click()
+    there.until(lambda: not tool.missing.any())
+
+
+def test_what_was_cleared_comes_back_with_how_it_was_marked(there):
+    there.page.locator(".dip-stage").click(position={"x": 20, "y": 20})
+    there["how"].select_option("random")
+    there.until(lambda: there.tool.missing.sum() > 1000)
+    marked = int(there.tool.missing.sum())
+    there["clear"].click()
+    there.until(lambda: not there.tool.missing.any())
+    there["undo"].click()
+    there.until(lambda: there.tool.missing.sum() == marked)
+    assert there["how"].input_value() == "random" and len(there.tool.strokes) == 1
+    there["clear"].click()
+    there["picture"].select_option("chelsea")
+    there.until(lambda: str(there.tool.photo.path) == "chelsea.png")
+    there["undo"].click()
+    there.page.wait_for_timeout(300)
+    assert not there.tool.strokes, "they were of another picture"
 
 
 def test_hours_of_painting_fit_into_a_message(there):

@@ -145,7 +145,7 @@ export default {
     const shape = () => { const { width: w, height: h } = model.get("picture"); return [w ?? 1, h ?? 1]; };
     const thick = () => (Number(width.value) / 400) * Math.max(...shape());
     const ground = new Image();
-    let [stroke, at, erasing] = [null, null, false];
+    let [stroke, at, erasing, cleared] = [null, null, false, null]; // cleared: all that "Clear" took away, until it is undone
     const draw = () => {
       const context = canvas.getContext("2d");
       context.globalCompositeOperation = "source-over";
@@ -187,7 +187,20 @@ export default {
       if (last && Math.hypot(last[0] - before[0], last[1] - before[1]) < Math.max(0.5, stroke.width / 10)) stroke.points.pop();
       stroke.points.push(to);
     };
-    const undo = () => { if (stroke) { stroke = null; draw(); } else put(model.get("strokes").slice(0, -1)); };
+    const undo = () => {
+      if (stroke) { stroke = null; draw(); return; }
+      if (model.get("strokes").length || !cleared) { put(model.get("strokes").slice(0, -1)); return; }
+      const before = cleared;
+      cleared = null;
+      if (how.value !== before.how) { how.value = before.how; markAs(); }
+      put(before.strokes);
+    };
+    const clear = () => {
+      end();
+      if (model.get("strokes").length) cleared = { strokes: model.get("strokes"), how: how.value };
+      put([]);
+      if (how.value !== "painted") { how.value = "painted"; markAs(); }
+    };
     const place = (event) => {
       const box = stage.getBoundingClientRect();
       const [w, h] = shape();
@@ -222,7 +235,7 @@ export default {
     const setErasing = (on) => { erasing = on; erase.setAttribute("aria-pressed", on); };
     erase.addEventListener("click", () => setErasing(!erasing));
     named("undo").addEventListener("click", undo);
-    named("clear").addEventListener("click", () => { put([]); if (how.value !== "painted") { how.value = "painted"; markAs(); } });
+    named("clear").addEventListener("click", clear);
     width.addEventListener("input", () => { at ??= shape().map((side) => side / 2); showBrush(false); });
     stage.addEventListener("keydown", (event) => {
       if (busy()) return;
@@ -307,7 +320,7 @@ export default {
       [image.src, image.alt, about.textContent, format.value] = [url, text, text, own];
       for (const box of [stage, compare]) box.style.setProperty("--ratio", w / h);
       [canvas.width, canvas.height] = ((s) => [w * s, h * s].map(Math.round))(Math.min(1, 1400 / Math.max(w, h)) * (Math.max(w, h) < 500 ? 2 : 1));
-      [width.value, at, link.hidden, lost.textContent] = [12, null, true, ""];
+      [width.value, at, cleared, link.hidden, lost.textContent] = [12, null, null, true, ""];
       at = [w / 2, h / 2];
       showBrush(false);
       look(true);
