@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 import threading
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
@@ -743,6 +744,42 @@ def test_the_script_comes_when_the_figure_comes_into_view(show):
 def test_in_a_notebook_the_script_is_part_of_the_output(show):
     tab = ready(show("inline.html"))
     assert not [url for url in tab.asked if built.NAME in url]
+
+
+def test_letters_typed_at_a_list_are_no_commands_of_the_notebook(show):
+    """To JupyterLab "d d" at a list deletes the cell, with the holes that were painted."""
+    tab = ready(show("inline.html"))
+    tab.evaluate("""() => {
+      window.heard = [];
+      document.addEventListener("keydown", (event) => window.heard.push(event.key));
+    }""")
+    for name in ("picture", "compare", "p", "hole", "link"):
+        tab.locator(f"dip-live [name={name}]").focus()
+        for key in ("d", "d", "Control+s"):
+            tab.keyboard.press(key)
+    assert tab.evaluate("window.heard") == ["Control", "s"] * 5
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_a_saved_page_s_figure_learns(show, site, scheme):
+    """There the script stands above the figure, whose data comes later."""
+    tab = ready(show(scheme=scheme))
+    folder = Path(urlsplit(site["file"]).path)
+    (folder / "saved.html").write_text("<!doctype html>" + tab.content(), encoding="utf-8")
+    (folder / built.NAME).rename(folder / "kept.js")
+    page = (folder / "saved.html").read_text(encoding="utf-8")
+    page = re.sub(
+        r'src="[^"]*live\.js"', 'src="kept.js"', page
+    )  # a browser puts it beside the page
+    (folder / "saved.html").write_text(page, encoding="utf-8")
+    try:
+        tab = ready(show("saved.html", scheme=scheme))
+        assert tab.locator("[name=go]").count() == 1
+        tab.click("[name=go]")
+        at_least(tab, 1)
+        assert not tab.get_by_text("did not arrive").count()
+    finally:
+        (folder / "kept.js").rename(folder / built.NAME)
 
 
 LISTEN = """window.sent = [];

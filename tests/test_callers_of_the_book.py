@@ -168,6 +168,24 @@ def test_a_figure_outside_the_book_and_in_a_saved_page(browser, picture, tmp_pat
     tab.close()
 
 
+def test_keys_at_the_board_of_blocks_are_no_commands_of_the_notebook(browser, tmp_path):
+    """To JupyterLab "d d" at a button deletes the cell."""
+    page = tmp_path / "page.html"
+    view = views.network_view(dip_blocks.BLOG.config, height=128, width=128)
+    page.write_text("<!doctype html>" + view._repr_html_())
+    tab = browser.new_page()
+    tab.goto(page.as_uri())
+    tab.evaluate("""() => {
+      window.heard = [];
+      document.addEventListener("keydown", (event) => window.heard.push(event.key));
+    }""")
+    tab.locator(".dip-net button").first.focus()
+    for key in ("d", "d", "Control+s"):
+        tab.keyboard.press(key)
+    assert tab.evaluate("window.heard") == ["Control", "s"]
+    tab.close()
+
+
 TINY = (("depth", 2), ("width", 4))
 
 

@@ -39,7 +39,7 @@ MUON_RATE = 0.04
 
 LOADER = """(() => {
   const load = () => {
-    if (window.dipLiveAsked) return;
+    if (window.dipLiveAsked || customElements.get("dip-live")) return; // saved with the page
     window.dipLiveAsked = true;
     const script = document.createElement("script");
     script.src = (document.documentElement.dataset.content_root ?? "../") + "NAME";

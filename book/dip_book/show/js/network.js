@@ -4,6 +4,7 @@ const percent = (share) => (share < 0.001 ? "under 0.1 %" : `${(100 * share).toF
 
 export default {
   render({ model, el }) {
+    ownKeys(el);
     const blocks = model.get("blocks");
     el.classList.add("dip-view", "tex2jax_ignore", "mathjax_ignore");
     el.innerHTML = `

@@ -21,6 +21,11 @@ class DipLive extends HTMLElement {
   // <script type="application/json"> inside.
   connectedCallback() {
     if (this.ready) return this.wake();
+    if (!this.pictures && document.readyState === "loading") {
+      // in a saved page the script stands above the figure, whose data is still to come
+      const whole = () => this.isConnected && this.connectedCallback();
+      return document.addEventListener("DOMContentLoaded", whole, { once: true });
+    }
     this.ready = true;
     const data = this.querySelector("script[type='application/json']");
     this.pictures ??= JSON.parse(data?.textContent ?? "{}");
@@ -155,6 +160,10 @@ class DipLive extends HTMLElement {
         }),
       );
     }
+    // a notebook's commands are letters, too: "d d" at a list would delete the cell
+    on(this, "keydown", (event) => {
+      if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+    });
     on(this.$file, "change", () => this.take(this.$file.files[0]));
     on(this, "dragover", (event) => {
       event.preventDefault();
