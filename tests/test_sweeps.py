@@ -524,6 +524,44 @@ def test_a_worker_may_have_begun_in_another_folder(tmp_path, monkeypatch):
     assert [outcome for *_, outcome in again] == ["stored already"] * 2
 
 
+@pytest.mark.parametrize("change", [{"lr": 0.1}, {"iterations": 3}])
+def test_a_worker_with_another_recipe_of_the_name_makes_nothing(tmp_path, monkeypatch, change):
+    """As one that began before an update: its runs were told as done, and of another recipe."""
+
+    class BeforeTheUpdate(Executor):
+        def submit(self, work, *arguments):
+            done = Future()
+            with monkeypatch.context() as there:
+                older = replace(TINY, **change)
+                there.setitem(dip_blocks.RECIPES, "tiny", older)
+                try:
+                    done.set_result(work(*arguments))
+                except runs.RunError as error:
+                    done.set_exception(error)
+            return done
+
+    ((_, run, outcome),) = sweeps.sweep([SPEC], tmp_path, executor=BeforeTheUpdate())
+    assert run is None and outcome.startswith("failed: The worker has another recipe"), outcome
+    assert [*change][0] in outcome and not runs.paths(tmp_path)
+
+
+def test_a_cluster_without_workers_is_told_of(capsys, monkeypatch):
+    monkeypatch.setattr(sweeps, "PATIENCE_S", 0.04)
+
+    class Client:
+        asked = 0
+
+        def nthreads(self):
+            self.asked += 1
+            return {"tcp://127.0.0.1:1": 1} if 2 < self.asked < 5 else {}
+
+    client = Client()
+    with sweeps._telling_of_no_workers(client):
+        while client.asked < 8:
+            time.sleep(0.01)
+    assert capsys.readouterr().out.count("has no worker") == 2
+
+
 def test_runs_that_a_cluster_gave_up_are_told_of(tmp_path):
     class Lost(Executor):
         def submit(self, *arguments):

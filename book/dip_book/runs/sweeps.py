@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, as_completed
@@ -33,6 +34,7 @@ from dip_book.runs.provenance import describe_device, forget_peak, peak_memory, 
 from dip_book.runs.record import LONGEST_HISTORY
 from dip_book.runs.spec import STRANGE, as_path, brief, check_threads, is_number, lacks_memory
 from dip_book.runs.store import OTHER_FOLDERS, check_spec
+from dip_book.words import told
 
 CHECKPOINT_S = 60.0  # seconds between checkpoints
 PATIENCE_S = 20.0  # seconds for a Dask scheduler's answer
@@ -466,7 +468,9 @@ def sweep(
     there = os.path.abspath(store)  # a worker may have begun in another folder
     options = {**options, "progress": False, "patience": 30.0}
     futures = {
-        executor.submit(_perform_task, _anywhere(spec), there, threads, options): spec
+        executor.submit(
+            _perform_task, _anywhere(spec), there, threads, options, _recipes(spec)
+        ): spec
         for spec in todo
     }
     try:
@@ -562,11 +566,41 @@ def dask_executor(address: str):
             f"'{brief(address)}' is no address that Dask can use, as tcp://127.0.0.1:8786 is one: "
             f"{' '.join(str(error).split())}"
         ) from None
-    with _without_tracebacks(), client:
+    with _without_tracebacks(), client, _telling_of_no_workers(client):
         print(f"Dashboard: {client.dashboard_link}", flush=True)
         # Not pure: asked again after --again, a run is to be made again.
         with client.get_executor(pure=False) as executor:
             yield executor
+
+
+@contextmanager
+def _telling_of_no_workers(client):
+    """Say where a cluster has none: they may come yet, but one without the book's code ends itself.
+
+    Dask waits for them without a word.
+    """
+    over = threading.Event()
+
+    def look():
+        lacking = False
+        while not over.wait(PATIENCE_S / 4):
+            try:
+                before, lacking = lacking, not client.nthreads()
+            except Exception:  # the scheduler is gone: the sweep tells of it
+                return
+            if lacking and not before and not over.is_set():
+                told(
+                    "The cluster has no worker: the runs wait for one. If one was there, its own "
+                    "output says why it ended, as where it did not find the book's code."
+                )
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(PATIENCE_S)
 
 
 @contextmanager
@@ -590,10 +624,42 @@ def progress_of(spec: Spec, store: Path = ROOT) -> str:
     return f"  (checkpoint at iteration {done:,})" if done else ""
 
 
-def _perform_task(spec: Spec, store: str, threads: int | None, options: dict) -> tuple[Path, bool]:
-    """One run, in whichever process: its path in the store, and whether it was computed now."""
+def _recipes(spec: Spec) -> list[dict] | None:
+    """What a spec's recipes stand for here; None for an unknown one, of which its run will tell."""
+    try:
+        return [member.resolved().as_dict() for member in spec.members]
+    except RunError:
+        return None
+
+
+def _check_recipes(spec: Spec, asked: list[dict] | None) -> None:
+    """RunError where this process has another recipe of the name than the one that asks for a run.
+
+    As a worker that began before an update: it would make hours of runs that nobody wants.
+    """
+    if not asked:
+        return
+    wrong = spec.differences_of_recipe({"recipe": {"members": asked}})
+    if (there := sum(values["iterations"] for values in asked)) != spec.iterations_in_all:
+        wrong.append(f"iterations is {there} in it and {spec.iterations_in_all} here")
+    if wrong:
+        raise RunError(
+            f"The worker has another recipe than the one that is asked for: {'; '.join(wrong)}. "
+            "Start the worker anew, with the same code of the book."
+        )
+
+
+def _perform_task(
+    spec: Spec, store: str, threads: int | None, options: dict, asked: list[dict] | None = None
+) -> tuple[Path, bool]:
+    """One run, in whichever process: its path in the store, and whether it was computed now.
+
+    Args:
+        asked: see `_recipes`; of the process that hands the run on.
+    """
     before = torch.get_num_threads()
     try:
+        _check_recipes(spec, asked)
         torch.set_num_threads(threads or before)
         run, new = _perform(spec, Path(store), **options)
         return run.place.relative_to(store), new
