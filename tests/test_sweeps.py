@@ -524,6 +524,21 @@ def test_a_worker_may_have_begun_in_another_folder(tmp_path, monkeypatch):
     assert [outcome for *_, outcome in again] == ["stored already"] * 2
 
 
+def test_a_store_behind_a_link_is_handed_on_by_the_name_that_was_given(tmp_path):
+    """Where the link leads need not exist on a worker: it made its runs there, on its own disk."""
+
+    class Asked(Executor):
+        def submit(self, work, spec, store, *arguments):
+            Asked.store, done = store, Future()
+            done.set_result(work(spec, store, *arguments))
+            return done
+
+    (tmp_path / "disk").mkdir()
+    (link := tmp_path / "shared").symlink_to("disk", target_is_directory=True)
+    ((*_, outcome),) = sweeps.sweep([SPEC], link, executor=Asked())
+    assert outcome == "done" and Asked.store == str(link)
+
+
 @pytest.mark.parametrize("change", [{"lr": 0.1}, {"iterations": 3}])
 def test_a_worker_with_another_recipe_of_the_name_makes_nothing(tmp_path, monkeypatch, change):
     """As one that began before an update: its runs were told as done, and of another recipe."""

@@ -439,7 +439,8 @@ def sweep(
     check_threads(threads)
     if unknown := {*options} - {*signature(perform).parameters}:
         raise RunError(f"A sweep has no option '{brief(min(unknown))}': see sweeps.perform.")
-    store = Path(os.path.realpath(as_path(store)))  # workers may stand in another folder
+    # A worker may stand in another folder, and may not see what a link here leads to.
+    store = as_path(store).absolute()
     todo = []
     for spec in specs:
         try:
@@ -465,11 +466,10 @@ def sweep(
         return
     # A run may come back to a cluster before the worker that was killed over it has let go of its
     # lock.
-    there = os.path.abspath(store)  # a worker may have begun in another folder
     options = {**options, "progress": False, "patience": 30.0}
     futures = {
         executor.submit(
-            _perform_task, _anywhere(spec), there, threads, options, _recipes(spec)
+            _perform_task, _anywhere(spec), str(store), threads, options, _recipes(spec)
         ): spec
         for spec in todo
     }
