@@ -128,7 +128,8 @@ def test_a_paused_run_can_be_stopped(live):
 )
 def test_a_wish_that_cannot_be_met_is_answered_in_words(live, change, words):
     live.answer({"do": "start", **TINY, **change})
-    assert words in live.heard("failed")["text"]
+    said = live.heard("failed")["text"]
+    assert words in said and "Error:" not in said
     assert live.run is None
 
 

@@ -538,8 +538,8 @@ def _check_greeting(address: str) -> None:
         if connection.recv(1):
             return
     raise RunError(
-        f"What answers at {address} is no Dask scheduler: it names its address when it starts "
-        "(Scheduler at: tcp://...)."
+        f"What answers at {address} is no Dask scheduler, or one that is reached by tls:// alone: "
+        "it names its address when it starts (Scheduler at: tcp://...)."
     )
 
 

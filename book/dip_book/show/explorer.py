@@ -205,7 +205,9 @@ class Live(anywidget.AnyWidget):
                 }
             )
         except Exception as error:  # of whatever kind: in a thread nobody else would hear of it
-            self.send({"kind": "failed", "text": words.plain(f"{type(error).__name__}: {error}")})
+            sentence = isinstance(error, ValueError)  # as the method and the book say what is wrong
+            said = str(error) if sentence else f"{type(error).__name__}: {error}"
+            self.send({"kind": "failed", "text": words.plain(said)})
 
 
 class Watch:

@@ -236,6 +236,7 @@ class DipLive extends HTMLElement {
     if (values.picture) this.noFile();
     const begun = Boolean(this.lanes);
     this.show();
+    this.say(""); // what was said of a value before
     this.reset(begun ? "Changed. Press Start to begin anew." : "");
     this.degrade();
   }
