@@ -276,6 +276,16 @@ def test_what_no_system_takes_is_said(holed, fake, capsys, words, said):
     assert said in error and error.count("\n") == 1 and len(error) < 200
 
 
+@pytest.mark.parametrize("of", ["picture", "mask", "to"])
+@pytest.mark.parametrize("path", ["x" * 300 + ".png", "x" * 300, "x" * 300 + "/a.png"])
+def test_a_name_that_is_too_long_is_said_in_python_too(holed, fake, of, path):
+    with pytest.raises(images.ImageError, match="is no path: it is too long"):
+        photos.restore(**{"picture": "photo.png", of: path}, say=None)
+    if of != "to":
+        with pytest.raises(images.ImageError, match="is no path: it is too long"):
+            photos.load_damaged(**{"picture": "photo.png", of: path})
+
+
 # Going on ---------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ Four kinds of picture:
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -535,9 +536,14 @@ def broken(path: Path, error: Exception, most: int) -> str:
 def no_path(path: str | os.PathLike) -> bool:
     """Is this what no system takes for a path: too long, with a zero byte, not to be encoded?"""
     try:
-        return "\0" in str(path) or len(os.fsencode(path)) > 4000
+        if "\0" in str(path) or len(os.fsencode(path)) > 4000:
+            return True
+        os.lstat(path)
     except UnicodeEncodeError:
         return True
+    except OSError as error:  # each name in it has a limit, too, which the disk knows
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def head(path: Path) -> bytes:
