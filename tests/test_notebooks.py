@@ -371,6 +371,24 @@ def test_the_first_cell_fetches_the_book(elsewhere, clone):
         assert [path.name for path in folder.iterdir()] == ["deep-image-prior-rebuilt"]
 
 
+def test_after_the_first_cell_commands_run_the_same_code(elsewhere, clone):
+    """As ``!python -m dip_book`` in a cell, from any folder."""
+    folder, run = elsewhere
+    command = (
+        "\nimport subprocess\nos.chdir('/')\n"
+        "said = 'import dip_blocks, dip_book; print(dip_blocks.__file__, dip_book.__file__)'\n"
+        "subprocess.run([sys.executable, '-c', said], check=True)\n"
+        "subprocess.run([sys.executable, '-m', 'dip_book', 'status'], check=True)"
+    )
+    done = run(stored_first_cell() + command, DIP_REPOSITORY=f"file://{clone}")
+    assert done.returncode == 0, done.stderr
+    found = next(line for line in done.stdout.splitlines() if "dip_blocks.py" in line)
+    fetched = folder / "deep-image-prior-rebuilt"
+    module, package = map(Path, found.split())
+    assert module == fetched / "dip_blocks.py"
+    assert package == fetched / "book" / "dip_book" / "__init__.py"
+
+
 def test_the_first_cell_takes_the_address_written_into_it(elsewhere, clone):
     _, run = elsewhere
     done = run(pairs.SETUP.format(url=f"file://{clone}"))

@@ -925,6 +925,8 @@ def test_paths_as_shells_complete_them(tmp_path, monkeypatch, capsys):
         assert main(["pack", str(path), "--to", f"box{number}", "--store", "store"]) == 0
         assert main(["show", str(path), "--store", "store"]) == 0
         assert runs.unpack(Path(f"box{number}-1.zip"), Path(f"new{number}"))[0][0] == SPEC.path
+        for ending in (".json", ".webp", ".frames.webp"):
+            assert main(["show", f"{path}{ending}", "--store", "store"]) == 0
     capsys.readouterr()
     for path in (around, Path("..", SPEC.path), Path("/", SPEC.path)):
         for command in ("pack", "show", "rerun"):

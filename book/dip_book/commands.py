@@ -31,7 +31,7 @@ from dip_book.results import (
     shrinking,
     tables,
 )
-from dip_book.runs import again, archives, measured, plan, sweeps
+from dip_book.runs import again, archives, measured, placing, plan, sweeps
 from dip_book.runs.spec import brief, check_threads, lacks_memory
 from dip_book.show import figures
 from dip_book.words import print, told  # names in files may hold what a terminal obeys
@@ -343,11 +343,13 @@ def _figure(place: Path) -> str:
 
 
 def _in(store: Path, name: str) -> Path:
-    """A run's path in the store; a whole one, as shells complete it, is cut.
+    """A run's path in the store; a whole one, or its file, as shells complete them, is cut.
 
     RunError for one that leads elsewhere.
     """
-    path = Path(name)
+    endings = sorted(placing.SUFFIXES.values(), key=len, reverse=True)
+    ending = next((ending for ending in endings if name.endswith(ending)), "")
+    path = Path(name.removesuffix(ending))
     with suppress(ValueError):
         path = Path(os.path.abspath(path)).relative_to(os.path.abspath(store))
     return archives.in_store(path)

@@ -29,6 +29,7 @@ KEPT = ("torch", "numpy")
 def notebook() -> None:
     """Make a notebook ready: install what is missing, let widgets in, say what it runs on."""
     install(missing())
+    _let_commands_find_the_book()
     warnings.formatwarning = told
     if "google.colab" in sys.modules:
         from google.colab import output
@@ -51,6 +52,15 @@ def notebook() -> None:
             "The book is installed without its stored runs, which most chapters show: open this "
             "notebook inside a clone of the book's repository."
         )
+
+
+def _let_commands_find_the_book() -> None:
+    """So that ``!python -m dip_book`` in a cell runs the code that the notebook runs."""
+    if not (ROOT / "pyproject.toml").is_file():
+        return  # installed: any Python of this environment finds it
+    before = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    ours = [str(ROOT), str(ROOT / "book")]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*ours, *(p for p in before if p not in ours)])
 
 
 def book() -> Path | None:
