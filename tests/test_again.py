@@ -76,6 +76,21 @@ def test_a_run_is_made_again_from_its_record_alone(kind, tmp_path, monkeypatch, 
     assert before == after, "what is stored stays as it is"
 
 
+def test_of_all_files_of_a_run_it_is_made_again_once(tmp_path, monkeypatch, capsys):
+    """As a shell completes `my-runs/*/*/*`: each run has three, and may take hours."""
+    specs = [SPEC, replace(SPEC, seed=1)]
+    for spec in specs:
+        perform(spec, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    files = [str(file) for file in sorted(Path().glob("*/*/*"))]
+    assert len(files) == 6
+    assert main(["rerun", *files, "--store", ".", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("The same.") == 2 and all(f"{spec.path}." in said for spec in specs)
+    assert main(["rerun", *files[:3], "--store", ".", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.count("The same.") == 1
+
+
 def test_what_differs_is_said(tmp_path, monkeypatch, capsys):
     perform(SPEC, tmp_path)
     path = SPEC.path

@@ -927,7 +927,12 @@ def test_paths_as_shells_complete_them(tmp_path, monkeypatch, capsys):
         assert runs.unpack(Path(f"box{number}-1.zip"), Path(f"new{number}"))[0][0] == SPEC.path
         for ending in (".json", ".webp", ".frames.webp"):
             assert main(["show", f"{path}{ending}", "--store", "store"]) == 0
+    runs.tidy(store, {SPEC.path: "frames"})
     capsys.readouterr()
+    for command in ("pack", "show", "rerun"):
+        where = tmp_path / "store"
+        assert main([command, f"{where}/{SPEC.recipe}.json", "--store", str(where)]) == 2
+        assert "No run is stored at" in capsys.readouterr().err, "a collection is whole"
     for path in (around, Path("..", SPEC.path), Path("/", SPEC.path)):
         for command in ("pack", "show", "rerun"):
             assert main([command, str(path), "--store", "store"]) == 2

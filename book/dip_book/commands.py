@@ -347,11 +347,13 @@ def _in(store: Path, name: str) -> Path:
 
     RunError for one that leads elsewhere.
     """
-    endings = sorted(placing.SUFFIXES.values(), key=len, reverse=True)
-    ending = next((ending for ending in endings if name.endswith(ending)), "")
-    path = Path(name.removesuffix(ending))
+    path = Path(name)
     with suppress(ValueError):
         path = Path(os.path.abspath(path)).relative_to(os.path.abspath(store))
+    if len(path.parts) == 3:  # a collection's file, quick.json, is of many runs
+        endings = sorted(placing.SUFFIXES.values(), key=len, reverse=True)
+        ending = next((ending for ending in endings if path.name.endswith(ending)), "")
+        path = path.parent / path.name.removesuffix(ending)
     return archives.in_store(path)
 
 
@@ -384,9 +386,10 @@ def _show(args: argparse.Namespace) -> int:
 def _rerun(args: argparse.Namespace) -> int:
     if args.times < 1:
         raise runs.RunError("Make a run again at least once (--times 1).")
-    status = 0
-    for name in args.run:
-        path = _in(args.store, name)
+    status, named = 0, {}
+    for name in args.run:  # of all files of a run, as shells complete a *, it is made again once
+        named.setdefault(_in(args.store, name), name)
+    for path, name in named.items():
         run = runs.read(args.store / path)
         if args.write:
             again.check(args.store)  # what is made again may take hours
@@ -395,7 +398,7 @@ def _rerun(args: argparse.Namespace) -> int:
             for _ in range(args.times)
         ]
         stored = again.store(path, several, args.store) if args.write else None  # before any word
-        if len(args.run) > 1:
+        if len(named) > 1:
             told(f"{name}:")
         _say_again(several)
         if stored:
