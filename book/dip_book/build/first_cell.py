@@ -56,8 +56,8 @@ def notebook() -> None:
 
 def _let_commands_find_the_book() -> None:
     """So that ``!python -m dip_book`` in a cell runs the code that the notebook runs."""
-    if not (ROOT / "pyproject.toml").is_file():
-        return  # installed: any Python of this environment finds it
+    if not (ROOT / "pyproject.toml").is_file() or os.pathsep in str(ROOT):
+        return  # installed: any Python of this environment finds it; or a path that cannot be named
     before = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     ours = [str(ROOT), str(ROOT / "book")]
     os.environ["PYTHONPATH"] = os.pathsep.join([*ours, *(p for p in before if p not in ours)])

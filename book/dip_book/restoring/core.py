@@ -125,7 +125,8 @@ def fill(
         smaller: let a network draw large damage at a lower resolution where the time does not
             suffice for the full one.
         work: a folder for checkpoints: the same call goes on from them.  A finished run goes
-            on with more minutes or iterations.  None: none are kept.
+            on with more minutes or iterations; another picture comes of it than of so many from
+            the beginning, as its learning rate has fallen already.  None: none are kept.
         again: begin anew, whatever lies in ``work``.
         progress: called with every line and picture.
         stop: asked between any two iterations or windows, and so about once a second; as soon as
