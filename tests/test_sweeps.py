@@ -35,7 +35,7 @@ from dip_book.cli import main, parser
 from dip_book.commands import TABLES
 from dip_book.results import tables
 from dip_book.results.selection import best_run
-from dip_book.runs import archives, checkpoints, placing, plan, sweeps
+from dip_book.runs import archives, checkpoints, cluster, placing, plan, sweeps
 from dip_book.table import Figure, Table
 from PIL import Image
 
@@ -561,7 +561,7 @@ def test_a_worker_with_another_recipe_of_the_name_makes_nothing(tmp_path, monkey
 
 
 def test_a_cluster_without_workers_is_told_of(capsys, monkeypatch):
-    monkeypatch.setattr(sweeps, "PATIENCE_S", 0.04)
+    monkeypatch.setattr(cluster, "PATIENCE_S", 0.04)
 
     class Client:
         asked = 0
@@ -571,7 +571,7 @@ def test_a_cluster_without_workers_is_told_of(capsys, monkeypatch):
             return {"tcp://127.0.0.1:1": 1} if 2 < self.asked < 5 else {}
 
     client = Client()
-    with sweeps._telling_of_no_workers(client):
+    with cluster._telling_of_no_workers(client):
         while client.asked < 8:
             time.sleep(0.01)
     assert capsys.readouterr().out.count("has no worker") == 2
@@ -683,7 +683,7 @@ def test_a_dask_worker_killed_in_mid_run_loses_nothing(tmp_path):
     (tmp_path / "preload.py").write_text(ELSEWHERE + "SLOW = 0.05\n")
     store = tmp_path / "store"
     specs = [replace(SPEC, seed=seed) for seed in range(5)]
-    cluster = distributed.LocalCluster(
+    local = distributed.LocalCluster(
         n_workers=2,
         threads_per_worker=1,
         processes=True,
@@ -691,19 +691,19 @@ def test_a_dask_worker_killed_in_mid_run_loses_nothing(tmp_path):
         preload=str(tmp_path / "preload.py"),
     )
     try:
-        with sweeps.dask_executor(cluster.scheduler_address) as executor:
+        with cluster.dask_executor(local.scheduler_address) as executor:
             going = sweeps.sweep(
                 specs, store, executor=executor, device="cpu", threads=1, checkpoint_s=0
             )
             outcome = [next(going)]
-            with distributed.Client(cluster) as client:
+            with distributed.Client(local) as client:
                 busy = [worker for worker, tasks in client.processing().items() if tasks]
                 killed = client.run(os.getpid, workers=busy[:1])[busy[0]]
                 os.kill(killed, signal.SIGKILL)
             outcome += list(going)
     finally:
         with suppress(TimeoutError):  # Dask's own: a machine that is busy ends processes slowly
-            cluster.close()
+            local.close()
     assert sorted(spec.seed for spec, _, _ in outcome) == [0, 1, 2, 3, 4]
     assert {what for _, _, what in outcome} <= {"done", "stored already"}, outcome
     found = runs.find(store)
@@ -755,7 +755,7 @@ def test_what_is_no_address_of_a_scheduler(capsys, address):
 def test_a_server_that_is_no_scheduler_is_not_waited_for(capsys, monkeypatch):
     """As that of the dashboard: it waits for a request, and Dask's client for its greeting."""
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
-    monkeypatch.setattr(sweeps, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(cluster, "PATIENCE_S", 0.2)
     monkeypatch.setattr(distributed, "Client", lambda *a, **k: pytest.fail("it waits for ever"))
     with socket.create_server(("127.0.0.1", 0)) as mute:
         assert asked_of(f"tcp://127.0.0.1:{mute.getsockname()[1]}") == 2

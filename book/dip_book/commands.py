@@ -31,7 +31,7 @@ from dip_book.results import (
     shrinking,
     tables,
 )
-from dip_book.runs import again, archives, measured, placing, plan, sweeps
+from dip_book.runs import again, archives, cluster, measured, placing, plan, sweeps
 from dip_book.runs.spec import brief, check_threads, lacks_memory
 from dip_book.show import figures
 from dip_book.words import print, told  # names in files may hold what a terminal obeys
@@ -283,7 +283,7 @@ def _value(text: str) -> float | str | bool:
 
 def _executor(scheduler: str | None):
     """A Dask cluster's executor; without an address, something that stands for none."""
-    return sweeps.dask_executor(scheduler) if scheduler else nullcontext()
+    return cluster.dask_executor(scheduler) if scheduler else nullcontext()
 
 
 def _status(args: argparse.Namespace) -> int:
