@@ -1,5 +1,7 @@
 """What the tests share: a network small enough for a test, and a picture."""
 
+import signal
+
 import numpy as np
 import pytest
 from browser import browser, opened, server  # noqa: F401  (fixtures of two modules)
@@ -13,6 +15,8 @@ REPORT = pytest.StashKey[list[str]]()
 
 def pytest_configure(config):
     config.stash[REPORT] = []
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as shells begin jobs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # tests interrupt what they began
 
 
 def pytest_collection_modifyitems(config, items):
