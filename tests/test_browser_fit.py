@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -253,6 +254,14 @@ def at_least(tab, iteration):
     )
 
 
+def without_workers(tab, seconds=30):
+    """Waits until they have ended, which a browser does when it finds the time."""
+    end = time.monotonic() + seconds
+    while tab.workers:
+        assert time.monotonic() < end, "the workers go on"
+        tab.wait_for_timeout(100)
+
+
 def iteration(tab):
     return int(tab.locator("[name=iteration]").inner_text())
 
@@ -293,7 +302,8 @@ def test_two_networks_learn_pause_and_go_back(show, scheme):
     tab.click("[name=go]")
     at_least(tab, rested + 2)
     tab.click("[name=over]")
-    assert iteration(tab) == 0 and drawn(tab, "lane-0").max() == 0 and not tab.workers
+    assert iteration(tab) == 0 and drawn(tab, "lane-0").max() == 0
+    without_workers(tab)
 
 
 def test_a_hole_is_painted_by_mouse_by_finger_and_by_keyboard(show):
@@ -426,8 +436,7 @@ def test_a_hidden_page_rests_and_gives_its_memory_back(show):
     at_least(tab, 5)
     assert len(tab.workers) >= 2
     tab.evaluate(HIDE, True)
-    while tab.workers:
-        tab.wait_for_timeout(100)
+    without_workers(tab)
     tab.wait_for_timeout(500)  # the last iteration may still be drawn
     rested, quality = iteration(tab), decibels(tab, "lane-1")
     tab.wait_for_timeout(800)
@@ -447,8 +456,7 @@ def test_a_tab_that_is_left_again_at_once_goes_on_in_the_end(show):
     at_least(tab, 3)
     for hidden in (True, False, True):
         tab.evaluate(HIDE, hidden)
-    while tab.workers:
-        tab.wait_for_timeout(100)
+    without_workers(tab)
     tab.wait_for_timeout(200)
     rested = iteration(tab)
     tab.evaluate(HIDE, False)
@@ -706,8 +714,7 @@ def test_a_figure_that_is_taken_out_and_put_back_goes_on(show):
     tab.click("[name=go]")
     at_least(tab, 5)
     tab.evaluate("() => { window.kept = document.querySelector('dip-live'); kept.remove(); }")
-    while tab.workers:
-        tab.wait_for_timeout(100)
+    without_workers(tab)
     tab.evaluate(HIDE, True)  # meanwhile the reader looks at another page, and comes back
     tab.evaluate(HIDE, False)
     tab.wait_for_timeout(300)
